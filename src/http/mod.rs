@@ -1,0 +1,1 @@
+//! Local HTTP: the page, health, metrics.

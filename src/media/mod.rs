@@ -1,0 +1,17 @@
+//! Plain data that the frame path hands along: no I/O, no clock, no threads.
+
+mod bounded;
+mod encoded;
+mod feedback;
+mod frame;
+mod ids;
+mod pcm;
+mod time;
+
+pub use bounded::{Bounded, OutOfRange};
+pub use encoded::{EncodedAudio, EncodedVideo};
+pub use feedback::Feedback;
+pub use frame::{Frame, FrameFormat, PixelFormat};
+pub use ids::{Bitrate, CameraName};
+pub use pcm::{Pcm, SAMPLE_RATE_HZ, SAMPLES_PER_PERIOD};
+pub use time::{MediaTime, NtpAnchor};
