@@ -6,6 +6,7 @@ mod feedback;
 mod frame;
 mod ids;
 mod pcm;
+pub mod stamp;
 mod time;
 
 pub use bounded::{Bounded, OutOfRange};
