@@ -8,6 +8,7 @@ mod frame;
 mod ids;
 mod packets;
 mod pcm;
+pub mod stamp;
 mod time;
 
 pub use bounded::{Bounded, OutOfRange};
