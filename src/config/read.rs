@@ -159,7 +159,7 @@ pub fn lay_over<'t>(document: &mut Document<'t>, schema: &Schema, variables: &'t
         let laid = typed(schema, variable, &path).and_then(|value| document.lay_over(nth, &path, value));
         if let Err(message) = laid {
             // A name that leads nowhere is no key worth repeating.
-            let key = schema.kind(&schema_path(&path)).is_some().then(|| shown(&path));
+            let key = schema.kind(&schema_path(&path)).is_some().then(|| shown(&path)).filter(|key| !key.is_empty());
             problems.push(Problem { place: Place::Variable(variable.name.clone()), key, message });
         }
     }
@@ -168,7 +168,8 @@ pub fn lay_over<'t>(document: &mut Document<'t>, schema: &Schema, variables: &'t
 
 fn typed<'t>(schema: &Schema, variable: &'t Variable, path: &[Step]) -> Result<DeValue<'t>, String> {
     let text = variable.value.as_str();
-    let Some(kind) = schema.kind(&schema_path(path)) else {
+    let is_nameless = path.contains(&Step::Key(String::new()));
+    let Some(kind) = schema.kind(&schema_path(path)).filter(|_| !is_nameless) else {
         return Err(unknown_variable(schema, &variable.name, path));
     };
     let value = match kind {
