@@ -1,1 +1,3 @@
 //! Local HTTP: the page, health, metrics.
+
+pub mod config;

@@ -1,11 +1,14 @@
 //! Plain data that the frame path hands along: no I/O, no clock, no threads.
 
+pub mod annexb;
 mod bounded;
 mod encoded;
 mod feedback;
 mod frame;
 mod ids;
+mod packets;
 mod pcm;
+pub mod stamp;
 mod time;
 
 pub use bounded::{Bounded, OutOfRange};
@@ -13,5 +16,6 @@ pub use encoded::{EncodedAudio, EncodedVideo};
 pub use feedback::Feedback;
 pub use frame::{Frame, FrameFormat, PixelFormat};
 pub use ids::{Bitrate, CameraName};
+pub use packets::VideoPackets;
 pub use pcm::{Pcm, SAMPLE_RATE_HZ, SAMPLES_PER_PERIOD};
 pub use time::{MediaTime, NtpAnchor};

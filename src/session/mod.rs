@@ -2,8 +2,26 @@
 //!
 //! No clock, no randomness, no I/O: inputs say what happened and when, outputs say what to do.
 
+mod envelope;
+mod error;
 mod ids;
+mod message;
 mod port;
+mod status;
+mod text;
+mod topic;
 
+pub use envelope::{Body, MAX_MESSAGE_BYTES, Malformed, Message};
+pub use error::{ErrorCode, Failure};
 pub use ids::{BadId, NodeId, PeerId, SessionId, SessionKey};
+pub use message::{
+    Answer, Call, CallResponse, CameraChoice, Cancel, CancelReason, Empty, Ice, Join, Leave, LeaveReason, NodeInfo,
+    Nonce, Offer, PeerInfo, Registration, RejectReason, Renew, Sdp, Token, WantsRequest,
+};
 pub use port::{Candidate, FailedStep, IceServer, Mid, Mids, PeerCommand, PeerEvent, TrackKind, Wants};
+pub use status::{AccessMode, Boot, CameraDetail, CameraInfo, CameraState, Presence, StateDetail, Status};
+pub use text::{BadLength, Text};
+pub use topic::{BadPrefix, DEFAULT_PREFIX, Topic, Topics};
+
+/// The protocol version that is spoken.
+pub const VERSION: u32 = 1;

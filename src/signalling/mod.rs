@@ -1,5 +1,10 @@
 //! Seam: carries session messages between node and peers, understands none.
 
+pub mod config;
+mod url;
+
+pub use url::{BadBrokerUrl, BrokerUrl};
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
