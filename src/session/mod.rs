@@ -2,6 +2,7 @@
 //!
 //! No clock, no randomness, no I/O: inputs say what happened and when, outputs say what to do.
 
+mod delivery;
 mod envelope;
 mod error;
 mod ids;
@@ -10,7 +11,9 @@ mod port;
 mod status;
 mod text;
 mod topic;
+mod trickle;
 
+pub use delivery::{ACK_DELAY, Delivery, Overflow, RESEND_WAITS, WINDOW_BYTES, WINDOW_MESSAGES};
 pub use envelope::{Body, MAX_MESSAGE_BYTES, Malformed, Message};
 pub use error::{ErrorCode, Failure};
 pub use ids::{BadId, NodeId, PeerId, SessionId, SessionKey};
