@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::{Body, Empty, Failure, Message, SessionId};
+use super::{Body, Empty, Failure, MAX_MESSAGE_BYTES, Message, SessionId};
 
 /// Messages on their way, or waiting out of order, at most.
 pub const WINDOW_MESSAGES: usize = 32;
@@ -87,15 +87,20 @@ impl Delivery {
     /// Says `body`, as the answer to the other side's message `re` if any; gives its `seq`.
     ///
     /// # Errors
-    /// [`Overflow`] when the other side has acknowledged nothing for so long that even the queue is full.
+    /// [`Overflow`] when the other side has acknowledged nothing for so long that even the queue is full, or when the
+    /// message is longer than anyone would read.
     pub fn send(&mut self, body: Body, re: Option<u32>, now: Duration) -> Result<u32, Overflow> {
         if self.queued.len() >= MAX_QUEUED {
             return Err(Overflow);
         }
         let seq = self.next_seq;
-        self.next_seq += 1;
         let mut sent = Sent { seq, re, body, bytes: 0, sends: 0, last: now, due: now };
-        sent.bytes = self.message(&sent).to_bytes().len();
+        // The acknowledgement it will carry may have more digits than now.
+        sent.bytes = self.message(&sent).to_bytes().len() + 20;
+        if sent.bytes > MAX_MESSAGE_BYTES {
+            return Err(Overflow);
+        }
+        self.next_seq += 1;
         self.queued.push_back(sent);
         self.fill_window(now);
         Ok(seq)
