@@ -52,7 +52,7 @@ pub(super) const fn i420_bytes(width: usize, height: usize) -> usize {
 impl<'a> Canvas<'a> {
     /// A canvas over `data`, which holds [`i420_bytes`]; `None` when it does not, or a side is odd.
     pub(super) fn new(width: usize, height: usize, data: &'a mut [u8]) -> Option<Self> {
-        let fits = width % 2 == 0 && height % 2 == 0 && data.len() == i420_bytes(width, height);
+        let fits = width.is_multiple_of(2) && height.is_multiple_of(2) && data.len() == i420_bytes(width, height);
         fits.then_some(Self { width, height, data })
     }
 

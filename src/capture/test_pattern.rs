@@ -35,7 +35,7 @@ pub(super) fn open(video: &Video, still: bool) -> Result<TestPattern, CaptureErr
     let (width, height) = (video.width.value() as usize, video.height.value() as usize);
     let refused =
         |reason: &str| CaptureError::Unsupported { device: "test pattern".to_owned(), reason: reason.to_owned() };
-    if width % 2 != 0 || height % 2 != 0 {
+    if !width.is_multiple_of(2) || !height.is_multiple_of(2) {
         return Err(refused("width and height must be even"));
     }
     if stamp::block_side(width, height).is_none() {
@@ -239,7 +239,7 @@ impl Layout {
 
 /// Calls `paint` for each of `count` equal columns of `area`.
 fn columns(area: Area, count: usize, mut paint: impl FnMut(usize, Area)) {
-    let edge = |index: usize| area.x + (area.width * index / count & !1);
+    let edge = |index: usize| area.x + ((area.width * index / count) & !1);
     for index in 0..count {
         let (x, next) = (edge(index), edge(index + 1));
         paint(index, Area { x, width: next - x, ..area });

@@ -129,7 +129,7 @@ fn parse_header(line: &[u8]) -> Result<Header, String> {
             _ => {}
         }
     }
-    let side_fits = |side: u32| (2..=MAX_SIDE).contains(&side) && side % 2 == 0;
+    let side_fits = |side: u32| (2..=MAX_SIDE).contains(&side) && side.is_multiple_of(2);
     if !side_fits(header.width) || !side_fits(header.height) {
         return Err(format!("{}x{}; both must be even, 2 to {MAX_SIDE}", header.width, header.height));
     }
