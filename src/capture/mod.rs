@@ -10,6 +10,8 @@ pub mod config;
 pub mod devices;
 mod file;
 mod modes;
+#[cfg(test)]
+mod on_device;
 mod open;
 mod pacing;
 mod sample_clock;
