@@ -17,6 +17,8 @@
 #![warn(missing_docs)]
 
 pub mod capture;
+pub mod cli;
+pub mod config;
 pub mod encode;
 pub mod fanout;
 pub mod http;

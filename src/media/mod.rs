@@ -1,11 +1,15 @@
 //! Plain data that the frame path hands along: no I/O, no clock, no threads.
 
+pub mod annexb;
 mod bounded;
 mod encoded;
 mod feedback;
 mod frame;
 mod ids;
+mod packets;
 mod pcm;
+mod sps;
+pub mod stamp;
 mod time;
 
 pub use bounded::{Bounded, OutOfRange};
@@ -13,5 +17,7 @@ pub use encoded::{EncodedAudio, EncodedVideo};
 pub use feedback::Feedback;
 pub use frame::{Frame, FrameFormat, PixelFormat};
 pub use ids::{Bitrate, CameraName};
+pub use packets::VideoPackets;
 pub use pcm::{Pcm, SAMPLE_RATE_HZ, SAMPLES_PER_PERIOD};
+pub use sps::{ProfileLevelId, Sps};
 pub use time::{MediaTime, NtpAnchor};

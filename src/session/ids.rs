@@ -13,6 +13,12 @@ pub struct BadId {
     got: String,
 }
 
+impl BadId {
+    pub(super) fn new(what: &'static str, rule: &'static str, got: String) -> Self {
+        Self { what, rule, got }
+    }
+}
+
 macro_rules! topic_name {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*

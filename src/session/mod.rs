@@ -2,8 +2,35 @@
 //!
 //! No clock, no randomness, no I/O: inputs say what happened and when, outputs say what to do.
 
+mod budget;
+pub mod config;
+mod delivery;
+mod ended;
+mod envelope;
+mod error;
+mod event;
 mod ids;
+mod message;
+pub mod node;
 mod port;
+mod status;
+mod text;
+mod topic;
+mod trickle;
 
+pub use delivery::{ACK_DELAY, Delivery, Overflow, RESEND_WAITS, WINDOW_BYTES, WINDOW_MESSAGES};
+pub use envelope::{Body, MAX_MESSAGE_BYTES, Malformed, Message};
+pub use error::{ErrorCode, Failure};
+pub use event::{End, Event, Step};
 pub use ids::{BadId, NodeId, PeerId, SessionId, SessionKey};
+pub use message::{
+    Answer, Call, CallResponse, CameraChoice, Cancel, CancelReason, Empty, Ice, Join, Leave, LeaveReason, NodeInfo,
+    Nonce, Offer, PeerInfo, Registration, RejectReason, Renew, Sdp, Token, WantsRequest,
+};
 pub use port::{Candidate, FailedStep, IceServer, Mid, Mids, PeerCommand, PeerEvent, TrackKind, Wants};
+pub use status::{AccessMode, Boot, CameraDetail, CameraInfo, CameraState, Presence, StateDetail, Status};
+pub use text::{BadLength, Text};
+pub use topic::{BadPrefix, DEFAULT_PREFIX, Topic, Topics};
+
+/// The protocol version that is spoken.
+pub const VERSION: u32 = 1;

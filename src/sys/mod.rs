@@ -1,1 +1,18 @@
-//! The only `unsafe`: thin safe wrappers over V4L2 ioctls and memory mapping.
+//! The only `unsafe`: thin safe wrappers over V4L2 ioctls, memory mapping and the system's clocks.
+//!
+//! Nothing here decides anything, and nothing here knows the rest of the program: times are plain nanoseconds of
+//! `CLOCK_MONOTONIC`, errors are [`std::io::Error`].
+#![allow(unsafe_code, reason = "the one module that talks to the kernel; every block says why it is sound")]
+
+mod capture_queue;
+mod clock;
+mod controls;
+mod mapping;
+mod thread;
+mod video_device;
+
+pub use capture_queue::{CaptureQueue, FilledBuffer};
+pub use clock::{local_offset_s, monotonic_nanos, since_unix_epoch, sleep_until_nanos};
+pub use controls::{Control, ControlKind, controls};
+pub use thread::set_thread_nice;
+pub use video_device::open_video_device;

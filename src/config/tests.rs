@@ -1,0 +1,117 @@
+use super::*;
+
+fn env(variables: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+    variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect()
+}
+
+fn refused(text: &str, variables: &[(&str, &str)]) -> String {
+    Config::from_text("bad.toml", text, env(variables)).expect_err(text).to_string()
+}
+
+#[test]
+fn nothing_written_is_the_defaults() {
+    assert_eq!(Config::from_text("empty.toml", "", []).expect("nothing is wrong with nothing"), Config::default());
+    assert_eq!(Config::load(None, []).expect("no file is no error"), Config::default());
+}
+
+#[test]
+fn a_bad_config_says_where_and_what_and_what_would_be_right() {
+    #[rustfmt::skip]
+    let table = [
+        ("[brokr]\n", "bad.toml:1:2: brokr: no such key; the nearest is `broker`"),
+        ("[[camera]]\nnam = 'x'\n", "bad.toml:2:1: camera[0].nam: no such key; the nearest is `name`"),
+        ("[http]\nlevel = 'info'\n", "bad.toml:2:1: http.level: no such key; the nearest is `log.level`"),
+        ("[broker]\nurl = 5\n", "bad.toml:2:7: broker.url: must be text in quotes, not the number 5"),
+        ("[http]\nenabled = 'yes'\n", "bad.toml:2:11: http.enabled: must be true or false, not the text \"yes\""),
+        ("broker = 'mqtt://x'\n", "bad.toml:1:10: broker: must be a section, not the text \"mqtt://x\""),
+        ("[broker]\nkeep_alive_s = 1\n", "bad.toml:2:16: broker.keep_alive_s: must be 5 to 1200, not 1"),
+        ("[broker]\nkeep_alive_s = 9.5\n", "bad.toml:2:16: broker.keep_alive_s: must be a whole number, not the number 9.5"),
+        ("[broker]\nprefix = 'a/b/c'\n", "bad.toml:2:10: broker.prefix: a topic prefix is one or two levels of A-Z, a-z, 0-9, '_' and '-', at most 64 characters in all, not \"a/b/c\""),
+        ("[broker]\npassword = 'x'\n", "bad.toml:2:1: broker.password: secrets do not belong in a config; write it to a file that only the node can read, and its path to `password_file`"),
+        ("[broker]\nurl = 'mqtt://me:secret@broker'\n", "bad.toml:2:7: broker.url: a broker URL carries no user name or password: they go in username and password_file"),
+        ("[node]\nid = 'a b'\n", "bad.toml:2:6: node.id: a node id is 1 to 64 of A-Z, a-z, 0-9, '_' and '-', not \"a b\""),
+        ("[log]\nlevel = 'inf'\n", "bad.toml:2:9: log.level: must be one of \"error\", \"warn\", \"info\", \"debug\", \"trace\", not \"inf\"; the nearest is \"info\""),
+        ("[http]\nbind = '8080'\n", "bad.toml:2:8: http.bind: must be an IP address and a port, like \"127.0.0.1:8080\""),
+        ("[http]\nframe_ancestors = ['*', 5]\n", "bad.toml:2:25: http.frame_ancestors[1]: must be text in quotes, not the number 5"),
+        ("camera = []\n", "bad.toml:1:1: camera: a node has a camera: write one [[camera]] section, or none for the default one"),
+        ("[[camera]]\n[[camera]]\n", "bad.toml:2:1: camera[1].name: another camera is called \"main\" as well"),
+        ("[[camera]]\n[[camera]]\nname = 'b'\n", "bad.toml:2:1: camera[1]: one camera a node for now: run a second node for a second camera"),
+        ("[log]\nlevel = \n", "bad.toml:2:9: string values must be quoted, expected literal string"),
+        ("[log]\nlevel = 'info'\nlevel = 'warn'\n", "bad.toml:3:1: duplicate key"),
+    ];
+    for (text, expected) in table {
+        assert_eq!(refused(text, &[]), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_bad_variable_is_named_instead_of_a_place_in_the_file() {
+    #[rustfmt::skip]
+    let table = [
+        ("CAMERA_NODE__BROKER__KEEP_ALIV_S", "9", "environment variable CAMERA_NODE__BROKER__KEEP_ALIV_S: names no key; the nearest is CAMERA_NODE__BROKER__KEEP_ALIVE_S"),
+        ("CAMERA_NODE__BROKER__KEEP_ALIVE_S", "99999", "environment variable CAMERA_NODE__BROKER__KEEP_ALIVE_S: broker.keep_alive_s: must be 5 to 1200, not 99999"),
+        ("CAMERA_NODE__BROKER__KEEP_ALIVE_S", "long", "environment variable CAMERA_NODE__BROKER__KEEP_ALIVE_S: broker.keep_alive_s: must be a whole number, not the text \"long\""),
+        ("CAMERA_NODE__BROKER__PASSWORD", "x", "environment variable CAMERA_NODE__BROKER__PASSWORD: secrets do not belong in the environment; write it to a file that only the node can read, and its path to CAMERA_NODE__BROKER__PASSWORD_FILE"),
+        ("CAMERA_NODE__BROKER", "x", "environment variable CAMERA_NODE__BROKER: broker: names a section; a key of it is named by CAMERA_NODE__BROKER__KEY"),
+        ("CAMERA_NODE__CAMERA", "x", "environment variable CAMERA_NODE__CAMERA: camera: names a list of sections; a key of the first is named by CAMERA_NODE__CAMERA__0__KEY"),
+        ("CAMERA_NODE__CAMERA__3__NAME", "x", "environment variable CAMERA_NODE__CAMERA__3__NAME: camera[3].name: element 3 would come after a gap: there are 0"),
+        ("CAMERA_NODE__CAMERA__0__NAME", "X", "environment variable CAMERA_NODE__CAMERA__0__NAME: camera[0].name: a camera's name is 1 to 32 of a-z, 0-9 and '-', not \"X\""),
+        ("CAMERA_NODE__", "x", "environment variable CAMERA_NODE__: names no key; the nearest is CAMERA_NODE__NODE__ID"),
+    ];
+    for (name, value, expected) in table {
+        assert_eq!(refused("", &[(name, value)]), expected, "{name}");
+    }
+}
+
+#[test]
+fn several_problems_are_said_at_once_in_the_order_of_the_file() {
+    let text = "[broker]\nkeep_alive_s = 1\nretained = true\n[log]\nlevel = 5\n[http]\nbind = 'x'\n";
+    assert_eq!(
+        refused(text, &[("CAMERA_NODE__NODE__IDD", "x")]).lines().collect::<Vec<_>>(),
+        [
+            "bad.toml:2:16: broker.keep_alive_s: must be 5 to 1200, not 1",
+            "bad.toml:3:1: broker.retained: no such key; the nearest is `retain`",
+            "bad.toml:5:9: log.level: must be text in quotes, not the number 5",
+            "bad.toml:7:8: http.bind: must be an IP address and a port, like \"127.0.0.1:8080\"",
+            "environment variable CAMERA_NODE__NODE__IDD: names no key; the nearest is CAMERA_NODE__NODE__ID",
+        ]
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let error = Config::load(Some(Path::new("/nowhere/camera-node.toml")), []).expect_err("there is no such file");
+    assert_eq!(error.to_string(), "/nowhere/camera-node.toml: cannot be read: No such file or directory (os error 2)");
+}
+
+#[test]
+fn a_variable_wins_over_the_file_and_is_typed_by_its_key() {
+    let text = "[broker]\nkeep_alive_s = 60\nretain = true\n";
+    let variables = env(&[
+        ("CAMERA_NODE__BROKER__KEEP_ALIVE_S", "90"),
+        ("CAMERA_NODE__BROKER__RETAIN", "false"),
+        // Text that would be a number, were it not for the key's type.
+        ("CAMERA_NODE__BROKER__USERNAME", "1234"),
+        ("CAMERA_NODE__CAMERA__0__NAME", "porch"),
+        ("CAMERA_NODE__CAMERA__0__LINGER_S", "5"),
+        ("CAMERA_NODE__HTTP__FRAME_ANCESTORS", "[\"'none'\"]"),
+        ("CAMERA_NODE_CACHE", "/not/a/key"),
+        ("HOME", "/not/a/key"),
+    ]);
+    let config = Config::from_text("good.toml", text, variables).expect("all of it is right");
+    assert_eq!(config.broker.keep_alive_s.value(), 90);
+    assert!(!config.broker.retain);
+    assert_eq!(config.broker.username.as_deref(), Some("1234"));
+    assert_eq!(config.camera[0].name.as_str(), "porch");
+    assert_eq!(config.camera[0].linger_s.value(), 5);
+    assert_eq!(config.http.frame_ancestors[0].as_str(), "'none'");
+}
+
+#[test]
+fn every_key_has_a_variable() {
+    let schema = Config::schema();
+    let variables: Vec<_> = schema.leaves().map(read::variable_of).collect();
+    for known in ["CAMERA_NODE__BROKER__URL", "CAMERA_NODE__CAMERA__0__ON_DEMAND", "CAMERA_NODE__NODE__ID"] {
+        assert!(variables.iter().any(|name| name == known), "{known} in {variables:?}");
+    }
+}
