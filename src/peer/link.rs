@@ -16,7 +16,7 @@ use webrtc::peer_connection::{
     RTCPeerConnectionState, RTCSessionDescription,
 };
 
-use super::description::{for_sending, ice_ufrag, is_host, public_twin};
+use super::description::{for_sending, ice_ufrag, is_host, public_twin, sections};
 use super::runtime::Watch;
 use super::trickle::{Output, Trickle};
 use crate::session::{Candidate, FailedStep};
@@ -122,7 +122,7 @@ enum Phase {
     Over,
 }
 
-/// One connection. [`Link::close`] it: one that is only dropped goes on sending.
+/// One connection. Dropping it does not close the crate's, which [`Desk`](super::connector::Desk) keeps.
 pub(super) struct Link {
     pub pc: Arc<dyn PeerConnection>,
     pub watch: Arc<Watch>,
@@ -190,6 +190,13 @@ impl Link {
 
     /// Takes the answer to our offer.
     pub(super) async fn accept(&mut self, sdp: String) -> Result<(), Failure> {
+        // RFC 3264 §6: a section for each of ours, in our order. The crate takes a part for the whole.
+        let offer = self.pc.local_description().await.map(|local| local.sdp).unwrap_or_default();
+        let mids = |sdp: &str| sections(sdp).into_iter().map(|section| section.mid).collect::<Vec<_>>();
+        if mids(&sdp) != mids(&offer) {
+            let message = "the answer's sections are not the offer's".to_owned();
+            return Err(Failure { step: FailedStep::RemoteDescription, message });
+        }
         let answer = RTCSessionDescription::answer(sdp).map_err(Failure::at(FailedStep::RemoteDescription))?;
         self.set_remote(answer).await
     }
@@ -347,7 +354,7 @@ impl Link {
             let message = "there is no local description".to_owned();
             return self.over(LinkEvent::Failed(Failure { step: FailedStep::LocalDescription, message }));
         };
-        let mid = super::description::sections(&local.sdp).into_iter().next().map(|section| section.mid);
+        let mid = sections(&local.sdp).into_iter().next().map(|section| section.mid);
         self.generation = (mid, ice_ufrag(&local.sdp).map(str::to_owned));
         self.ready.push_back(LinkEvent::Describe(for_sending(&local.sdp, self.public)));
     }
@@ -371,13 +378,6 @@ impl Link {
         match transport {
             Some(transport) => matches!(transport.state().await, Ok(RTCDtlsTransportState::Closed)),
             None => false,
-        }
-    }
-
-    /// Ends it and frees its sockets and tasks.
-    pub(super) async fn close(self) {
-        if let Err(error) = self.pc.close().await {
-            tracing::debug!(%error, "a connection did not close in good order");
         }
     }
 }

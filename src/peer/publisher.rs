@@ -118,9 +118,6 @@ impl Publisher {
         self.senders.shutdown().await;
         self.desk.counters.update(|stats| stats.connected = false);
         self.desk.publish_stats();
-        if let Some(link) = self.link.take() {
-            link.close().await;
-        }
     }
 
     async fn on_command(&mut self, command: PeerCommand) -> Next {

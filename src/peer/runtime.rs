@@ -11,6 +11,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tracing::Instrument;
 use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime, TokioRuntime,
     Transmit,
@@ -41,6 +43,7 @@ pub(super) struct Departure {
 pub(super) struct Watch {
     bound: Mutex<Vec<SocketAddr>>,
     departures: Mutex<VecDeque<Departure>>,
+    driver: Mutex<Option<AbortHandle>>,
     /// A DTLS alert came in, which may be the other side's `close_notify`.
     pub alert: Notify,
     /// The driver task has ended.
@@ -59,9 +62,22 @@ impl Watch {
         self.bound.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// The addresses of those sockets.
+    #[cfg(test)]
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        self.bound.lock().expect("not poisoned").clone()
+    }
+
     /// Forgets the sockets; an ICE restart binds new ones.
     pub(super) fn forget_sockets(&self) {
         self.bound.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Ends the driver task where it stands, if it has not ended.
+    pub(super) fn abort_driver(&self) {
+        if let Some(driver) = self.driver.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            driver.abort();
+        }
     }
 
     /// The last packet of this picture goes to the driver next.
@@ -165,10 +181,16 @@ impl Runtime for WatchedRuntime {
     fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Box<dyn JoinHandle> {
         // Without ICE over TCP, which we do not use, the driver is all that is ever spawned.
         let notice = EndNotice(Arc::clone(&self.watch));
-        TokioRuntime.spawn(Box::pin(async move {
-            let _notice = notice;
-            future.await;
-        }))
+        let task = tokio::spawn(
+            async move {
+                let _notice = notice;
+                future.await;
+            }
+            .in_current_span(),
+        );
+        let task = task.abort_handle();
+        self.watch.driver.lock().unwrap_or_else(PoisonError::into_inner).replace(task.clone());
+        Box::new(Driver(task))
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
@@ -212,6 +234,20 @@ impl Runtime for WatchedRuntime {
 
     fn name(&self) -> &'static str {
         "tokio, watched"
+    }
+}
+
+struct Driver(AbortHandle);
+
+impl JoinHandle for Driver {
+    fn detach(&self) {}
+
+    fn abort(&self) {
+        self.0.abort();
+    }
+
+    fn is_finished(&self) -> bool {
+        self.0.is_finished()
     }
 }
 

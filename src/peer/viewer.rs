@@ -76,9 +76,6 @@ impl Viewer {
         self.readers.shutdown().await;
         self.desk.counters.update(|stats| stats.connected = false);
         self.desk.publish_stats();
-        if let Some(link) = self.link.take() {
-            link.close().await;
-        }
     }
 
     async fn on_command(&mut self, command: PeerCommand) -> bool {
