@@ -1,6 +1,7 @@
 //! One connection of the crate with its candidates, its liveness and its end: what node and viewer have in common.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,11 +17,11 @@ use webrtc::peer_connection::{
     RTCPeerConnectionState, RTCSessionDescription,
 };
 
+use super::clock::now;
 use super::description::{for_sending, ice_ufrag, is_host, public_twin, sections};
 use super::runtime::Watch;
 use super::trickle::{Output, Trickle};
 use crate::session::{Candidate, FailedStep};
-use std::net::IpAddr;
 
 /// How often the DTLS state is looked at, which the crate tells no other way, and numbers are published.
 const TICK: Duration = Duration::from_millis(500);
@@ -204,7 +205,7 @@ impl Link {
     async fn set_local(&mut self, description: RTCSessionDescription, restart: bool) -> Result<(), Failure> {
         // After a restart the sockets are bound anew by the driver, so their number is not known; gathering ends it.
         let hosts = if restart { usize::MAX } else { self.watch.sockets() };
-        self.trickle = Some(Trickle::new(hosts, Instant::now()));
+        self.trickle = Some(Trickle::new(hosts, now()));
         self.pc.set_local_description(description).await.map_err(Failure::at(FailedStep::LocalDescription))
     }
 
@@ -213,7 +214,7 @@ impl Link {
         set.map_err(Failure::at(FailedStep::RemoteDescription))?;
         self.remote_candidates = 0;
         if self.phase == Phase::Connecting {
-            self.connect_by = Some(Instant::now() + CONNECT_LIMIT);
+            self.connect_by = Some(now() + CONNECT_LIMIT);
         }
         Ok(())
     }
@@ -278,7 +279,7 @@ impl Link {
     }
 
     fn on_time(&mut self) {
-        if self.connect_by.is_some_and(|by| Instant::now() >= by) {
+        if self.connect_by.is_some_and(|by| now() >= by) {
             let message = format!("no pair of candidates worked within {} s", CONNECT_LIMIT.as_secs());
             self.over(LinkEvent::Failed(Failure { step: FailedStep::Ice, message }));
         }
@@ -289,7 +290,7 @@ impl Link {
             Notice::Candidate(candidate) => {
                 if let Some(trickle) = &mut self.trickle {
                     let host = is_host(&candidate);
-                    trickle.found(candidate, host, Instant::now());
+                    trickle.found(candidate, host, now());
                 }
             }
             Notice::Gathered => {
@@ -331,7 +332,7 @@ impl Link {
             return self.describe().await;
         }
         let Some(trickle) = &mut self.trickle else { return };
-        match trickle.poll_output(Instant::now()) {
+        match trickle.poll_output(now()) {
             Some(Output::Describe) => {
                 self.describe = true;
                 self.describe().await;

@@ -18,15 +18,9 @@ use webrtc::runtime::{
     Transmit,
 };
 
+use super::clock::{media_now, now};
 use super::stats::SendLatency;
 use crate::media::MediaTime;
-
-/// Now on the media clock, for stamps of our own.
-pub(super) fn media_now() -> MediaTime {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let since_zero = Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0));
-    MediaTime::default().plus(since_zero)
-}
 
 /// A picture whose last packet is on its way to the socket.
 #[derive(Debug)]
@@ -123,7 +117,13 @@ const MDNS_PORT: u16 = 5_353;
 /// The crate resolves on its driver task, before it lists any candidate: a name server that does not answer would hold
 /// up every new viewer for as long as the system's resolver tries.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Names(Arc<Mutex<HashMap<String, (Instant, Vec<SocketAddr>)>>>);
+pub(super) struct Names(Arc<Mutex<HashMap<String, Answer>>>);
+
+#[derive(Debug, Clone)]
+struct Answer {
+    at: Instant,
+    addresses: Vec<SocketAddr>,
+}
 
 /// A name server on the same continent answers within this time.
 const RESOLVE_PATIENCE: Duration = Duration::from_secs(1);
@@ -139,7 +139,7 @@ impl Names {
         let lifetime = |found: &[SocketAddr]| if found.is_empty() { NO_NAME_LIFETIME } else { NAME_LIFETIME };
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(host).cloned();
         let addresses = match known {
-            Some((at, addresses)) if at.elapsed() < lifetime(&addresses) => addresses,
+            Some(Answer { at, addresses }) if now().saturating_duration_since(at) < lifetime(&addresses) => addresses,
             _ => {
                 let found = tokio::time::timeout(RESOLVE_PATIENCE, tokio::net::lookup_host(host)).await;
                 let addresses = match found {
@@ -150,7 +150,7 @@ impl Names {
                 if names.len() >= MAX_NAMES {
                     names.clear();
                 }
-                names.insert(host.to_owned(), (Instant::now(), addresses.clone()));
+                names.insert(host.to_owned(), Answer { at: now(), addresses: addresses.clone() });
                 addresses
             }
         };

@@ -1,7 +1,5 @@
 //! Silence, restart, and every way to end.
 
-use std::time::Instant;
-
 use super::*;
 
 /// Sockets this process has open on loopback.
@@ -19,7 +17,7 @@ async fn closing_is_noticed_at_the_other_end_at_once_from_either_side() {
         let (mut viewer, _packets) = viewer(&connector, "viewer");
         connect(&mut node, &mut viewer, everything()).await;
         let (closing, mut noticing) = if node_closes { (node, viewer) } else { (viewer, node) };
-        let before = Instant::now();
+        let before = now();
         closing.handle.command(PeerCommand::Close);
         noticing.expect(&PeerEvent::ClosedByPeer).await;
         assert!(before.elapsed() < Duration::from_secs(1), "{:?}", before.elapsed());
@@ -48,7 +46,7 @@ fn a_viewer_that_is_killed_falls_silent_and_leaves_nothing_behind() {
     });
     // Its tasks stop where they are: no DTLS alert, no RTCP BYE.
     viewer_side.shutdown_background();
-    let killed = Instant::now();
+    let killed = now();
     node_side.block_on(async {
         node.expect(&PeerEvent::Silent).await;
         assert!(killed.elapsed() < Duration::from_secs(5), "{:?}", killed.elapsed());

@@ -1,7 +1,6 @@
 //! What is sent arrives, for everyone.
 
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use super::*;
 
@@ -78,7 +77,7 @@ async fn of_eight_viewers_one_whose_socket_blocks_slows_nobody() {
     let sender = async {
         let mut worst = Duration::ZERO;
         for number in 0..PICTURES {
-            let before = Instant::now();
+            let before = now();
             camera.show(number, number == 0);
             worst = worst.max(before.elapsed());
             tokio::time::sleep(Duration::from_millis(3)).await;
@@ -100,7 +99,7 @@ async fn of_eight_viewers_one_whose_socket_blocks_slows_nobody() {
     assert!(stats.frames_sent < u64::from(PICTURES), "the blocked one got less: {stats:?}");
 
     // Its driver cannot say goodbye; it is ended all the same.
-    let closing = Instant::now();
+    let closing = now();
     stuck.0.handle.closed().await;
     assert!(closing.elapsed() < Duration::from_secs(1), "{:?}", closing.elapsed());
     for (node, ..) in pairs {

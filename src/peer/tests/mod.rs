@@ -12,8 +12,8 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::clock::{media_now, now};
 use super::config::Ice;
-use super::runtime::media_now;
 use super::*;
 use crate::session::{Mids, PeerCommand, PeerEvent, SessionId, SessionKey, TrackKind, Wants};
 
