@@ -3,7 +3,7 @@ import { BLOCKS, ageMs, readStamp } from './stamp.mjs';
 
 /**
  * Watches the page's video for `seconds`: every frame shown, with its stamp (`null` without), its age at that moment, and a
- * fingerprint by which change is seen where there is no stamp.
+ * thumbnail (luma) by which change is seen where there is no stamp.
  */
 export async function watchPicture(page, seconds) {
   const frames = await page.evaluate(watchInPage, { seconds, blocks: BLOCKS });
@@ -13,26 +13,31 @@ export async function watchPicture(page, seconds) {
   });
 }
 
-/** The spectrum of the page's remote sound over `seconds`, the loudest of each bin, in dB. */
+/** The spectrum of the page's remote sound, in dB, the mean over `seconds`: what is always there stands out of what comes and goes. */
 export async function listen(page, seconds) {
   return page.evaluate(listenInPage, { seconds });
 }
 
 /**
- * Flash and beep over `seconds`, as [time in ms, level] each: the picture's mean luma by the time a frame is shown, the
- * level of `hertz` by the time it is played, both on the page's clock.
+ * Flash and beep over `seconds`, as [time in ms, level] each: the luma of the test pattern's flash by the time a frame is
+ * shown, the level of `hertz` by the time it is played, both on the page's clock.
  */
 export async function flashesAndBeeps(page, seconds, hertz) {
   const [frames, sound] = await Promise.all([
     page.evaluate(watchInPage, { seconds, blocks: BLOCKS }),
     page.evaluate(beepsInPage, { seconds, hertz }),
   ]);
-  return { picture: frames.map((frame) => [frame.shownMs, frame.brightness]), sound };
+  return { picture: frames.map((frame) => [frame.shownMs, frame.flash]), sound };
 }
 
-/** Distinct pictures among `frames` by their fingerprints. */
-export function distinctPictures(frames) {
-  return new Set(frames.map((frame) => frame.print)).size;
+/** How often the picture changed from one of `frames` to the next: more than the noise of an encoder in any of 64 x 36 dots. */
+export function changes(frames) {
+  return frames.filter((frame, i) => i > 0 && differs(frame, frames[i - 1])).length;
+}
+
+/** Whether two frames show something else. */
+export function differs(one, other, by = 12) {
+  return one.thumbnail.some((luma, i) => Math.abs(luma - other.thumbnail[i]) > by);
 }
 
 async function watchInPage({ seconds, blocks }) {
@@ -67,16 +72,13 @@ async function watchInPage({ seconds, blocks }) {
     }
     small.drawImage(video, 0, 0, 64, 36);
     const { data } = small.getImageData(0, 0, 64, 36);
-    let brightness = 0;
-    let print = 0;
-    for (let at = 0; at < data.length; at += 4) {
-      const value = luma(data, at);
-      brightness += value;
-      // Steps of 16: the noise of an encoder that repeats a still picture is no change.
-      print = (Math.imul(print, 31) + (value >> 4)) | 0;
-    }
-    brightness /= data.length / 4;
-    frames.push({ wallMs, shownMs: metadata.expectedDisplayTime, rtp: metadata.rtpTimestamp, width, height, lumas, brightness, print });
+    const small64 = [];
+    for (let at = 0; at < data.length; at += 4) small64.push(Math.round(luma(data, at)));
+    // The test pattern flashes in a square of a sixth of its height, at the right edge below the middle.
+    const part = height / 12;
+    small.drawImage(video, width * 0.975 - height / 12 - part / 2, height * 0.53 + height / 12 - part / 2, part, part, 0, 0, 1, 1);
+    const flash = luma(small.getImageData(0, 0, 1, 1).data, 0);
+    frames.push({ wallMs, shownMs: metadata.expectedDisplayTime, rtp: metadata.rtpTimestamp, width, height, lumas, flash, thumbnail: small64 });
   };
   await new Promise((resolve) => {
     const next = (now, metadata) => {
@@ -98,15 +100,18 @@ async function listenInPage({ seconds }) {
   const analyser = new AnalyserNode(context, { fftSize: 16384, smoothingTimeConstant: 0 });
   source.connect(analyser);
   const spectrum = new Float32Array(analyser.frequencyBinCount);
-  const loudest = new Float32Array(analyser.frequencyBinCount).fill(-200);
+  const sum = new Float32Array(analyser.frequencyBinCount);
+  let count = 0;
   const end = performance.now() + seconds * 1000;
   while (performance.now() < end) {
     await new Promise((resolve) => setTimeout(resolve, 100));
     analyser.getFloatFrequencyData(spectrum);
-    for (let i = 0; i < spectrum.length; i += 1) loudest[i] = Math.max(loudest[i], spectrum[i]);
+    // Silence is minus infinity.
+    for (let i = 0; i < spectrum.length; i += 1) sum[i] += Math.max(-200, spectrum[i]);
+    count += 1;
   }
   await context.close();
-  return { binHertz: 48000 / 16384, spectrum: Array.from(loudest, (value) => (Number.isFinite(value) ? value : -200)) };
+  return { binHertz: 48000 / 16384, spectrum: Array.from(sum, (value) => value / count) };
 }
 
 async function beepsInPage({ seconds, hertz }) {
@@ -130,7 +135,7 @@ async function beepsInPage({ seconds, hertz }) {
     }
   });`;
   const context = new AudioContext({ sampleRate: 48000 });
-  await context.audioWorklet.addModule(URL.createObjectURL(new Blob([code], { type: 'text/javascript' })));
+  await context.audioWorklet.addModule(`data:text/javascript,${encodeURIComponent(code)}`);
   await context.resume();
   const source = context.createMediaStreamSource(document.querySelector('video').srcObject);
   const detector = new AudioWorkletNode(context, 'detector', { processorOptions: { hertz } });
