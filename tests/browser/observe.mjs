@@ -13,6 +13,12 @@ export async function watchPicture(page, seconds) {
   });
 }
 
+/** The picture as it stands now, also one that has stopped. */
+export async function look(page) {
+  const [frame] = await page.evaluate(watchInPage, { seconds: 0, blocks: BLOCKS });
+  return frame;
+}
+
 /** The spectrum of the page's remote sound, in dB, the mean over `seconds`: what is always there stands out of what comes and goes. */
 export async function listen(page, seconds) {
   return page.evaluate(listenInPage, { seconds });
@@ -80,6 +86,10 @@ async function watchInPage({ seconds, blocks }) {
     const flash = luma(small.getImageData(0, 0, 1, 1).data, 0);
     frames.push({ wallMs, shownMs: metadata.expectedDisplayTime, rtp: metadata.rtpTimestamp, width, height, lumas, flash, thumbnail: small64 });
   };
+  if (seconds === 0) {
+    take(0, {});
+    return frames;
+  }
   await new Promise((resolve) => {
     const next = (now, metadata) => {
       take(now, metadata);
