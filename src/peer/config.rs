@@ -1,0 +1,226 @@
+//! The `[ice]` section: which addresses viewers are told, and which servers help them to reach us.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::session::IceServer;
+
+/// How media finds its way between node and viewers (ICE, RFC 8445).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ice {
+    /// Local addresses to send and receive media on. Empty: all of the machine's, but for loopback.
+    pub bind: Vec<IpAddr>,
+    /// Network interfaces by name, instead of `bind`. Empty: all.
+    pub interfaces: Vec<String>,
+    /// Offer the loopback addresses too. They are offered anyway when the machine has no other, or when `bind` or
+    /// `interfaces` names them.
+    pub include_loopback: bool,
+    /// UDP ports for media, such as `"40000-40100"`; a viewer takes one. Empty: any free port.
+    pub port_range: PortRange,
+    /// The address under which a router forwards `port_range`, unchanged, to this machine. Empty: none.
+    pub public_address: PublicAddress,
+    /// `"all"`, or `"relay"` to send and receive through TURN servers only.
+    pub policy: IcePolicy,
+    /// Resolve viewers' `.local` names (mDNS). Not needed as a rule, as such a viewer reaches us first; it costs a
+    /// socket for each viewer.
+    pub mdns: bool,
+    /// STUN and TURN servers, for us and for viewers.
+    pub servers: Vec<IceServerConfig>,
+}
+
+/// One STUN or TURN server.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IceServerConfig {
+    /// `stun:host:port`, `turn:host:port?transport=udp` and so on.
+    pub urls: Vec<String>,
+    /// TURN user name. Empty for STUN.
+    pub username: String,
+    /// File whose first line is the TURN password. Empty for STUN.
+    pub credential_file: PathBuf,
+}
+
+/// Which candidates may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IcePolicy {
+    /// Any.
+    #[default]
+    All,
+    /// TURN only.
+    Relay,
+}
+
+/// UDP ports from the first to the last, both included, or any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PortRange(Option<(u16, u16)>);
+
+/// A text that is no range of ports.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a port range is like \"40000-40100\", with ports from 1024 to 65535, not {0:?}")]
+pub struct BadPortRange(String);
+
+impl PortRange {
+    /// First and last port, `None` for any.
+    pub const fn bounds(self) -> Option<(u16, u16)> {
+        self.0
+    }
+}
+
+impl TryFrom<String> for PortRange {
+    type Error = BadPortRange;
+
+    fn try_from(text: String) -> Result<Self, BadPortRange> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let ports = text
+            .split_once('-')
+            .and_then(|(first, last)| Some((first.trim().parse().ok()?, last.trim().parse().ok()?)));
+        match ports {
+            Some((first, last)) if 1024 <= first && first <= last => Ok(Self(Some((first, last)))),
+            _ => Err(BadPortRange(text)),
+        }
+    }
+}
+
+impl From<PortRange> for String {
+    fn from(range: PortRange) -> Self {
+        range.to_string()
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some((first, last)) => write!(f, "{first}-{last}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// An address outside of the router, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PublicAddress(Option<IpAddr>);
+
+/// A text that is no IP address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a public address is an IP address such as \"203.0.113.7\", not {0:?}")]
+pub struct BadPublicAddress(String);
+
+impl PublicAddress {
+    /// The address, `None` for none.
+    pub const fn ip(self) -> Option<IpAddr> {
+        self.0
+    }
+}
+
+impl TryFrom<String> for PublicAddress {
+    type Error = BadPublicAddress;
+
+    fn try_from(text: String) -> Result<Self, BadPublicAddress> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        match text.parse() {
+            Ok(ip) => Ok(Self(Some(ip))),
+            Err(_) => Err(BadPublicAddress(text)),
+        }
+    }
+}
+
+impl From<PublicAddress> for String {
+    fn from(address: PublicAddress) -> Self {
+        address.0.map(|ip| ip.to_string()).unwrap_or_default()
+    }
+}
+
+/// A TURN password could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {source}")]
+pub struct CredentialError {
+    path: String,
+    #[source]
+    source: std::io::Error,
+}
+
+impl Ice {
+    /// The configured servers with their passwords read from their files.
+    ///
+    /// # Errors
+    /// A password file that cannot be read.
+    pub fn read_servers(&self) -> Result<Vec<IceServer>, CredentialError> {
+        let non_empty = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        self.servers
+            .iter()
+            .map(|server| {
+                let path = &server.credential_file;
+                let credential = if path.as_os_str().is_empty() {
+                    None
+                } else {
+                    let text = std::fs::read_to_string(path)
+                        .map_err(|source| CredentialError { path: path.display().to_string(), source })?;
+                    Some(text.lines().next().unwrap_or_default().to_owned())
+                };
+                Ok(IceServer { urls: server.urls.clone(), username: non_empty(&server.username), credential })
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_section_is_read_and_written_back() {
+        let text = r#"
+            bind = ["192.0.2.4", "::1"]
+            interfaces = []
+            include_loopback = true
+            port_range = "40000-40100"
+            public_address = "203.0.113.7"
+            policy = "relay"
+            mdns = true
+            [[servers]]
+            urls = ["stun:stun.example.org"]
+        "#;
+        let ice: Ice = toml::from_str(text).expect("the section is valid");
+        assert_eq!(ice.port_range.bounds(), Some((40_000, 40_100)));
+        assert_eq!(ice.public_address.ip(), Some(IpAddr::from([203, 0, 113, 7])));
+        let again: Ice =
+            toml::from_str(&toml::to_string(&ice).expect("it can be written")).expect("it can be read back");
+        assert_eq!(again, ice);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_words() {
+        let refused = |text: &str| toml::from_str::<Ice>(text).expect_err("refused").to_string();
+        for range in ["40100-40000", "1-2", "40000", "a-b", "40000-70000"] {
+            assert!(refused(&format!("port_range = {range:?}")).contains("a port range is like"), "{range}");
+        }
+        assert!(refused("public_address = \"home\"").contains("a public address is an IP address"));
+        assert!(refused("nat = true").contains("unknown field"));
+    }
+
+    #[test]
+    fn passwords_come_from_files() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(file.path(), "hunter2\n").expect("it is written");
+        let server = IceServerConfig {
+            urls: vec!["turn:turn.example.org".to_owned()],
+            username: "node".to_owned(),
+            credential_file: file.path().to_owned(),
+        };
+        let ice = Ice { servers: vec![server], ..Ice::default() };
+        let servers = ice.read_servers().expect("the file is there");
+        assert_eq!(servers[0].credential.as_deref(), Some("hunter2"));
+        assert_eq!(servers[0].username.as_deref(), Some("node"));
+    }
+}

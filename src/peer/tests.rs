@@ -1,0 +1,210 @@
+//! Node and viewer against each other over real sockets on loopback.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::config::Ice;
+use super::runtime::media_now;
+use super::*;
+use crate::session::{PeerCommand, PeerEvent, SessionId, SessionKey, TrackKind, Wants};
+
+/// Nothing awaited here takes a second when it works; a loaded machine may need more.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One camera with what its viewers said.
+struct Camera {
+    video: Arc<Fanout<Arc<VideoPackets>>>,
+    audio: Arc<Fanout<EncodedAudio>>,
+    heard: mpsc::UnboundedReceiver<Feedback>,
+    feeds: Arc<OneCamera>,
+}
+
+struct OneCamera {
+    name: CameraName,
+    video: VideoFeed,
+    audio: AudioFeed,
+}
+
+impl Feeds for OneCamera {
+    fn video(&self, camera: &CameraName) -> Option<VideoFeed> {
+        (camera == &self.name).then(|| self.video.clone())
+    }
+
+    fn audio(&self, camera: &CameraName) -> Option<AudioFeed> {
+        (camera == &self.name).then(|| self.audio.clone())
+    }
+}
+
+fn front() -> CameraName {
+    "front".to_owned().try_into().expect("a valid name")
+}
+
+impl Camera {
+    fn new() -> Self {
+        let (tell, heard) = mpsc::unbounded_channel();
+        let video = Arc::new(Fanout::new(30, Duration::from_secs(1)));
+        let audio = Arc::new(Fanout::new(50, Duration::from_secs(1)));
+        let sink = tell.clone();
+        let video_feed = VideoFeed {
+            profile_level: [0x42, 0xc0, 0x1f],
+            packets: Arc::clone(&video),
+            feedback: Arc::new(move |feedback| {
+                let _ = sink.send(feedback);
+            }),
+            latency: Arc::default(),
+        };
+        let audio_feed = AudioFeed { packets: Arc::clone(&audio), feedback: Arc::new(|_| ()) };
+        let feeds = Arc::new(OneCamera { name: front(), video: video_feed, audio: audio_feed });
+        Self { video, audio, heard, feeds }
+    }
+
+    /// A picture of three packets whose bytes tell its number.
+    fn show(&self, number: u32, key: bool) {
+        let now = media_now();
+        let payload = |part: u8| {
+            let mut bytes = vec![0x61, part];
+            bytes.extend(number.to_be_bytes());
+            bytes.resize(600, part);
+            Bytes::from(bytes)
+        };
+        let payloads: Vec<Bytes> = (0..3).map(payload).collect();
+        self.video.publish(Arc::new(VideoPackets { bytes: 1_800, payloads, key, captured: now, encoded: now }));
+    }
+
+    async fn hears(&mut self, wanted: Feedback) {
+        let heard = async { while self.heard.recv().await.expect("the feed is alive") != wanted {} };
+        timeout(PATIENCE, heard).await.unwrap_or_else(|_| panic!("{wanted:?} did not come"));
+    }
+}
+
+fn key(peer: &str) -> SessionKey {
+    SessionKey { peer: peer.parse().expect("a valid id"), session: SessionId::from_random(fastrand::u128(..)) }
+}
+
+fn loopback() -> Ice {
+    Ice { bind: vec!["127.0.0.1".parse().expect("valid")], ..Ice::default() }
+}
+
+fn connector(ice: &Ice) -> Arc<Connector> {
+    Arc::new(Connector::new(ice).expect("cryptography works"))
+}
+
+/// One end of a connection in a test.
+struct End {
+    handle: PeerHandle,
+    events: mpsc::UnboundedReceiver<(SessionKey, PeerEvent)>,
+}
+
+impl End {
+    /// The next event that is not about candidates.
+    async fn event(&mut self) -> PeerEvent {
+        loop {
+            let (_, event) =
+                timeout(PATIENCE, self.events.recv()).await.expect("an event in time").expect("the task is alive");
+            if !matches!(event, PeerEvent::Candidates { .. }) {
+                return event;
+            }
+        }
+    }
+
+    async fn expect(&mut self, wanted: &PeerEvent) {
+        let event = self.event().await;
+        assert_eq!(&event, wanted);
+    }
+}
+
+fn publisher(connector: &Arc<Connector>, camera: &Camera, name: &str) -> End {
+    let (reports, events) = mpsc::unbounded_channel();
+    let feeds: Arc<dyn Feeds> = Arc::clone(&camera.feeds) as _;
+    End { handle: connector.publisher(key(name), feeds, reports), events }
+}
+
+fn viewer(connector: &Arc<Connector>, name: &str) -> (End, mpsc::Receiver<ReceivedPacket>) {
+    let (reports, events) = mpsc::unbounded_channel();
+    let (media, packets) = mpsc::channel(1_024);
+    (End { handle: connector.viewer(key(name), media, reports), events }, packets)
+}
+
+fn everything() -> Wants {
+    Wants { video: vec![front()], audio: vec![front()], channels: vec!["control".to_owned(), "telemetry".to_owned()] }
+}
+
+fn offer(wants: Wants) -> PeerCommand {
+    PeerCommand::Offer { wants, ice_servers: Vec::new() }
+}
+
+fn answer(sdp: String) -> PeerCommand {
+    PeerCommand::Answer { sdp, ice_servers: Vec::new() }
+}
+
+/// Offer and answer, until both report that they are connected.
+async fn connect(node: &mut End, viewer: &mut End, wants: Wants) {
+    node.handle.command(offer(wants));
+    let PeerEvent::Offered { sdp, .. } = node.event().await else { panic!("no offer") };
+    viewer.handle.command(answer(sdp));
+    let PeerEvent::Answered { sdp } = viewer.event().await else { panic!("no answer") };
+    node.handle.command(PeerCommand::AcceptAnswer { sdp });
+    node.expect(&PeerEvent::Connected).await;
+    viewer.expect(&PeerEvent::Connected).await;
+}
+
+async fn next_packet(packets: &mut mpsc::Receiver<ReceivedPacket>) -> ReceivedPacket {
+    timeout(PATIENCE, packets.recv()).await.expect("a packet in time").expect("the viewer is alive")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pictures_and_sound_arrive_whole_and_in_order_after_a_key_frame_was_asked_for() {
+    let mut camera = Camera::new();
+    let connector = connector(&loopback());
+    let mut node = publisher(&connector, &camera, "node");
+    let (mut viewer, mut packets) = viewer(&connector, "viewer");
+    connect(&mut node, &mut viewer, everything()).await;
+    camera.hears(Feedback::ViewerJoined).await;
+
+    let sender = async {
+        for number in 0..200 {
+            camera.show(number, number == 0);
+            let data = Bytes::from(number.to_be_bytes().to_vec());
+            camera.audio.publish(EncodedAudio { data, captured: media_now() });
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let receiver = async {
+        let (mut pictures, mut sounds) = (Vec::new(), Vec::new());
+        while pictures.len() < 600 || sounds.len() < 200 {
+            let packet = next_packet(&mut packets).await;
+            assert_eq!(&*packet.stream, "front");
+            match packet.kind {
+                TrackKind::Video => pictures.push(packet),
+                TrackKind::Audio => sounds.push(packet),
+            }
+        }
+        (pictures, sounds)
+    };
+    let ((), (pictures, sounds)) = tokio::join!(sender, receiver);
+    for (at, packet) in (0u32..).zip(&pictures) {
+        let (number, part) = (at / 3, at % 3);
+        assert_eq!(packet.payload.len(), 600);
+        assert_eq!(u32::from(packet.payload[1]), part);
+        assert_eq!(packet.payload[2..6], number.to_be_bytes());
+        assert_eq!(packet.marker, part == 2);
+        assert_eq!(packet.rtp_time, pictures[(number * 3) as usize].rtp_time, "one time stamp a picture");
+        assert_eq!(packet.sequence, pictures[0].sequence.wrapping_add(at as u16));
+    }
+    for (number, packet) in (0u32..).zip(&sounds) {
+        assert_eq!(packet.payload[..], number.to_be_bytes());
+    }
+    let latency = camera.feeds.video.latency.since_capture();
+    assert!(latency.count() >= 190, "every delta frame's way to the socket is measured: {}", latency.count());
+
+    viewer.handle.request_key_frame();
+    camera.hears(Feedback::KeyFrameWanted).await;
+    node.handle.closed().await;
+    viewer.expect(&PeerEvent::ClosedByPeer).await;
+    viewer.handle.closed().await;
+    assert_eq!(camera.video.subscribers(), 0);
+}
