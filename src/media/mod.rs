@@ -8,6 +8,7 @@ mod frame;
 mod ids;
 mod packets;
 mod pcm;
+mod sps;
 pub mod stamp;
 mod time;
 
@@ -18,4 +19,5 @@ pub use frame::{Frame, FrameFormat, PixelFormat};
 pub use ids::{Bitrate, CameraName};
 pub use packets::VideoPackets;
 pub use pcm::{Pcm, SAMPLE_RATE_HZ, SAMPLES_PER_PERIOD};
+pub use sps::{ProfileLevelId, Sps};
 pub use time::{MediaTime, NtpAnchor};
