@@ -3,6 +3,10 @@
 mod convert;
 mod jpeg;
 mod orient;
+#[cfg(test)]
+mod experiment;
+#[cfg(test)]
+mod pictures;
 mod planes;
 
 pub use convert::Converter;
