@@ -193,3 +193,14 @@ async fn a_link_without_a_broker_says_why() {
     let reason = down(&mut link).await;
     assert!(reason.contains("does not speak mqtt"), "{reason}");
 }
+
+#[tokio::test]
+async fn a_broker_that_stops_answering_is_given_up() {
+    let broker = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let mut link = peer(broker.local_addr().expect("an address"), "ann");
+    let (mut stream, _) = broker.accept().await.expect("a connection");
+    tokio::io::AsyncWriteExt::write_all(&mut stream, &[0x20, 2, 0, 0]).await.expect("CONNACK");
+    // And never a SUBACK.
+    let reason = down(&mut link).await;
+    assert!(reason.ends_with("stopped answering"), "{reason}");
+}
