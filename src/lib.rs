@@ -17,6 +17,7 @@
 #![warn(missing_docs)]
 
 pub mod capture;
+pub mod cli;
 pub mod config;
 pub mod encode;
 pub mod fanout;

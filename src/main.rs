@@ -1,1 +1,26 @@
-fn main() {}
+//! Parses the command line, runs it, and turns the outcome into an exit code.
+
+use std::process::ExitCode;
+
+use camera_node::cli::{self, Cli};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => {
+            // Help and version come this way too; there is nobody to tell when the terminal is gone.
+            let _ = answer.print();
+            return ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2));
+        }
+    };
+    // Two workers: the network's load on a small board, and one is free when the other is in a long poll.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("net").enable_all().build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(cli::run(cli)),
+        Err(error) => {
+            cli::complain(&anyhow::Error::new(error).context("no threads for the network"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -2,17 +2,26 @@
 //!
 //! No clock, no randomness, no I/O: inputs say what happened and when, outputs say what to do.
 
+mod budget;
+pub mod config;
+mod delivery;
+mod ended;
 mod envelope;
 mod error;
+mod event;
 mod ids;
 mod message;
+pub mod node;
 mod port;
 mod status;
 mod text;
 mod topic;
+mod trickle;
 
+pub use delivery::{ACK_DELAY, Delivery, Overflow, RESEND_WAITS, WINDOW_BYTES, WINDOW_MESSAGES};
 pub use envelope::{Body, MAX_MESSAGE_BYTES, Malformed, Message};
 pub use error::{ErrorCode, Failure};
+pub use event::{End, Event, Step};
 pub use ids::{BadId, NodeId, PeerId, SessionId, SessionKey};
 pub use message::{
     Answer, Call, CallResponse, CameraChoice, Cancel, CancelReason, Empty, Ice, Join, Leave, LeaveReason, NodeInfo,

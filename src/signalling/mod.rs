@@ -1,8 +1,19 @@
 //! Seam: carries session messages between node and peers, understands none.
 
+mod backoff;
 pub mod config;
+#[cfg(feature = "embedded-broker")]
+mod embedded;
+#[cfg(test)]
+mod link_tests;
+mod loopback;
+mod mqtt;
 mod url;
 
+#[cfg(feature = "embedded-broker")]
+pub use embedded::{EmbeddedBroker, EmbeddedConfig, EmbeddedError};
+pub use loopback::{LoopbackBroker, LoopbackLink};
+pub use mqtt::{Endpoint, EndpointError, Login, MqttLink};
 pub use url::{BadBrokerUrl, BrokerUrl};
 
 use async_trait::async_trait;
@@ -62,8 +73,8 @@ pub trait Link: Send {
     /// Queues a message at QoS 1; never waits.
     ///
     /// # Errors
-    /// [`PublishError`]: too large, or the queue is full because the broker is away. The session's own retransmission
-    /// covers the loss.
+    /// [`PublishError`]: too large, not connected, or the queue is full. The session's own retransmission covers the
+    /// loss.
     fn publish(&self, message: Publish) -> Result<(), PublishError>;
 
     /// The next event; `None` after [`Link::close`]. Cancel-safe.
@@ -84,8 +95,14 @@ pub enum PublishError {
         /// Its size.
         bytes: usize,
     },
-    /// No room in the queue.
-    #[error("{topic}: not connected and the queue is full")]
+    /// Not connected now; [`LinkEvent::Up`] tells when to publish again.
+    #[error("{topic}: not connected")]
+    Away {
+        /// Where it was to go.
+        topic: String,
+    },
+    /// Connected, but the broker does not keep up.
+    #[error("{topic}: the queue is full")]
     Full {
         /// Where it was to go.
         topic: String,

@@ -1,0 +1,94 @@
+//! What the system knows about a device: whose it is, and who holds it.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// A program that has a device open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Its name, as `ps` shows it.
+    pub name: String,
+    /// Its process id.
+    pub pid: u32,
+}
+
+/// Who has one of `devices` open. Other users' programs are seen by root only, so an empty list proves nothing.
+pub fn holders(devices: &[PathBuf]) -> Vec<Holder> {
+    let devices: Vec<PathBuf> = devices.iter().map(|d| fs::canonicalize(d).unwrap_or_else(|_| d.clone())).collect();
+    let own = std::process::id();
+    let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
+    pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|pid| *pid != own)
+        .filter(|pid| {
+            let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+            open.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|target| devices.contains(&target))
+        })
+        .map(|pid| {
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            Holder { name: name.trim().to_owned(), pid }
+        })
+        .collect()
+}
+
+/// The capture devices of all sound cards.
+pub fn sound_capture_devices() -> Vec<PathBuf> {
+    let all = fs::read_dir("/dev/snd").into_iter().flatten().flatten().map(|entry| entry.path());
+    all.filter(|path| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.starts_with("pcmC") && name.ends_with('c')
+    })
+    .collect()
+}
+
+/// The group that may open `device`, `fallback` if it cannot be told.
+pub fn group_of(device: &Path, fallback: &str) -> String {
+    let gid = fs::metadata(device).map(|metadata| metadata.gid()).ok();
+    let groups = fs::read_to_string("/etc/group").unwrap_or_default();
+    gid.filter(|gid| *gid != 0).and_then(|gid| name_of(&groups, gid)).unwrap_or_else(|| fallback.to_owned())
+}
+
+/// The user we run as.
+pub fn user() -> String {
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let uid = rustix::process::geteuid().as_raw();
+    name_of(&users, uid).unwrap_or_else(|| uid.to_string())
+}
+
+/// The name with this id in a file of the form of passwd(5) and group(5).
+fn name_of(table: &str, id: u32) -> Option<String> {
+    table.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_program_that_holds_a_file_is_found() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        assert_eq!(holders(&[file.path().to_owned()]), []);
+        let mut sleeper = Command::new("sleep")
+            .arg("30")
+            .stdin(fs::File::open(file.path()).expect("it is there"))
+            .spawn()
+            .expect("sleep runs");
+        let found = holders(&[file.path().to_owned()]);
+        sleeper.kill().expect("our own child");
+        sleeper.wait().expect("our own child");
+        assert_eq!(found, [Holder { name: "sleep".to_owned(), pid: sleeper.id() }]);
+    }
+
+    #[test]
+    fn names_are_found_by_their_ids() {
+        let groups = "root:x:0:\nvideo:x:44:ada,bob\naudio:x:29:\n";
+        assert_eq!(name_of(groups, 44).as_deref(), Some("video"));
+        assert_eq!(name_of(groups, 45), None);
+    }
+}

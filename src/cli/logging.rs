@@ -1,0 +1,118 @@
+//! Where log messages go: standard error, in the form that its reader wants.
+//!
+//! A terminal gets colour and time; systemd's journal gets its level prefixes (`<4>`, see sd-daemon(3)) and no time, for
+//! it has its own; everything else gets plain text. JSON is JSON everywhere.
+
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
+use std::{env, fmt, io, panic, thread};
+
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::FmtContext;
+use tracing_subscriber::fmt::format::{Format, FormatEvent, FormatFields, Full, Writer};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::config::{self, Log};
+
+/// Overrides `log.level`, for single modules too: `info,camera_node::peer=debug`.
+const VARIABLE: &str = "CAMERA_NODE_LOG";
+
+/// `CAMERA_NODE_LOG` is not a filter.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "environment variable {VARIABLE}: {0}: write a level (error, warn, info, debug, trace), or one a module: info,camera_node::peer=debug"
+)]
+pub struct BadFilter(String);
+
+/// Starts logging, once in a process; panics are logged from here on.
+///
+/// # Errors
+/// A filter that cannot be read.
+pub fn start(log: &Log) -> Result<(), BadFilter> {
+    let from_env = env::var(VARIABLE).ok().filter(|directives| !directives.is_empty());
+    let directives = directives(log.level, from_env.as_deref());
+    let filter = EnvFilter::try_new(&directives).map_err(|error| BadFilter(error.to_string()))?;
+    let builder = tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter(filter);
+    let started = match log.format {
+        config::Format::Json => builder.json().flatten_event(true).try_init(),
+        config::Format::Text if writes_to_journal() => builder
+            .event_format(Journal(Format::default().without_time().with_level(false).with_ansi(false)))
+            .try_init(),
+        config::Format::Text => builder.with_ansi(io::stderr().is_terminal()).try_init(),
+    };
+    // A second start in one process (tests) leaves the first as it is.
+    if started.is_ok() {
+        log_panics();
+    }
+    Ok(())
+}
+
+/// Our own messages from `level` on, those of the crates below us only when they warn.
+fn directives(level: config::Level, from_env: Option<&str>) -> String {
+    match from_env {
+        // A bare level means ours, as in the config.
+        Some(bare) if bare.parse::<Level>().is_ok() => format!("warn,camera_node={bare}"),
+        Some(given) => given.to_owned(),
+        None if level == config::Level::Error => "error".to_owned(),
+        None => format!("warn,camera_node={}", level.as_str()),
+    }
+}
+
+/// Whether standard error is the stream that systemd says is connected to its journal.
+fn writes_to_journal() -> bool {
+    let Some(stream) = env::var("JOURNAL_STREAM").ok() else { return false };
+    let Ok(stat) = rustix::fs::fstat(io::stderr().as_fd()) else { return false };
+    stream == format!("{}:{}", stat.st_dev, stat.st_ino)
+}
+
+/// A panic is our bug: it goes where the other messages go, with the thread's name.
+fn log_panics() {
+    panic::set_hook(Box::new(|info| {
+        let thread = thread::current();
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        let text = info.payload_as_str().unwrap_or("no message");
+        tracing::error!(thread = thread.name().unwrap_or("unnamed"), %place, "panicked: {text}");
+    }));
+}
+
+/// Text with the level as a prefix that the journal understands.
+struct Journal(Format<Full, ()>);
+
+impl<S, N> FormatEvent<S, N> for Journal
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let priority = match *event.metadata().level() {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO => 6,
+            Level::DEBUG | Level::TRACE => 7,
+        };
+        write!(writer, "<{priority}>")?;
+        self.0.format_event(context, writer, event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_ours_and_the_crates_below_only_warn() {
+        assert_eq!(directives(config::Level::Info, None), "warn,camera_node=info");
+        assert_eq!(directives(config::Level::Error, None), "error");
+        assert_eq!(directives(config::Level::Info, Some("debug")), "warn,camera_node=debug");
+        assert_eq!(directives(config::Level::Info, Some("rumqttc=trace")), "rumqttc=trace");
+    }
+
+    #[test]
+    fn each_level_is_a_filter() {
+        use config::Level::{Debug, Error, Info, Trace, Warn};
+        for level in [Error, Warn, Info, Debug, Trace] {
+            assert!(EnvFilter::try_new(directives(level, None)).is_ok(), "{level:?}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The command line: one file a subcommand, exit codes as values.
+//!
+//! 0: done, or all is well. 1: a check failed, or something went wrong while running. 2: the command line or the
+//! config is wrong, and nothing was started.
+
+mod check;
+mod config;
+mod demo;
+mod devices;
+mod logging;
+mod out;
+mod run;
+mod viewer;
+mod watch;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, ConfigError};
+
+pub use logging::BadFilter;
+pub use out::complain;
+
+/// A WebRTC camera in one binary: V4L2 and ALSA in, browsers out, MQTT between them.
+#[derive(Debug, Parser)]
+#[command(name = "camera-node", version, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Be a camera until told to stop: the daemon.
+    Run(run::Args),
+    /// Show what it does, with nothing but this machine: own broker, own page, a stand-in for what is not plugged in.
+    Demo(demo::Args),
+    /// List cameras and sound cards, as a browser's enumerateDevices would.
+    Devices(devices::Args),
+    /// Open camera, microphone, broker, STUN/TURN servers and page one by one, and say what is wrong and what to do.
+    Check(check::Args),
+    /// Watch a node without a window: for monitoring and tests.
+    Watch(watch::Args),
+    /// Write the viewer page as files for any web host.
+    Viewer(viewer::Args),
+    /// Read the config and say what is wrong with it, or print all of it with its defaults.
+    Config(config::Args),
+}
+
+/// A config file that a subcommand needs.
+#[derive(Debug, clap::Args)]
+struct ConfigFile {
+    /// The config file (TOML). Variables such as CAMERA_NODE__BROKER__URL override single keys.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+impl ConfigFile {
+    fn load(&self) -> Result<Config, ConfigError> {
+        load(Some(&self.config))
+    }
+}
+
+/// The config in `file`, or the defaults, with the environment's variables laid over it.
+fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
+    Config::load(file, std::env::vars_os())
+}
+
+/// Runs one command line to its end.
+pub async fn run(cli: Cli) -> ExitCode {
+    let outcome = match cli.command {
+        Command::Run(args) => run::run(args).await,
+        Command::Demo(args) => demo::run(args).await,
+        Command::Devices(args) => devices::run(args),
+        Command::Check(args) => check::run(args).await,
+        Command::Watch(args) => watch::run(args).await,
+        Command::Viewer(args) => viewer::run(args),
+        Command::Config(args) => config::run(args),
+    };
+    outcome.unwrap_or_else(|error| {
+        out::complain(&error);
+        code_of(&error)
+    })
+}
+
+/// What was asked for is wrong: 2. It went wrong while being done: 1.
+fn code_of(error: &anyhow::Error) -> ExitCode {
+    let asked_wrong = error.is::<ConfigError>() || error.is::<BadFilter>();
+    ExitCode::from(if asked_wrong { 2 } else { 1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_told_from_a_wrong_run() {
+        for wrong in [&["run"][..], &["devices", "--jsn"], &["nothing"], &["viewer"], &["watch", "--node", "a b"]] {
+            let line = ["camera-node"].iter().chain(wrong);
+            let error = Cli::try_parse_from(line).expect_err("refused");
+            assert_eq!(error.exit_code(), 2, "{wrong:?}");
+        }
+        let missing = load(Some(Path::new("/nowhere/x.toml"))).expect_err("not there");
+        assert_eq!(format!("{:?}", code_of(&missing.into())), format!("{:?}", ExitCode::from(2)));
+        assert_eq!(format!("{:?}", code_of(&anyhow::anyhow!("broken"))), format!("{:?}", ExitCode::from(1)));
+    }
+}
