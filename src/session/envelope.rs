@@ -1,11 +1,13 @@
 //! One message as it goes over the broker: the envelope around a body, read strictly and written in one way.
 
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::message::{Answer, Call, CallResponse, Cancel, Empty, Ice, Join, Leave, Offer, PeerInfo, Registration, Renew};
+use super::message::{
+    Answer, Call, CallResponse, Cancel, Empty, Ice, Join, Leave, Offer, PeerInfo, Registration, Renew,
+};
 use super::{ErrorCode, Failure, SessionId, Status, VERSION};
 
 /// The largest message that is read or written.
@@ -207,7 +209,12 @@ impl Message {
     fn missing(&self) -> Option<&'static str> {
         let in_session = !matches!(
             self.body,
-            Body::Error(_) | Body::Register(_) | Body::Registered(_) | Body::Unregister(_) | Body::Probe(_) | Body::Status(_)
+            Body::Error(_)
+                | Body::Register(_)
+                | Body::Registered(_)
+                | Body::Unregister(_)
+                | Body::Probe(_)
+                | Body::Status(_)
         );
         if in_session && self.session.is_none() {
             return Some("without session");

@@ -1,8 +1,19 @@
 //! Seam: carries session messages between node and peers, understands none.
 
+mod backoff;
 pub mod config;
+#[cfg(feature = "embedded-broker")]
+mod embedded;
+#[cfg(test)]
+mod link_tests;
+mod loopback;
+mod mqtt;
 mod url;
 
+#[cfg(feature = "embedded-broker")]
+pub use embedded::{EmbeddedBroker, EmbeddedConfig, EmbeddedError};
+pub use loopback::{LoopbackBroker, LoopbackLink};
+pub use mqtt::{Endpoint, EndpointError, Login, MqttLink};
 pub use url::{BadBrokerUrl, BrokerUrl};
 
 use async_trait::async_trait;
@@ -62,8 +73,8 @@ pub trait Link: Send {
     /// Queues a message at QoS 1; never waits.
     ///
     /// # Errors
-    /// [`PublishError`]: too large, or the queue is full because the broker is away. The session's own retransmission
-    /// covers the loss.
+    /// [`PublishError`]: too large, not connected, or the queue is full. The session's own retransmission covers the
+    /// loss.
     fn publish(&self, message: Publish) -> Result<(), PublishError>;
 
     /// The next event; `None` after [`Link::close`]. Cancel-safe.
@@ -71,6 +82,21 @@ pub trait Link: Send {
 
     /// Sends `last`, disconnects in good order (no will is published) and ends, all within a second.
     async fn close(&mut self, last: Vec<Publish>);
+}
+
+/// A link over the broker of the config; it connects on its own. `seed` is for the jitter of its back-off. Must be called
+/// inside a tokio runtime.
+///
+/// With `loopback:` the link is alone on a broker of its own; links that are to meet share a [`LoopbackBroker`].
+/// Whether an embedded broker is to be used is the caller's to see: `EmbeddedBroker::endpoint`.
+///
+/// # Errors
+/// [`EndpointError`]: the password file.
+pub fn open(broker: &config::Broker, setup: LinkSetup, seed: u64) -> Result<Box<dyn Link>, EndpointError> {
+    Ok(match broker.url {
+        BrokerUrl::Loopback => Box::new(LoopbackBroker::new().link(setup)),
+        BrokerUrl::Mqtt { .. } => Box::new(MqttLink::start(Endpoint::from_config(broker)?, setup, seed)),
+    })
 }
 
 /// Why a message was not queued.
@@ -84,8 +110,14 @@ pub enum PublishError {
         /// Its size.
         bytes: usize,
     },
-    /// No room in the queue.
-    #[error("{topic}: not connected and the queue is full")]
+    /// Not connected now; [`LinkEvent::Up`] tells when to publish again.
+    #[error("{topic}: not connected")]
+    Away {
+        /// Where it was to go.
+        topic: String,
+    },
+    /// Connected, but the broker does not keep up.
+    #[error("{topic}: the queue is full")]
     Full {
         /// Where it was to go.
         topic: String,

@@ -1,0 +1,84 @@
+//! Who may join, and what the node tells about itself to whom it lets in and to everyone.
+
+use std::time::Duration;
+
+use super::super::{
+    AccessMode, End, ErrorCode, Failure, Join, Message, NodeInfo, Nonce, PeerInfo, Presence, SessionKey, StateDetail,
+    Status, Step, Text, VERSION, Wants,
+};
+use super::{Camera, Node, NodeSetup};
+use crate::media::CameraName;
+
+impl Node {
+    /// Whether this `join` opens a session, and what it is to carry.
+    pub(super) fn admit(&mut self, key: &SessionKey, join: &Join, now: Duration) -> Result<Wants, Failure> {
+        if self.shutting_down {
+            return Err(Failure::new(ErrorCode::Busy).after(5));
+        }
+        if let Err(wait) = self.budgets.take_join(&key.peer, now) {
+            // Rounded up, or the peer comes back a moment too early.
+            let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+            return Err(Failure::new(ErrorCode::RateLimited).after(seconds));
+        }
+        // Tokens are checked here, before anything is told about cameras and places.
+        let replaces = self.sessions.contains_key(&key.peer);
+        if !replaces && self.sessions.len() >= self.setup.limits.max_viewers.value() as usize {
+            return Err(Failure::new(ErrorCode::Busy).after(10));
+        }
+        let names: Vec<CameraName> = self.cameras.iter().map(|camera| camera.info.name.clone()).collect();
+        join.wants.resolve(&names).map_err(|name| {
+            Failure::with_message(
+                ErrorCode::NoSuchCamera,
+                &format!("There is no camera {name:?} here.", name = name.as_str()),
+            )
+        })
+    }
+
+    /// The answer to a `join`.
+    pub(super) fn introduction(&mut self) -> PeerInfo {
+        let nonce = format!("{:016x}{:016x}", (self.setup.entropy)(), (self.setup.entropy)());
+        let (ice_servers, expires) = self.ice_servers.clone();
+        let version = Text::try_from(self.setup.version.as_str()).ok();
+        PeerInfo {
+            ice_servers,
+            node: NodeInfo {
+                name: Text::clipped(&self.setup.name),
+                boot: self.setup.boot.clone(),
+                version: version.unwrap_or_else(|| Text::try_from("unknown").expect("seven characters")),
+                key: None,
+            },
+            nonce: Nonce::try_from(nonce).expect("32 characters"),
+            expires,
+        }
+    }
+
+    /// Says why a `join` opens no session.
+    pub(super) fn refuse_join(&mut self, key: SessionKey, join: &Message, failure: Failure, now: Duration) {
+        self.log(&key, Step::Join);
+        self.log(&key, Step::Ended(End::Refused(failure.code)));
+        if failure.known() == Some(ErrorCode::RateLimited) {
+            // Not remembered: a repetition a little later may be let in.
+            return self.reply_error(&key.peer, join, failure, now);
+        }
+        self.ended.refused(key.clone(), join.seq, failure, now);
+        if let Some(answer) = self.ended.answer(&key, join, now) {
+            self.publish(&key.peer, &answer);
+        }
+    }
+}
+
+/// The node's presence on broker connection `conn`.
+pub(super) fn status(setup: &NodeSetup, cameras: &[Camera], viewers: usize, conn: u32) -> Status {
+    let details = cameras.iter().map(|camera| (camera.info.name.clone(), camera.detail.clone()));
+    Status {
+        versions: vec![VERSION],
+        state: Presence::Online,
+        boot: setup.boot.clone(),
+        conn,
+        name: Some(Text::clipped(&setup.name)),
+        cameras: Some(cameras.iter().map(|camera| camera.info.clone()).collect()),
+        access: Some(AccessMode::Open),
+        viewers: setup.limits.announce_viewers.then(|| u32::try_from(viewers).unwrap_or(u32::MAX)),
+        state_detail: Some(StateDetail { cameras: details.collect() }),
+    }
+}

@@ -1,0 +1,78 @@
+//! What goes into a node's core and what comes out of it.
+
+use bytes::Bytes;
+
+use super::super::config::Limits;
+use super::super::{
+    Boot, CameraDetail, CameraInfo, Entropy, Event, IceServer, Malformed, Outgoing, PeerCommand, PeerEvent, PeerId,
+    SessionKey, Topics,
+};
+
+/// What a node is set up with.
+pub struct NodeSetup {
+    /// Where it speaks.
+    pub topics: Topics,
+    /// This run of the program.
+    pub boot: Boot,
+    /// Its name for people.
+    pub name: String,
+    /// The program's version.
+    pub version: String,
+    /// How many may watch, and how long steps may take.
+    pub limits: Limits,
+    /// Whether `status` and the will are retained; off only for a broker that forbids it.
+    pub retain_status: bool,
+    /// For nonces.
+    pub entropy: Entropy,
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// Connected to the broker and subscribed, for the `conn`-th time in this run.
+    LinkUp {
+        /// Counts from 1; the will of this connection carries the same number.
+        conn: u32,
+    },
+    /// The broker is lost.
+    LinkDown,
+    /// A message came in.
+    Message {
+        /// Full topic.
+        topic: String,
+        /// As it was sent.
+        payload: Bytes,
+        /// It was kept by the broker.
+        retained: bool,
+    },
+    /// A connection reports.
+    Peer(SessionKey, PeerEvent),
+    /// All cameras there are, and how they are; at the start, and when that changes.
+    Cameras(Vec<Camera>),
+    /// The STUN and TURN servers from now on, and the seconds until their credentials end. Live sessions are told.
+    IceServers(Vec<IceServer>, Option<u32>),
+    /// The program ends: says `leave` to every viewer, and `offline`.
+    Shutdown,
+}
+
+/// One camera and how it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Camera {
+    /// What it delivers.
+    pub info: CameraInfo,
+    /// How it is. A camera that is away refuses no `join`: its viewers see a card that says so.
+    pub detail: CameraDetail,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Publish this at QoS 1.
+    Publish(Outgoing),
+    /// Ask this of a session's connection.
+    Peer(SessionKey, PeerCommand),
+    /// Log this step of a session.
+    Event(Event),
+    /// Log that a message of this peer could not be read.
+    Unreadable(PeerId, Malformed),
+}

@@ -1,0 +1,314 @@
+//! The node's side of the protocol: presence, who may join, and one session for each viewer.
+
+mod admission;
+mod io;
+mod presence;
+mod viewer_session;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use self::admission::status;
+pub use self::io::{Camera, Input, NodeSetup, Output};
+use self::presence::Announcer;
+pub use self::presence::Will;
+use self::viewer_session::{Over, ViewerSession};
+use super::budget::Budgets;
+use super::ended::Ended;
+use super::{
+    Body, End, ErrorCode, Event, Failure, IceServer, LeaveReason, Malformed, Message, Outgoing, PeerCommand, PeerId,
+    SessionKey, Step, Topic, Wants,
+};
+
+/// The node's side of the protocol.
+///
+/// The shell's part: after each [`Node::handle`] and [`Node::handle_timeout`] perform all of [`Node::poll_output`], then
+/// wait for the next input or until [`Node::poll_timeout`]. `now` is the time since any fixed moment.
+pub struct Node {
+    setup: NodeSetup,
+    cameras: Vec<Camera>,
+    ice_servers: (Vec<IceServer>, Option<u32>),
+    sessions: BTreeMap<PeerId, ViewerSession>,
+    ended: Ended,
+    budgets: Budgets,
+    announcer: Announcer,
+    shutting_down: bool,
+    out: VecDeque<Output>,
+}
+
+impl Node {
+    /// A node without a broker, without cameras.
+    pub fn new(setup: NodeSetup) -> Self {
+        let will = Will::new(&setup.topics, setup.boot.clone(), setup.retain_status);
+        Self {
+            setup,
+            cameras: Vec::new(),
+            ice_servers: (Vec::new(), None),
+            sessions: BTreeMap::new(),
+            ended: Ended::default(),
+            budgets: Budgets::default(),
+            announcer: Announcer::new(will),
+            shutting_down: false,
+            out: VecDeque::new(),
+        }
+    }
+
+    /// What the broker is to publish when a connection is lost.
+    pub fn will(&self) -> Will {
+        Will::new(&self.setup.topics, self.setup.boot.clone(), self.setup.retain_status)
+    }
+
+    /// Sessions there are.
+    pub fn viewers(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// After [`Input::Shutdown`]: every viewer has heard `leave`, or never will.
+    pub fn is_settled(&self) -> bool {
+        self.sessions.is_empty() && self.ended.is_settled()
+    }
+
+    /// Something happened.
+    pub fn handle(&mut self, input: Input, now: Duration) {
+        match input {
+            Input::LinkUp { conn } => {
+                self.announcer.link_up(conn, now);
+                self.set_link(true, now);
+            }
+            Input::LinkDown => {
+                self.announcer.link_down();
+                self.set_link(false, now);
+            }
+            Input::Message { topic, payload, retained } => match self.setup.topics.parse(&topic) {
+                Some(Topic::Status) => self.announcer.seen(&payload, now),
+                // Kept by the broker against the protocol: it is of no one who waits for an answer now.
+                Some(Topic::In(peer)) if !retained => self.message(peer, &payload, now),
+                _ => {}
+            },
+            Input::Peer(key, event) => {
+                let session = self.sessions.get_mut(&key.peer).filter(|session| session.key == key);
+                let result = session.map(|session| session.peer_event(event, now, &mut self.out));
+                self.settle(&key.peer, result.unwrap_or(Ok(())), now);
+            }
+            Input::Cameras(cameras) => {
+                self.cameras = cameras;
+                self.announcer.changed(now);
+            }
+            Input::IceServers(servers, expires) => self.set_ice_servers(servers, expires, now),
+            Input::Shutdown => self.shut_down(now),
+        }
+        self.handle_timeout(now);
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Duration) {
+        let link_up = self.announcer.conn().is_some();
+        let mut over = Vec::new();
+        for (peer, session) in &mut self.sessions {
+            if let Err(why) = session.handle_timeout(&self.setup.topics, link_up, now, &mut self.out) {
+                over.push((peer.clone(), why));
+            }
+        }
+        for (peer, why) in over {
+            self.settle(&peer, Err(why), now);
+        }
+        while let Some((peer, message)) = self.ended.poll_transmit(now) {
+            self.publish(&peer, &message);
+        }
+        let status = |conn| status(&self.setup, &self.cameras, self.sessions.len(), conn);
+        if let Some(outgoing) = self.announcer.poll(now, status) {
+            self.out.push_back(Output::Publish(outgoing));
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// When to call [`Node::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        let link_up = self.announcer.conn().is_some();
+        let sessions = self.sessions.values().filter_map(|session| session.poll_timeout(link_up));
+        sessions.chain(self.ended.poll_timeout()).chain(self.announcer.poll_timeout()).min()
+    }
+
+    fn message(&mut self, peer: PeerId, payload: &[u8], now: Duration) {
+        let message = match Message::read(payload) {
+            Ok(message) => message,
+            Err(malformed) => return self.unreadable(peer, malformed, now),
+        };
+        let Some(session) = message.session.clone() else {
+            return self.outside_of_sessions(&peer, message, now);
+        };
+        let key = SessionKey { peer, session };
+        if let Some(session) = self.sessions.get_mut(&key.peer).filter(|session| session.key == key) {
+            let result = session.receive(message, payload.len(), now, &mut self.out);
+            self.settle(&key.peer, result, now);
+        } else if self.ended.contains(&key, now) {
+            if let Some(answer) = self.ended.answer(&key, &message, now) {
+                self.publish(&key.peer, &answer);
+            }
+        } else {
+            match &message.body {
+                Body::Join(join) => match self.admit(&key, join, now) {
+                    Ok(wants) => self.open(key, message, wants, now),
+                    Err(failure) => self.refuse_join(key, &message, failure, now),
+                },
+                // Calls come in here.
+                Body::Call(_) => self.reply_error(&key.peer, &message, Failure::new(ErrorCode::Unsupported), now),
+                // Whoever says goodbye to a session that is not there has what it wants.
+                Body::Leave(_) | Body::Cancel(_) => {
+                    self.ended.they_left(key.clone(), now);
+                    if let Some(answer) = self.ended.answer(&key, &message, now) {
+                        self.publish(&key.peer, &answer);
+                    }
+                }
+                Body::Ack(_) | Body::Error(_) => {}
+                _ => self.reply_error(&key.peer, &message, Failure::new(ErrorCode::UnknownSession), now),
+            }
+        }
+    }
+
+    fn unreadable(&mut self, peer: PeerId, malformed: Malformed, now: Duration) {
+        let known =
+            self.sessions.get_mut(&peer).filter(|session| Some(&session.key.session) == malformed.session.as_ref());
+        let mut result = Ok(());
+        if let (Some(session), Some(seq)) = (known, malformed.seq) {
+            // It keeps its place in the order, or those after it would wait forever.
+            result = session.skip(seq, now, &mut self.out);
+        }
+        if !malformed.is_error && self.budgets.take_reply(&peer, now) {
+            let failure = Failure::with_message(malformed.code, &malformed.detail);
+            let (session, re) = (malformed.session.clone(), malformed.seq);
+            let reply = Message { session, seq: None, ack: None, re, body: Body::Error(failure) };
+            self.publish(&peer, &reply);
+        }
+        self.settle(&peer, result, now);
+        self.out.push_back(Output::Unreadable(peer, malformed));
+    }
+
+    fn outside_of_sessions(&mut self, peer: &PeerId, message: Message, now: Duration) {
+        match message.body {
+            Body::Probe(_) => {
+                if let Some(conn) = self.announcer.conn()
+                    && self.budgets.take_reply(peer, now)
+                {
+                    let status = status(&self.setup, &self.cameras, self.sessions.len(), conn);
+                    self.publish(peer, &Message::plain(Body::Status(Box::new(status)), None, message.seq));
+                }
+            }
+            Body::Error(_) => {}
+            // Registered peers come in here.
+            Body::Register(_) | Body::Unregister(_) => {
+                self.reply_error(peer, &message, Failure::new(ErrorCode::Unsupported), now);
+            }
+            _ => self.reply_error(peer, &message, Failure::new(ErrorCode::BadMessage), now),
+        }
+    }
+
+    fn open(&mut self, key: SessionKey, join: Message, wants: Wants, now: Duration) {
+        if let Some(earlier) = self.sessions.remove(&key.peer) {
+            self.leave(earlier, LeaveReason::Replaced, now);
+        }
+        let info = self.introduction();
+        let limits = self.setup.limits.clone();
+        let session = ViewerSession::open(key.clone(), limits, join, (wants, info), now, &mut self.out);
+        self.sessions.insert(key.peer, session);
+        self.viewers_changed(now);
+    }
+
+    fn reply_error(&mut self, peer: &PeerId, message: &Message, failure: Failure, now: Duration) {
+        if self.budgets.take_reply(peer, now) {
+            let session = message.session.clone();
+            self.publish(peer, &Message { session, seq: None, ack: None, re: message.seq, body: Body::Error(failure) });
+        }
+    }
+
+    /// Ends the session of `peer` if there is a reason to.
+    fn settle(&mut self, peer: &PeerId, result: Result<(), Over>, now: Duration) {
+        let Err(over) = result else { return };
+        let Some(mut session) = self.sessions.remove(peer) else { return };
+        let key = session.key.clone();
+        let end = match over {
+            Over::Silent => return self.leave(session, LeaveReason::Failed, now),
+            Over::TheyLeft(leave, seq) => {
+                self.ended.they_left(key.clone(), now);
+                let heard =
+                    Message { session: Some(key.session.clone()), seq, ack: None, re: None, body: Body::Leave(leave) };
+                if let Some(answer) = self.ended.answer(&key, &heard, now) {
+                    self.publish(peer, &answer);
+                }
+                End::TheyLeft(leave.reason)
+            }
+            Over::TheyFailed(code) => {
+                self.ended.they_left(key.clone(), now);
+                End::TheyFailed(code)
+            }
+            Over::ClosedByPeer => {
+                self.ended.gone(key.clone(), session.delivery, LeaveReason::Closed, now);
+                End::ClosedByPeer
+            }
+            Over::Failed(failure, code) => {
+                session.delivery.send_error(failure, None);
+                self.ended.leave(key.clone(), session.delivery, LeaveReason::Failed, now);
+                End::Failed(code)
+            }
+        };
+        self.close(key, end, now);
+    }
+
+    fn leave(&mut self, session: ViewerSession, reason: LeaveReason, now: Duration) {
+        self.ended.leave(session.key.clone(), session.delivery, reason, now);
+        self.close(session.key, End::Left(reason), now);
+    }
+
+    fn close(&mut self, key: SessionKey, end: End, now: Duration) {
+        self.log(&key, Step::Ended(end));
+        self.out.push_back(Output::Peer(key, PeerCommand::Close));
+        self.viewers_changed(now);
+    }
+
+    fn viewers_changed(&mut self, now: Duration) {
+        if self.setup.limits.announce_viewers {
+            self.announcer.changed(now);
+        }
+    }
+
+    fn set_link(&mut self, up: bool, now: Duration) {
+        self.sessions.values_mut().for_each(|session| session.delivery.set_link(up, now));
+        self.ended.set_link(up, now);
+    }
+
+    fn set_ice_servers(&mut self, servers: Vec<IceServer>, expires: Option<u32>, now: Duration) {
+        self.ice_servers = (servers, expires);
+        let info = self.introduction();
+        let mut over = Vec::new();
+        for (peer, session) in &mut self.sessions {
+            if let Err(overflow) = session.introduce(info.clone(), None, now) {
+                over.push((peer.clone(), Over::from(overflow)));
+            }
+        }
+        over.into_iter().for_each(|(peer, why)| self.settle(&peer, Err(why), now));
+    }
+
+    fn shut_down(&mut self, now: Duration) {
+        self.shutting_down = true;
+        for (_, session) in std::mem::take(&mut self.sessions) {
+            self.leave(session, LeaveReason::Shutdown, now);
+        }
+        self.handle_timeout(now);
+        self.out.extend(self.announcer.farewell().map(Output::Publish));
+    }
+
+    fn publish(&mut self, peer: &PeerId, message: &Message) {
+        self.out.push_back(Output::Publish(Outgoing::to_peer(&self.setup.topics, peer, message)));
+    }
+
+    fn log(&mut self, key: &SessionKey, step: Step) {
+        self.out.push_back(Output::Event(Event { session: key.clone(), step }));
+    }
+}
+
+#[cfg(test)]
+mod tests;

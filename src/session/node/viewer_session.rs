@@ -1,0 +1,285 @@
+//! One viewer's session as the node sees it: `join` → offer → answer → connected → over.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::super::trickle::Trickle;
+use super::super::{
+    Body, Delivery, ErrorCode, Event, Failure, Leave, Message, Offer, Outgoing, Overflow, PeerCommand, PeerEvent,
+    PeerInfo, Sdp, SessionKey, Step, Topics, Wants, config::Limits,
+};
+use super::Output;
+
+/// Making an offer takes milliseconds; a camera that hangs must not hold the place for long.
+const OFFER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A short interruption ends by itself; an ICE restart follows if it does not.
+const RESTART_AFTER: Duration = Duration::from_secs(2);
+
+/// One viewer's session.
+#[derive(Debug)]
+pub(super) struct ViewerSession {
+    pub(super) key: SessionKey,
+    pub(super) delivery: Delivery,
+    limits: Limits,
+    state: State,
+    trickle: Trickle,
+    /// The offer that waits for its answer, and the highest there was.
+    awaited_answer: Option<u32>,
+    latest_offer: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// The connection makes its offer.
+    Opening { until: Duration },
+    /// The offer is on its way, or with the viewer.
+    Offered { until: Duration },
+    /// Both descriptions are set.
+    Connecting { until: Duration },
+    /// Media flows.
+    Live,
+    /// Nothing is heard of the viewer.
+    Silent { until: Duration, restart_at: Option<Duration> },
+}
+
+/// Why a session must end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Over {
+    /// The viewer left, by the message with this `seq`.
+    TheyLeft(Leave, Option<u32>),
+    /// The viewer said that it failed there.
+    TheyFailed(u16),
+    /// The viewer closed DTLS.
+    ClosedByPeer,
+    /// It failed here.
+    Failed(Failure, ErrorCode),
+    /// Silent for too long.
+    Silent,
+}
+
+impl Over {
+    fn failed(code: ErrorCode) -> Self {
+        Self::Failed(Failure::new(code), code)
+    }
+}
+
+impl From<Overflow> for Over {
+    fn from(_: Overflow) -> Self {
+        Self::failed(ErrorCode::WindowOverflow)
+    }
+}
+
+impl ViewerSession {
+    /// Opens the session that `join` asked for: introduces the node and makes the connection offer.
+    pub(super) fn open(
+        key: SessionKey,
+        limits: Limits,
+        join: Message,
+        (wants, info): (Wants, PeerInfo),
+        now: Duration,
+        out: &mut VecDeque<Output>,
+    ) -> Self {
+        let mut session = Self {
+            delivery: Delivery::new(key.session.clone(), true),
+            key,
+            limits,
+            state: State::Opening { until: now + OFFER_TIMEOUT },
+            trickle: Trickle::default(),
+            awaited_answer: None,
+            latest_offer: None,
+        };
+        session.log(Step::Join, out);
+        let re = join.seq;
+        let ice_servers = info.ice_servers.clone();
+        session.delivery.receive(join, 0, now).expect("the first message is in the window");
+        session.introduce(info, re, now).expect("nothing has been said before");
+        session.log(Step::Peer, out);
+        session.log(Step::Opening, out);
+        session.command(PeerCommand::Offer { wants, ice_servers }, out);
+        session
+    }
+
+    /// Says `peer`: the answer to `join`, or renewed credentials.
+    pub(super) fn introduce(&mut self, info: PeerInfo, re: Option<u32>, now: Duration) -> Result<(), Overflow> {
+        self.delivery.send(Body::Peer(info), re, now).map(drop)
+    }
+
+    /// A message of the viewer.
+    pub(super) fn receive(
+        &mut self,
+        message: Message,
+        bytes: usize,
+        now: Duration,
+        out: &mut VecDeque<Output>,
+    ) -> Result<(), Over> {
+        for message in self.delivery.receive(message, bytes, now)? {
+            self.act_on(message, now, out)?;
+        }
+        Ok(())
+    }
+
+    /// A message of the viewer that could not be read, but for its `seq`.
+    pub(super) fn skip(&mut self, seq: u32, now: Duration, out: &mut VecDeque<Output>) -> Result<(), Over> {
+        for message in self.delivery.skip(seq, now)? {
+            self.act_on(message, now, out)?;
+        }
+        Ok(())
+    }
+
+    fn act_on(&mut self, message: Message, now: Duration, out: &mut VecDeque<Output>) -> Result<(), Over> {
+        match message.body {
+            Body::Join(_) | Body::Ack(_) => {}
+            Body::Answer(answer) => self.answered(answer.sdp, message.re, message.seq, now, out),
+            Body::Ice(ice) => {
+                if let Some(command) = self.trickle.theirs(ice) {
+                    self.command(command, out);
+                }
+            }
+            Body::Leave(leave) => return Err(Over::TheyLeft(leave, message.seq)),
+            Body::Error(failure) if failure.ends() => return Err(Over::TheyFailed(failure.code)),
+            Body::Error(_) => {}
+            // The call flow, renegotiation by the viewer and tokens come in here.
+            Body::Offer(_)
+            | Body::Renew(_)
+            | Body::Call(_)
+            | Body::Ringing(_)
+            | Body::Cancel(_)
+            | Body::CallResponse(_) => self.refuse(ErrorCode::Unsupported, message.seq),
+            Body::Peer(_)
+            | Body::Register(_)
+            | Body::Registered(_)
+            | Body::Unregister(_)
+            | Body::Probe(_)
+            | Body::Status(_) => self.refuse(ErrorCode::BadMessage, message.seq),
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, sdp: Sdp, re: Option<u32>, seq: Option<u32>, now: Duration, out: &mut VecDeque<Output>) {
+        if re.is_none() || self.awaited_answer != re {
+            // An answer to an offer that a newer one has replaced is merely late.
+            if self.latest_offer <= re {
+                self.refuse(ErrorCode::BadMessage, seq);
+            }
+            return;
+        }
+        self.awaited_answer = None;
+        self.log(Step::Answer, out);
+        if matches!(self.state, State::Offered { .. }) {
+            self.state = State::Connecting { until: now + seconds(self.limits.connect_timeout_s) };
+        }
+        let waited = self.trickle.described(sdp.as_str());
+        self.command(PeerCommand::AcceptAnswer { sdp: sdp.into() }, out);
+        if let Some(command) = waited {
+            self.command(command, out);
+        }
+    }
+
+    /// What the connection reports.
+    pub(super) fn peer_event(
+        &mut self,
+        event: PeerEvent,
+        now: Duration,
+        out: &mut VecDeque<Output>,
+    ) -> Result<(), Over> {
+        match event {
+            PeerEvent::Offered { sdp, mids } => {
+                let sdp = Sdp::try_from(sdp).map_err(|_| Over::failed(ErrorCode::OfferFailed))?;
+                let opening = matches!(self.state, State::Opening { .. });
+                let body = Body::Offer(Offer { sdp, mids });
+                let seq = self.delivery.send(body, opening.then_some(0), now)?;
+                self.trickle.restart_ours();
+                self.trickle.await_description();
+                self.awaited_answer = Some(seq);
+                self.latest_offer = Some(seq);
+                if opening {
+                    self.state = State::Offered { until: now + seconds(self.limits.answer_timeout_s) };
+                }
+                self.log(Step::Offer, out);
+            }
+            PeerEvent::Candidates { candidates, complete } => self.trickle.found(candidates, complete),
+            PeerEvent::Connected | PeerEvent::Recovered => {
+                let step = match self.state {
+                    State::Live => return Ok(()),
+                    State::Silent { .. } => Step::Recovered,
+                    _ => Step::Connected,
+                };
+                self.state = State::Live;
+                self.delivery.set_persistent(true, now);
+                self.log(step, out);
+            }
+            PeerEvent::Silent if self.state == State::Live => {
+                let until = now + seconds(self.limits.silence_timeout_s);
+                self.state = State::Silent { until, restart_at: Some(now + RESTART_AFTER) };
+                self.log(Step::Silent, out);
+            }
+            PeerEvent::Silent => {}
+            PeerEvent::ClosedByPeer => return Err(Over::ClosedByPeer),
+            PeerEvent::Failed { step, message } => {
+                let code = ErrorCode::from(step);
+                return Err(Over::Failed(Failure::with_message(code, &message), code));
+            }
+            // A node does not answer yet.
+            PeerEvent::Answered { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Time has passed: publishes what is due.
+    pub(super) fn handle_timeout(
+        &mut self,
+        topics: &Topics,
+        link_up: bool,
+        now: Duration,
+        out: &mut VecDeque<Output>,
+    ) -> Result<(), Over> {
+        match self.state {
+            State::Opening { until } if until <= now => return Err(Over::failed(ErrorCode::OfferFailed)),
+            State::Offered { until } if until <= now => return Err(Over::failed(ErrorCode::TimedOut)),
+            State::Connecting { until } if until <= now => return Err(Over::failed(ErrorCode::IceFailed)),
+            State::Silent { until, .. } if until <= now => return Err(Over::Silent),
+            State::Silent { until, restart_at: Some(at) } if at <= now && link_up => {
+                self.state = State::Silent { until, restart_at: None };
+                self.command(PeerCommand::RestartIce, out);
+            }
+            _ => {}
+        }
+        if self.delivery.has_failed(now) {
+            return Err(Over::failed(ErrorCode::SignallingLost));
+        }
+        while let Some(ice) = self.trickle.poll(now) {
+            self.delivery.send(Body::Ice(ice), None, now)?;
+        }
+        while let Some(message) = self.delivery.poll_transmit(now) {
+            out.push_back(Output::Publish(Outgoing::to_peer(topics, &self.key.peer, &message)));
+        }
+        Ok(())
+    }
+
+    /// When [`ViewerSession::handle_timeout`] has something to do.
+    pub(super) fn poll_timeout(&self, link_up: bool) -> Option<Duration> {
+        let state = match self.state {
+            State::Opening { until } | State::Offered { until } | State::Connecting { until } => Some(until),
+            State::Silent { until, restart_at } => restart_at.filter(|_| link_up).or(Some(until)),
+            State::Live => None,
+        };
+        state.into_iter().chain(self.delivery.poll_timeout()).chain(self.trickle.poll_timeout()).min()
+    }
+
+    /// Refuses one request; the session goes on.
+    pub(super) fn refuse(&mut self, code: ErrorCode, re: Option<u32>) {
+        self.delivery.send_error(Failure::new(code), re);
+    }
+
+    fn command(&self, command: PeerCommand, out: &mut VecDeque<Output>) {
+        out.push_back(Output::Peer(self.key.clone(), command));
+    }
+
+    fn log(&self, step: Step, out: &mut VecDeque<Output>) {
+        out.push_back(Output::Event(Event { session: self.key.clone(), step }));
+    }
+}
+
+fn seconds(limit: crate::media::Bounded<1, 300>) -> Duration {
+    Duration::from_secs(limit.value().into())
+}

@@ -1,0 +1,121 @@
+//! Core: when to connect again. Told when a connection began, came up and was lost; says when to try next.
+
+use std::time::{Duration, Instant};
+
+/// A doubling, jittered wait between connections.
+#[derive(Debug)]
+pub(super) struct Backoff {
+    rng: fastrand::Rng,
+    /// Failures in a row; a connection that did not last counts as one.
+    failures: u32,
+    last_connect: Option<Instant>,
+    up_since: Option<Instant>,
+}
+
+impl Backoff {
+    /// The jitter is drawn from `seed`, so that a fleet of nodes does not come back in step.
+    pub(super) fn new(seed: u64) -> Self {
+        Self { rng: fastrand::Rng::with_seed(seed), failures: 0, last_connect: None, up_since: None }
+    }
+
+    /// A connection is being made.
+    pub(super) fn connecting(&mut self, now: Instant) {
+        self.last_connect = Some(now);
+        self.up_since = None;
+    }
+
+    /// It is usable.
+    pub(super) fn up(&mut self, now: Instant) {
+        self.up_since = Some(now);
+    }
+
+    /// It failed or was lost; the next one may begin at the returned moment.
+    pub(super) fn lost(&mut self, now: Instant) -> Instant {
+        let lasted = self.up_since.take().map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        if lasted >= STABLE_AFTER {
+            self.failures = 0;
+        }
+        // 2^7 × 0.5 s is past the cap; more doublings would only overflow.
+        let wait = (SHORTEST * 2_u32.pow(self.failures.min(7))).min(LONGEST);
+        self.failures = self.failures.saturating_add(1);
+        let jittered = wait.mul_f64(0.5 + self.rng.f64() * 0.5);
+        let earliest = self.last_connect.map_or(now, |last| last + BETWEEN_CONNECTS);
+        (now + jittered).max(earliest)
+    }
+}
+
+/// The first wait, before jitter takes up to half of it off.
+const SHORTEST: Duration = Duration::from_millis(500);
+/// The longest wait: a broker that is back after a day is used within a minute.
+const LONGEST: Duration = Duration::from_secs(60);
+/// How long a connection must have lasted for the next wait to be the shortest again. Shorter, and two clients with one
+/// id would throw each other off the broker as fast as it lets them.
+const STABLE_AFTER: Duration = Duration::from_secs(20);
+/// AWS IoT Core takes one CONNECT a second from a client id.
+const BETWEEN_CONNECTS: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(s: f64) -> Duration {
+        Duration::from_secs_f64(s)
+    }
+
+    #[test]
+    fn waits_double_to_a_minute_and_stay_there() {
+        for seed in 0..50 {
+            let mut backoff = Backoff::new(seed);
+            let mut now = Instant::now();
+            for longest in [1.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0] {
+                backoff.connecting(now);
+                let next = backoff.lost(now);
+                let wait = next - now;
+                assert!(wait <= seconds(longest), "{wait:?} is at most {longest} s");
+                assert!(
+                    wait >= seconds(longest / 2.0).max(BETWEEN_CONNECTS),
+                    "{wait:?} is at least half of {longest} s"
+                );
+                now = next;
+            }
+        }
+    }
+
+    #[test]
+    fn a_client_never_connects_twice_in_a_second() {
+        let mut backoff = Backoff::new(1);
+        let start = Instant::now();
+        backoff.connecting(start);
+        backoff.up(start + seconds(0.01));
+        assert_eq!(backoff.lost(start + seconds(0.02)), start + seconds(1.0));
+    }
+
+    #[test]
+    fn a_connection_that_lasted_makes_the_next_wait_short_again() {
+        let mut backoff = Backoff::new(2);
+        let mut now = Instant::now();
+        for _ in 0..8 {
+            backoff.connecting(now);
+            now = backoff.lost(now);
+        }
+        backoff.connecting(now);
+        backoff.up(now);
+        let after_a_moment = backoff.lost(now + seconds(5.0)) - (now + seconds(5.0));
+        assert!(after_a_moment >= seconds(30.0), "five seconds prove nothing: {after_a_moment:?}");
+        backoff.connecting(now);
+        backoff.up(now);
+        let lost = now + seconds(20.0);
+        assert!(backoff.lost(lost) - lost <= seconds(0.5));
+    }
+
+    #[test]
+    fn two_seeds_do_not_come_back_in_step() {
+        let now = Instant::now();
+        let waits = |seed| {
+            let mut backoff = Backoff::new(seed);
+            (0..5).map(|_| backoff.lost(now)).collect::<Vec<_>>()
+        };
+        assert_ne!(waits(1), waits(2));
+        assert_eq!(waits(1), waits(1), "but one seed repeats itself");
+    }
+}

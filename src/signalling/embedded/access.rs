@@ -1,0 +1,177 @@
+//! Who may publish and subscribe what on the embedded broker: the topics' own rules, and nothing else.
+//!
+//! | client | publishes | subscribes |
+//! |---|---|---|
+//! | any, as node `n` | `{prefix}/n/status`, `{prefix}/n/out/+` | `{prefix}/n/in/+` |
+//! | any, as peer `p` | `{prefix}/+/in/p` | `{prefix}/+/status`, `{prefix}/+/out/p` |
+//!
+//! A client is what its client id says. An id in use by this process's own node needs its password, so nobody can take
+//! the node's place; a peer's id is its secret until tokens come.
+
+use std::future::{Future, ready};
+use std::net::SocketAddr;
+use std::pin::Pin;
+
+use mqtt5::Result;
+use mqtt5::broker::{AuthProvider, AuthResult};
+use mqtt5::packet::connect::ConnectPacket;
+use mqtt5::protocol::v5::reason_codes::ReasonCode;
+use tracing::debug;
+
+use crate::signalling::Login;
+use crate::signalling::config::TopicPrefix;
+
+/// The rules of the table above.
+pub(super) struct TopicRules {
+    prefix: TopicPrefix,
+    reserved: Vec<Login>,
+}
+
+/// A topic or filter below the prefix.
+enum Topic<'a> {
+    Status { node: &'a str },
+    In { node: &'a str, peer: &'a str },
+    Out { node: &'a str, peer: &'a str },
+}
+
+impl TopicRules {
+    pub(super) fn new(prefix: TopicPrefix, reserved: Vec<Login>) -> Self {
+        Self { prefix, reserved }
+    }
+
+    fn admits(&self, connect: &ConnectPacket) -> bool {
+        let id = connect.client_id.as_str();
+        if !is_name(id) {
+            return false;
+        }
+        if let Some(login) = self.reserved.iter().find(|login| login.username == id) {
+            let password = connect.password.as_deref().unwrap_or_default();
+            if connect.username.as_deref() != Some(id) || !same_bytes(password, login.password.as_bytes()) {
+                return false;
+            }
+        }
+        connect.will.as_ref().is_none_or(|will| self.may_publish(id, &will.topic))
+    }
+
+    fn may_publish(&self, client: &str, topic: &str) -> bool {
+        match self.parse(topic) {
+            Some(Topic::Status { node }) => node == client,
+            Some(Topic::Out { node, peer }) => node == client && is_name(peer),
+            Some(Topic::In { node, peer }) => peer == client && is_name(node),
+            None => false,
+        }
+    }
+
+    fn may_subscribe(&self, client: &str, filter: &str) -> bool {
+        match self.parse(filter) {
+            Some(Topic::Status { node }) => node == "+" || is_name(node),
+            Some(Topic::In { node, peer }) => node == client && (peer == "+" || is_name(peer)),
+            Some(Topic::Out { node, peer }) => peer == client && (node == "+" || is_name(node)),
+            None => false,
+        }
+    }
+
+    fn parse<'a>(&self, topic: &'a str) -> Option<Topic<'a>> {
+        let rest = topic.strip_prefix(self.prefix.as_str())?.strip_prefix('/')?;
+        let mut levels = rest.split('/');
+        let parsed = match (levels.next()?, levels.next()?, levels.next()) {
+            (node, "status", None) => Topic::Status { node },
+            (node, "in", Some(peer)) => Topic::In { node, peer },
+            (node, "out", Some(peer)) => Topic::Out { node, peer },
+            _ => return None,
+        };
+        levels.next().is_none().then_some(parsed)
+    }
+}
+
+impl AuthProvider for TopicRules {
+    fn authenticate<'a>(
+        &'a self,
+        connect: &'a ConnectPacket,
+        client_addr: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = Result<AuthResult>> + Send + 'a>> {
+        let result = if self.admits(connect) {
+            // The user is the client id, so that the crate ties a session to it.
+            AuthResult::success_with_user(connect.client_id.as_str())
+        } else {
+            debug!(%client_addr, "embedded broker refused a client");
+            AuthResult::fail(ReasonCode::NotAuthorized)
+        };
+        Box::pin(ready(Ok(result)))
+    }
+
+    fn authorize_publish<'a>(
+        &'a self,
+        client_id: &str,
+        _user_id: Option<&'a str>,
+        topic: &'a str,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
+        Box::pin(ready(self.may_publish(client_id, topic)))
+    }
+
+    fn authorize_subscribe<'a>(
+        &'a self,
+        client_id: &str,
+        _user_id: Option<&'a str>,
+        topic_filter: &'a str,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
+        Box::pin(ready(self.may_subscribe(client_id, topic_filter)))
+    }
+}
+
+/// What the protocol allows as a node's or a peer's id.
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+/// Looks at every byte, so that the time taken says nothing about where they differ.
+fn same_bytes(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |differences, (a, b)| differences | (a ^ b)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules() -> TopicRules {
+        TopicRules::new(TopicPrefix::default(), Vec::new())
+    }
+
+    #[test]
+    fn a_client_publishes_only_in_its_own_name() {
+        for (client, topic, may) in [
+            ("cam", "camera-node/v1/cam/status", true),
+            ("cam", "camera-node/v1/cam/out/peer", true),
+            ("peer", "camera-node/v1/cam/in/peer", true),
+            ("peer", "camera-node/v1/cam/in/other", false),
+            ("peer", "camera-node/v1/cam/status", false),
+            ("peer", "camera-node/v1/cam/out/peer", false),
+            ("peer", "camera-node/v1/cam/in/peer/x", false),
+            ("peer", "camera-node/v1//in/peer", false),
+            ("peer", "camera-node/v10/cam/in/peer", false),
+            ("peer", "other/topic", false),
+            ("peer", "$SYS/broker", false),
+        ] {
+            assert_eq!(rules().may_publish(client, topic), may, "{client} publishes {topic}");
+        }
+    }
+
+    #[test]
+    fn a_client_hears_only_what_is_for_it() {
+        for (client, filter, may) in [
+            ("cam", "camera-node/v1/cam/in/+", true),
+            ("cam", "camera-node/v1/cam/status", true),
+            ("peer", "camera-node/v1/+/status", true),
+            ("peer", "camera-node/v1/cam/out/peer", true),
+            ("peer", "camera-node/v1/+/out/peer", true),
+            ("peer", "camera-node/v1/cam/out/+", false),
+            ("peer", "camera-node/v1/cam/in/+", false),
+            ("peer", "camera-node/v1/cam/#", false),
+            ("peer", "#", false),
+            ("peer", "$SYS/#", false),
+            ("peer", "$share/g/camera-node/v1/cam/out/peer", false),
+        ] {
+            assert_eq!(rules().may_subscribe(client, filter), may, "{client} subscribes to {filter}");
+        }
+    }
+}

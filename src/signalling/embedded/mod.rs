@@ -1,0 +1,205 @@
+//! An MQTT broker inside the process, for `demo` and for a LAN without any other server.
+//!
+//! `mqtt5` routes the messages; accepting browsers, who may do what, and every limit are ours.
+
+mod access;
+mod websocket;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mqtt5::broker::config::{BrokerConfig, StorageBackend, StorageConfig};
+use mqtt5::broker::{BrokerShutdownHandle, MqttBroker};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tracing::{debug, info};
+
+use super::config::{Broker, TopicPrefix};
+use super::{Endpoint, Login};
+use access::TopicRules;
+use websocket::{Acceptor, Origins};
+
+/// What the embedded broker is started with.
+#[derive(Debug, Clone)]
+pub struct EmbeddedConfig {
+    /// Where it listens for MQTT over TCP; port 0 takes any free one.
+    pub tcp: SocketAddr,
+    /// Where it listens for MQTT over WebSocket; port 0 takes any free one.
+    pub websocket: SocketAddr,
+    /// Only topics below this prefix exist.
+    pub prefix: TopicPrefix,
+    /// Client ids that need a password: this process's own node. The user name of a login is the client id. All other
+    /// clients are let in without one.
+    pub reserved: Vec<Login>,
+    /// Web origins besides those of the same host; `"*"` for any.
+    pub origins: Vec<String>,
+}
+
+impl EmbeddedConfig {
+    /// The embedded broker that the config describes, with no reserved client ids.
+    pub fn from_config(broker: &Broker) -> Self {
+        Self {
+            tcp: broker.embedded_bind,
+            websocket: broker.embedded_websocket_bind,
+            prefix: broker.prefix.clone(),
+            reserved: Vec::new(),
+            origins: broker.embedded_origins.clone(),
+        }
+    }
+}
+
+/// Why the embedded broker did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbeddedError {
+    /// A listener's address is taken or not ours.
+    #[error("embedded broker cannot listen on {address}: {source}")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// `mqtt5` refused.
+    #[error("embedded broker on {address}: {message}")]
+    Start {
+        /// Its TCP address.
+        address: SocketAddr,
+        /// In the crate's words.
+        message: String,
+    },
+}
+
+/// A running broker. Dropped without [`EmbeddedBroker::stop`], it is cut off.
+pub struct EmbeddedBroker {
+    tcp: SocketAddr,
+    websocket: SocketAddr,
+    shutdown: BrokerShutdownHandle,
+    run: JoinHandle<()>,
+    acceptor: Acceptor,
+}
+
+impl EmbeddedBroker {
+    /// Starts it; it takes clients when this returns.
+    ///
+    /// # Errors
+    /// [`EmbeddedError`]: mostly an address that is in use.
+    pub async fn start(config: EmbeddedConfig) -> Result<Self, EmbeddedError> {
+        // Asked first by ourselves: the crate's own message names neither the address nor the cause in a usable way.
+        drop(
+            TcpListener::bind(config.tcp)
+                .await
+                .map_err(|source| EmbeddedError::Listen { address: config.tcp, source })?,
+        );
+        let listen_error = |source| EmbeddedError::Listen { address: config.websocket, source };
+        let listener = TcpListener::bind(config.websocket).await.map_err(listen_error)?;
+        let websocket = listener.local_addr().map_err(listen_error)?;
+
+        let start_error = |message: String| EmbeddedError::Start { address: config.tcp, message };
+        let limits = limits(config.tcp);
+        let rules = Arc::new(TopicRules::new(config.prefix.clone(), config.reserved.clone()));
+        let mut broker = MqttBroker::with_config(limits.clone())
+            .await
+            .map_err(|error| start_error(error.to_string()))?
+            .with_auth_provider(rules);
+        let tcp = broker.local_addr().ok_or_else(|| start_error("no address".to_owned()))?;
+        let acceptor = Acceptor::start(listener, Origins::new(config.origins.clone()), &broker, limits);
+        let shutdown = broker.shutdown_handle();
+        let mut ready = broker.ready_receiver();
+        let run = tokio::spawn(async move {
+            if let Err(error) = broker.run().await {
+                // Someone has to act: nobody can join from now on.
+                tracing::warn!(%error, "embedded broker failed");
+            }
+        });
+        let broker = Self { tcp, websocket, shutdown, run, acceptor };
+        match timeout(READY_WITHIN, ready.wait_for(|ready| *ready)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) | Err(_) => return Err(start_error("did not become ready".to_owned())),
+        }
+        info!(%tcp, websocket = %broker.ws_url(), "embedded broker up");
+        Ok(broker)
+    }
+
+    /// Where MQTT clients connect.
+    pub fn tcp_addr(&self) -> SocketAddr {
+        self.tcp
+    }
+
+    /// Where browsers connect.
+    pub fn ws_addr(&self) -> SocketAddr {
+        self.websocket
+    }
+
+    /// Where browsers connect, as a URL with the listener's own address.
+    pub fn ws_url(&self) -> String {
+        format!("ws://{}/mqtt", self.websocket)
+    }
+
+    /// For a [`super::MqttLink`] of this process.
+    pub fn endpoint(&self, login: Option<Login>) -> Endpoint {
+        let ip = match self.tcp.ip() {
+            ip if !ip.is_unspecified() => ip.to_string(),
+            // A wildcard is no destination.
+            std::net::IpAddr::V4(_) => "127.0.0.1".to_owned(),
+            std::net::IpAddr::V6(_) => "::1".to_owned(),
+        };
+        Endpoint { host: ip, port: self.tcp.port(), login, keep_alive: KEEP_ALIVE, retain: true }
+    }
+
+    /// Closes all connections and ends, within two seconds.
+    pub async fn stop(mut self) {
+        self.acceptor.stop();
+        self.shutdown.shutdown();
+        // Half-open sockets hold the crate's own shutdown for up to 5 s.
+        if timeout(STOP_WITHIN, &mut self.run).await.is_err() {
+            debug!("embedded broker cut off with connections open");
+        }
+    }
+}
+
+impl Drop for EmbeddedBroker {
+    fn drop(&mut self) {
+        self.acceptor.stop();
+        self.shutdown.shutdown();
+        self.run.abort();
+    }
+}
+
+/// The crate's defaults keep files in the working directory and take packets of 256 MB.
+fn limits(tcp: SocketAddr) -> BrokerConfig {
+    let mut config = BrokerConfig::new()
+        .with_bind_addresses(vec![tcp])
+        .with_max_clients(MAX_CLIENTS)
+        .with_max_packet_size(MAX_PACKET_BYTES)
+        .with_maximum_qos(1)
+        .with_max_subscriptions_per_client(8)
+        .with_max_retained_messages(MAX_CLIENTS)
+        .with_max_retained_message_size(16 * 1024)
+        .with_client_channel_capacity(256)
+        .with_sys_topics_enabled(false)
+        .with_session_expiry(Duration::from_secs(60))
+        .with_storage(
+            // Memory all the same: without "persistence" will delays are ignored.
+            StorageConfig::new()
+                .with_backend(StorageBackend::Memory)
+                .with_persistence(true)
+                .with_max_queued_messages_per_client(256)
+                .with_max_queued_bytes_per_client(4 * 1024 * 1024),
+        );
+    config.shared_subscription_available = false;
+    config.topic_alias_maximum = 0;
+    // A few dozen signalling messages make a session; a flood is a mistake or an attack.
+    config.max_message_rate_per_client = 500;
+    config
+}
+
+/// Viewers at a time, with room for those that left and were not noticed yet.
+const MAX_CLIENTS: usize = 512;
+/// As much as a link takes; a session message is at most 64 KB.
+const MAX_PACKET_BYTES: usize = 256 * 1024;
+/// Loopback connections fail at once or not at all; the probe is for a wedged process.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+const READY_WITHIN: Duration = Duration::from_secs(5);
+const STOP_WITHIN: Duration = Duration::from_millis(1500);

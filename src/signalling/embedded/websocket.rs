@@ -1,0 +1,221 @@
+//! Accepting browsers: an upgrade that one slow or hostile connection cannot hold up for the others.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mqtt5::broker::MqttBroker;
+use mqtt5::broker::client_handler::ClientHandler;
+use mqtt5::broker::config::BrokerConfig;
+use mqtt5::broker::transport::BrokerTransport;
+use mqtt5::broker::websocket_server::WebSocketStreamWrapper;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, broadcast};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_tungstenite::accept_hdr_async_with_config;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, StatusCode, header};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tracing::{debug, warn};
+
+/// The listener's own task; the connections end by themselves when told to stop.
+pub(super) struct Acceptor {
+    accept: JoinHandle<()>,
+    stop: broadcast::Sender<()>,
+}
+
+impl Acceptor {
+    /// Hands every upgraded connection to `broker`.
+    pub(super) fn start(listener: TcpListener, origins: Origins, broker: &MqttBroker, limits: BrokerConfig) -> Self {
+        let (stop, _) = broadcast::channel(1);
+        let shared = Arc::new(Shared {
+            origins,
+            limits: Arc::new(limits),
+            router: broker.router(),
+            auth: broker.auth_provider(),
+            storage: broker.storage(),
+            stats: broker.stats(),
+            monitor: broker.resource_monitor(),
+            stop: stop.clone(),
+        });
+        Self { accept: tokio::spawn(accept(listener, shared)), stop }
+    }
+
+    /// Takes no more connections and ends those there are.
+    pub(super) fn stop(&self) {
+        self.accept.abort();
+        // No receiver: nobody is connected.
+        let _ = self.stop.send(());
+    }
+}
+
+/// Which pages may connect: a browser tells the page's origin, and no page can lie about it.
+///
+/// Without this, any web site that someone on this machine visits could talk to a broker on loopback. A page of the
+/// same host as the broker's (whatever its port) always may, if no stranger can make a name of that kind point here
+/// (DNS rebinding); any other must be listed. A client without an origin is no browser.
+#[derive(Debug)]
+pub(super) struct Origins(Vec<String>);
+
+impl Origins {
+    pub(super) fn new(listed: Vec<String>) -> Self {
+        Self(listed)
+    }
+
+    fn allow(&self, headers: &HeaderMap) -> bool {
+        let Some(origin) = headers.get(header::ORIGIN) else { return true };
+        let Ok(origin) = origin.to_str() else { return false };
+        if self.0.iter().any(|listed| listed == "*" || listed.eq_ignore_ascii_case(origin)) {
+            return true;
+        }
+        let page = origin.split_once("://").map(|(_, authority)| host(authority));
+        let ours = headers.get(header::HOST).and_then(|host| host.to_str().ok()).map(host);
+        match (page, ours) {
+            (Some(page), Some(ours)) => page.eq_ignore_ascii_case(ours) && is_local_name(ours),
+            _ => false,
+        }
+    }
+}
+
+struct Shared {
+    origins: Origins,
+    limits: Arc<BrokerConfig>,
+    router: Arc<mqtt5::broker::router::MessageRouter>,
+    auth: Arc<dyn mqtt5::broker::AuthProvider>,
+    storage: Option<Arc<mqtt5::broker::DynamicStorage>>,
+    stats: Arc<mqtt5::broker::sys_topics::BrokerStats>,
+    monitor: Arc<mqtt5::broker::ResourceMonitor>,
+    stop: broadcast::Sender<()>,
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                let shared = Arc::clone(&shared);
+                tokio::spawn(async move {
+                    if let Err(error) = serve(stream, address, &shared).await {
+                        debug!(%address, %error, "websocket client ended");
+                    }
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                // Out of descriptors: closing connections will free some.
+                warn!(%error, "embedded broker cannot accept a websocket client");
+                tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, address: SocketAddr, shared: &Shared) -> io::Result<()> {
+    // Subscribed before the handshake, so that a stop in its midst is not missed.
+    let mut stopped = shared.stop.subscribe();
+    let stop = shared.stop.subscribe();
+    stream.set_nodelay(true)?;
+    let limits = WebSocketConfig::default()
+        .max_message_size(Some(MAX_MESSAGE_BYTES))
+        .max_frame_size(Some(MAX_MESSAGE_BYTES))
+        .max_write_buffer_size(4 * MAX_MESSAGE_BYTES);
+    let upgrade = accept_hdr_async_with_config(
+        stream,
+        |request: &Request, response| check(&shared.origins, request, response),
+        Some(limits),
+    );
+    let websocket = tokio::select! {
+        upgraded = timeout(HANDSHAKE_WITHIN, upgrade) => {
+            upgraded.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?.map_err(io::Error::other)?
+        }
+        _ = stopped.recv() => return Ok(()),
+    };
+    ClientHandler::new(
+        BrokerTransport::websocket(WebSocketStreamWrapper::new(websocket)),
+        address,
+        Arc::clone(&shared.limits),
+        Arc::clone(&shared.router),
+        Arc::clone(&shared.auth),
+        shared.storage.clone(),
+        Arc::clone(&shared.stats),
+        Arc::clone(&shared.monitor),
+        stop,
+    )
+    .run()
+    .await
+    .map_err(io::Error::other)
+}
+
+#[expect(clippy::result_large_err, reason = "the callback's type is given by tungstenite")]
+fn check(origins: &Origins, request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
+    let refuse = |status, words: &str| {
+        let mut refused = ErrorResponse::new(Some(words.to_owned()));
+        *refused.status_mut() = status;
+        Err(refused)
+    };
+    if !origins.allow(request.headers()) {
+        return refuse(StatusCode::FORBIDDEN, "this page's origin is not in the broker's embedded_origins");
+    }
+    // MQTT 3.1.1, section 6: the client must offer it, the server must name it.
+    let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
+    let mut names = offered.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    if !names.any(|name| name.trim() == "mqtt") {
+        return refuse(StatusCode::BAD_REQUEST, "the websocket subprotocol must be mqtt");
+    }
+    response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("mqtt"));
+    Ok(response)
+}
+
+/// The host of `host:port`, `host`, `[v6]:port`.
+fn host(authority: &str) -> &str {
+    match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((v6, _)) => v6,
+        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
+    }
+}
+
+/// A host that no stranger's DNS can answer for: an address, a name without a dot, or one of the local domains.
+fn is_local_name(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    host.parse::<IpAddr>().is_ok() || !host.contains('.') || LOCAL_DOMAINS.iter().any(|domain| host.ends_with(domain))
+}
+
+/// mDNS (RFC 6762), loopback (RFC 6761), home networks (RFC 8375), private use (ICANN 2024), and the customary one.
+const LOCAL_DOMAINS: [&str; 5] = [".local", ".localhost", ".home.arpa", ".internal", ".lan"];
+/// As many as the broker has clients, and some that are being refused.
+const MAX_CONNECTIONS: usize = 600;
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
+/// A packet of the largest size, and its frame.
+const MAX_MESSAGE_BYTES: usize = 260 * 1024;
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allows(listed: &[&str], origin: Option<&str>, host: &str) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_str(host).expect("a header"));
+        if let Some(origin) = origin {
+            headers.insert(header::ORIGIN, HeaderValue::from_str(origin).expect("a header"));
+        }
+        Origins::new(listed.iter().map(|origin| (*origin).to_owned()).collect()).allow(&headers)
+    }
+
+    #[test]
+    fn a_page_of_the_same_host_may_connect_and_a_strange_one_may_not() {
+        assert!(allows(&[], Some("http://127.0.0.1:8080"), "127.0.0.1:9001"));
+        assert!(allows(&[], Some("http://[::1]:8080"), "[::1]:9001"));
+        assert!(allows(&[], Some("http://localhost:8080"), "localhost:9001"));
+        assert!(allows(&[], Some("https://Cam.local"), "cam.local:9001"));
+        assert!(allows(&[], None, "127.0.0.1:9001"), "no browser");
+        assert!(!allows(&[], Some("https://evil.example"), "127.0.0.1:9001"));
+        assert!(!allows(&[], Some("http://evil.example"), "evil.example:9001"), "DNS rebinding");
+        assert!(!allows(&[], Some("null"), "127.0.0.1:9001"));
+        assert!(allows(&["https://dash.example.org"], Some("https://dash.example.org"), "127.0.0.1:9001"));
+        assert!(allows(&["*"], Some("null"), "127.0.0.1:9001"));
+    }
+}
