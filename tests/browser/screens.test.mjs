@@ -12,7 +12,7 @@ const CONFIG = `
 source = "test-pattern"
 [camera.audio]
 source = "tone"
-[session]
+[limits]
 max_viewers = 1
 `;
 const SIZES = [
