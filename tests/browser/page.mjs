@@ -17,3 +17,8 @@ export async function waitForPicture(page, timeout = 15_000) {
     { timeout },
   );
 }
+
+/** The button that brings the sound. */
+export function soundButton(page) {
+  return page.getByTestId('sound');
+}

@@ -65,6 +65,11 @@ async function listenIn(t, broker, node) {
   return heard;
 }
 
+/** One second of 48 kHz mono, 16 bit; of a whole number of cycles, so that it can be repeated. (speaker-test pauses.) */
+function oneSecondOf(hertz) {
+  return Buffer.from(Int16Array.from({ length: 48000 }, (_, i) => 8000 * Math.sin((2 * Math.PI * hertz * i) / 48000)).buffer);
+}
+
 test('a viewer outside sees and hears the guest, also after its camera was pulled and put back', { timeout: 240_000 }, async (t) => {
   const [port, broker] = [await freePort('udp'), await startMosquitto(t, 'vm-mosquitto')];
   const heard = await listenIn(t, broker, 'guest');
@@ -75,7 +80,9 @@ test('a viewer outside sees and hears the guest, also after its camera was pulle
   // Bars that move; what they show is told apart by change.
   const move = 'v4l2-ctl -d0 -c horizontal_movement=5';
   await guest.run(move);
-  await guest.run(`speaker-test -D plughw:Loopback,0,0 -c 1 -r 48000 -t sine -f ${TONE_HZ} </dev/null >/tmp/player.log 2>&1 &`);
+  writeFileSync(path.join(guest.share, 'second.raw'), oneSecondOf(TONE_HZ));
+  const player = 'aplay -q -D plughw:Loopback,0,0 -t raw -f S16_LE -r 48000 -c 1';
+  await guest.run(`cp /share/second.raw /tmp; (while cat /tmp/second.raw; do :; done | ${player}) </dev/null >/tmp/player.log 2>&1 &`);
   // Symbols are of no use there, and the guest reads this through an emulated file system.
   await run('strip', ['-o', path.join(guest.share, 'camera-node'), binary]);
   writeFileSync(
