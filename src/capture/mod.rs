@@ -3,7 +3,30 @@
 //! A source is opened by its config, read in a blocking loop on a thread of its own, and closed by dropping it. Whatever
 //! goes wrong comes back as a [`CaptureError`]; the owner drops the source and opens it again after a back-off.
 
+mod alsa;
+mod canvas;
+mod card;
+pub mod config;
+pub mod devices;
+mod file;
+mod modes;
+#[cfg(test)]
+mod on_device;
+mod open;
+mod pacing;
+mod sample_clock;
+mod test_pattern;
+mod text;
+mod tone;
+mod v4l2;
+
 use std::time::Duration;
+
+pub use canvas::Area;
+pub use card::Card;
+pub use open::{locate_camera, open_audio, open_video, resolve_audio, resolve_video};
+pub use test_pattern::{FLASH, flash_area};
+pub use tone::{BEEP_HZ, HUM_HZ};
 
 use crate::media::{Frame, FrameFormat, Pcm};
 

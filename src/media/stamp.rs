@@ -18,7 +18,7 @@ const THRESHOLD: u8 = 126;
 /// Side of a block in pixels for a picture of this size: a fortieth of the width, rounded down to even. `None` where
 /// the picture is too small to carry the row.
 pub fn block_side(width: usize, height: usize) -> Option<usize> {
-    let side = width / BLOCKS & !1;
+    let side = (width / BLOCKS) & !1;
     (side >= MIN_SIDE && side <= height).then_some(side)
 }
 

@@ -22,6 +22,13 @@ impl MediaTime {
         Self(seconds.saturating_mul(1_000_000_000).saturating_add(micros.saturating_mul(1_000)))
     }
 
+    /// A `timespec` (ALSA) of whatever width the platform has as a moment; negative parts count as zero.
+    pub fn from_timespec(seconds: impl Into<i64>, nanos: impl Into<i64>) -> Self {
+        let seconds = u64::try_from(seconds.into()).unwrap_or(0);
+        let nanos = u64::try_from(nanos.into()).unwrap_or(0);
+        Self(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
+    }
+
     /// Nanoseconds since the clock's zero.
     pub const fn as_nanos(self) -> u64 {
         self.0
@@ -110,5 +117,6 @@ mod tests {
     #[test]
     fn a_negative_timeval_is_zero_and_not_a_panic() {
         assert_eq!(MediaTime::from_timeval(-1, 5), MediaTime::from_nanos(5_000));
+        assert_eq!(MediaTime::from_timespec(1_i32, -5_i64), MediaTime::from_nanos(1_000_000_000));
     }
 }

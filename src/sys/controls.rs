@@ -9,7 +9,7 @@ use v4l::device::Handle;
 use v4l::v4l_sys as sys;
 use v4l::v4l2::vidioc;
 
-use super::video_device::ioctl;
+use super::video_device::{ioctl, text};
 
 /// What kind of value a control takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,10 +143,4 @@ fn menu_item(handle: &Handle, query: &sys::v4l2_query_ext_ctrl, index: u32) -> O
         // SAFETY: as above.
         Some(text(&unsafe { { item.__bindgen_anon_1 }.name }))
     }
-}
-
-/// A driver's fixed-size name as text.
-fn text(bytes: &[u8]) -> String {
-    let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
 }

@@ -15,4 +15,4 @@ pub use capture_queue::{CaptureQueue, FilledBuffer};
 pub use clock::{local_offset_s, monotonic_nanos, since_unix_epoch, sleep_until_nanos};
 pub use controls::{Control, ControlKind, controls};
 pub use thread::set_thread_nice;
-pub use video_device::open_video_device;
+pub use video_device::{VideoDeviceInfo, open_video_device, video_device_info};
