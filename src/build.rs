@@ -1,8 +1,6 @@
 //! Lays the viewer page where the binary embeds it from: npm's build if there is one, else a page that says how to
 //! make it. Never runs npm, so a build without Node.js still works.
 
-#![expect(clippy::print_stdout, reason = "cargo reads a build script's directives from its standard output")]
-
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 

@@ -150,13 +150,14 @@ fn content_type(path: &str) -> &'static str {
     }
 }
 
-/// Whether the bundler put the content's hash into the name, `assets/page-1a2B3c4D.js`: eight or more letters and
-/// digits, a digit among them, after the last dash of a file in a folder.
+/// Whether the bundler put the content's hash into the name, `page-1a2B3c4D.js`: after the last dash eight or more
+/// letters and digits that are no word, so with a digit among them or (esbuild's base 32) all in capitals.
 fn is_hashed(path: &str) -> bool {
-    let Some((_, name)) = path.rsplit_once('/') else { return false };
+    let name = path.rsplit('/').next().unwrap_or(path);
     let Some((_, end)) = name.rsplit_once('-') else { return false };
     let hash = end.split('.').next().unwrap_or(end);
-    hash.len() >= 8 && hash.bytes().all(|b| b.is_ascii_alphanumeric()) && hash.bytes().any(|b| b.is_ascii_digit())
+    let no_word = hash.bytes().any(|b| b.is_ascii_digit()) || hash.bytes().all(|b| b.is_ascii_uppercase());
+    hash.len() >= 8 && hash.bytes().all(|b| b.is_ascii_alphanumeric()) && no_word
 }
 
 #[cfg(test)]
@@ -166,8 +167,9 @@ mod tests {
     #[test]
     fn only_names_with_a_hash_are_kept_for_ever() {
         assert!(is_hashed("assets/page-1A2B3C4D.js"));
+        assert!(is_hashed("page-ABCDEFGH.css"));
         assert!(is_hashed("assets/worker-timers-a8dk30fj.js.map"));
-        for plain in ["index.html", "page-1A2B3C4D.js", "assets/page.js", "assets/page-settings.js", "assets/a-1.js"] {
+        for plain in ["index.html", "assets/page.js", "assets/page-settings.js", "assets/a-1.js"] {
             assert!(!is_hashed(plain), "{plain}");
         }
     }

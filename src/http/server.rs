@@ -328,6 +328,7 @@ mod tests {
     }
 
     #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "how long it takes is what is tested")]
     async fn connections_that_stay_open_do_not_hold_up_the_end() {
         let (server, _) = server().await;
         let mut kept = TcpStream::connect(server.addr()).await.expect("it listens");
