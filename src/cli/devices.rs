@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use super::out;
-use crate::capture::devices::{Camera, CameraControl, CameraFormat, CameraSize, DeviceKind, Devices, SoundDevice, devices};
+use crate::capture::devices::{
+    Camera, CameraControl, CameraFormat, CameraSize, DeviceKind, Devices, SoundDevice, devices,
+};
 
 /// Options of `devices`.
 #[derive(Debug, clap::Args)]
@@ -32,7 +34,11 @@ fn text(found: &Devices) -> String {
         lines.push("  none; `source = \"auto\"` shows the test pattern instead".to_owned());
     }
     for (kind, title, without) in [
-        (DeviceKind::AudioInput, "Microphones (camera.audio.device)", "  none; `source = \"auto\"` sends a tone instead"),
+        (
+            DeviceKind::AudioInput,
+            "Microphones (camera.audio.device)",
+            "  none; `source = \"auto\"` sends a tone instead",
+        ),
         (DeviceKind::AudioOutput, "Speakers", "  none"),
     ] {
         lines.extend([String::new(), title.to_owned()]);

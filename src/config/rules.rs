@@ -80,7 +80,10 @@ fn broker(config: &Config, found: &mut Findings<'_>) {
         found.add(&[key("broker"), key("password_file")], "MQTT has no password without a user name: set `username`");
     }
     if broker.embedded && !cfg!(feature = "embedded-broker") {
-        found.add(&[key("broker"), key("embedded")], "this program was built without the broker (cargo feature embedded-broker)");
+        found.add(
+            &[key("broker"), key("embedded")],
+            "this program was built without the broker (cargo feature embedded-broker)",
+        );
     }
 }
 
@@ -97,7 +100,9 @@ fn listeners(config: &Config, found: &mut Findings<'_>) {
     }
     for (address, path) in claims.into_iter().filter(|(address, _)| address.port() != 0) {
         match ports.get(&address.port()) {
-            Some((other, owner)) if other.ip() == address.ip() || other.ip().is_unspecified() || address.ip().is_unspecified() => {
+            Some((other, owner))
+                if other.ip() == address.ip() || other.ip().is_unspecified() || address.ip().is_unspecified() =>
+            {
                 found.add(&path, format!("port {} is `{owner}`'s already", address.port()));
             }
             _ => _ = ports.insert(address.port(), (address, shown(&path))),
@@ -144,7 +149,10 @@ fn ice_server(server: &IceServerConfig, path: &[Step], found: &mut Findings<'_>)
         });
         if !has_host {
             let path = [&at("urls")[..], &[Step::Index(n)]].concat();
-            found.add(&path, format!("must be like \"stun:host:3478\" or \"turn:host:3478?transport=udp\", not \"{url}\""));
+            found.add(
+                &path,
+                format!("must be like \"stun:host:3478\" or \"turn:host:3478?transport=udp\", not \"{url}\""),
+            );
         }
     }
     let has_login = !server.username.is_empty() && !server.credential_file.as_os_str().is_empty();

@@ -21,13 +21,15 @@ pub async fn check(broker: &Broker, node: &NodeId) -> Vec<Finding> {
     if broker.embedded {
         let mqtt = check_listener("embedded broker, MQTT", broker.embedded_bind, "broker.embedded_bind").await;
         let websocket = broker.embedded_websocket_bind;
-        return vec![mqtt, check_listener("embedded broker, WebSocket", websocket, "broker.embedded_websocket_bind").await];
+        return vec![
+            mqtt,
+            check_listener("embedded broker, WebSocket", websocket, "broker.embedded_websocket_bind").await,
+        ];
     }
     let BrokerUrl::Mqtt { .. } = broker.url else {
-        return vec![
-            Finding::good(PART, "none: signalling stays inside of this process")
-                .with_advice("nobody can watch from elsewhere; set `broker.url` to a broker, or `broker.embedded = true`"),
-        ];
+        return vec![Finding::good(PART, "none: signalling stays inside of this process").with_advice(
+            "nobody can watch from elsewhere; set `broker.url` to a broker, or `broker.embedded = true`",
+        )];
     };
     let endpoint = match Endpoint::from_config(broker) {
         Ok(endpoint) => endpoint,
@@ -69,7 +71,9 @@ async fn echo(mut link: impl Link, address: &str, id: &str, topic: &str) -> Find
                 (Ok(()), Err(_)) => Finding::bad(
                     PART,
                     format!("{address} lets us in, and a message to {topic} does not come back"),
-                    format!("the broker's rules must let this client (id {id}) publish and subscribe there, and the node in its own topics"),
+                    format!(
+                        "the broker's rules must let this client (id {id}) publish and subscribe there, and the node in its own topics"
+                    ),
                 ),
                 (Err(error), _) => Finding::bad(PART, error.to_string(), "try again: the broker went away in between"),
             }
@@ -78,7 +82,9 @@ async fn echo(mut link: impl Link, address: &str, id: &str, topic: &str) -> Find
             let advice = advise(&reason, id);
             Finding::bad(PART, reason, advice)
         }
-        Ok(Some(LinkEvent::Message { .. }) | None) => Finding::bad(PART, "the link ended", "this is a bug; please report it"),
+        Ok(Some(LinkEvent::Message { .. }) | None) => {
+            Finding::bad(PART, "the link ended", "this is a bug; please report it")
+        }
     };
     link.close(Vec::new()).await;
     finding
@@ -104,7 +110,10 @@ fn advise(reason: &str, id: &str) -> String {
             "start the broker (Debian: `apt install mosquitto`, `systemctl status mosquitto`) or mend host and port in \
              `broker.url`; Mosquitto listens for other machines only where its config has a `listener 1883`",
         ),
-        ("cannot be resolved", "is the name in `broker.url` right, and does this machine have DNS? An IP address works without"),
+        (
+            "cannot be resolved",
+            "is the name in `broker.url` right, and does this machine have DNS? An IP address works without",
+        ),
         (
             "not authorised",
             "check `broker.username` and `broker.password_file` against the broker's own; Mosquitto without a password file \

@@ -10,7 +10,11 @@ use crate::http::config::Http;
 
 /// The page's listener, and the health page's, which is the same.
 pub async fn check(http: &Http) -> Finding {
-    if http.enabled { check_listener("http", http.bind, "http.bind").await } else { Finding::good("http", "switched off") }
+    if http.enabled {
+        check_listener("http", http.bind, "http.bind").await
+    } else {
+        Finding::good("http", "switched off")
+    }
 }
 
 /// Binds the address that stands under `key`, and lets it go at once.
@@ -28,10 +32,14 @@ fn advise(kind: ErrorKind, port: u16, key: &str) -> String {
              stop it, or set `{key}` to another port"
         ),
         ErrorKind::AddrNotAvailable => {
-            format!("this machine has no such address: set `{key}` to one of its own (`ip address`), or to 0.0.0.0 for all")
+            format!(
+                "this machine has no such address: set `{key}` to one of its own (`ip address`), or to 0.0.0.0 for all"
+            )
         }
         ErrorKind::PermissionDenied => {
-            format!("ports below 1024 are for root: take a higher one in `{key}`, or give the service AmbientCapabilities=CAP_NET_BIND_SERVICE")
+            format!(
+                "ports below 1024 are for root: take a higher one in `{key}`, or give the service AmbientCapabilities=CAP_NET_BIND_SERVICE"
+            )
         }
         _ => format!("set `{key}` to an address of this machine"),
     }
