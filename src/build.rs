@@ -1,1 +1,44 @@
-fn main() {}
+//! Lays the viewer page where the binary embeds it from: npm's build if there is one, else a page that says how to
+//! make it. Never runs npm, so a build without Node.js still works.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+fn main() -> io::Result<()> {
+    let variable = |name| env::var_os(name).map(PathBuf::from).ok_or_else(|| io::Error::other(name));
+    let source = variable("CARGO_MANIFEST_DIR")?.join("src");
+    let embedded = variable("OUT_DIR")?.join("viewer");
+
+    println!("cargo:rerun-if-changed=src/build.rs");
+    println!("cargo:rerun-if-changed=src/http/unbuilt");
+    // A path that does not exist would run this, and rebuild the crate, every time; so until npm has built the page its
+    // parent is watched. A folder is watched with everything in it.
+    let dist = source.join("viewer/dist");
+    match (dist.exists(), source.join("viewer").exists()) {
+        (true, _) => println!("cargo:rerun-if-changed=src/viewer/dist"),
+        (false, true) => println!("cargo:rerun-if-changed=src/viewer"),
+        (false, false) => println!("cargo:rerun-if-changed=src"),
+    }
+
+    let built = dist.join("index.html").is_file();
+    println!("cargo:rustc-env=CAMERA_NODE_VIEWER={}", if built { "built" } else { "unbuilt" });
+    if embedded.exists() {
+        fs::remove_dir_all(&embedded)?;
+    }
+    let page = if built { dist } else { source.join("http/unbuilt") };
+    copy_folder(&page, &embedded)
+}
+
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}

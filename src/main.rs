@@ -1,6 +1,7 @@
 //! Parses the command line, runs it, and turns the outcome into an exit code.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use camera_node::cli::{self, Cli};
 use clap::Parser;
@@ -17,7 +18,12 @@ fn main() -> ExitCode {
     // Two workers: the network's load on a small board, and one is free when the other is in a long poll.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("net").enable_all().build();
     match runtime {
-        Ok(runtime) => runtime.block_on(cli::run(cli)),
+        Ok(runtime) => {
+            let code = runtime.block_on(cli::run(cli));
+            // A thread that is stuck in a driver must not keep the program.
+            runtime.shutdown_timeout(Duration::from_millis(200));
+            code
+        }
         Err(error) => {
             cli::complain(&anyhow::Error::new(error).context("no threads for the network"));
             ExitCode::FAILURE

@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+use super::out;
+use crate::capture::devices::{
+    Camera, CameraControl, CameraFormat, CameraSize, DeviceKind, Devices, SoundDevice, devices,
+};
+
 /// Options of `devices`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -12,5 +17,80 @@ pub struct Args {
 
 /// Lists the devices.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("{}", args.json)
+    let found = devices();
+    if args.json {
+        out::json(&found)?;
+    } else {
+        out::line(&text(&found))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// For people: what goes into the config stands first on each line.
+fn text(found: &Devices) -> String {
+    let mut lines = vec!["Cameras (camera.video.device)".to_owned()];
+    lines.extend(found.cameras.iter().flat_map(camera));
+    if found.cameras.is_empty() {
+        lines.push("  none; `source = \"auto\"` shows the test pattern instead".to_owned());
+    }
+    for (kind, title, without) in [
+        (
+            DeviceKind::AudioInput,
+            "Microphones (camera.audio.device)",
+            "  none; `source = \"auto\"` sends a tone instead",
+        ),
+        (DeviceKind::AudioOutput, "Speakers", "  none"),
+    ] {
+        lines.extend([String::new(), title.to_owned()]);
+        let of_kind: Vec<&SoundDevice> = found.sound.iter().filter(|device| device.kind == kind).collect();
+        lines.extend(of_kind.iter().map(|device| format!("  {}  {}", device.id, device.label)));
+        if of_kind.is_empty() {
+            lines.push(without.to_owned());
+        }
+    }
+    lines.join("\n")
+}
+
+fn camera(camera: &Camera) -> Vec<String> {
+    let h264 = if camera.delivers_h264 { ", delivers H.264" } else { "" };
+    let mut lines = vec![
+        format!("  {}  {}", camera.id, camera.label),
+        format!("      now {}, driver {}, at {}{h264}", camera.path.display(), camera.driver, camera.bus),
+    ];
+    lines.extend(camera.formats.iter().flat_map(format_lines));
+    if !camera.controls.is_empty() {
+        let controls: Vec<String> = camera.controls.iter().map(control).collect();
+        lines.push(format!("      controls: {}", controls.join(", ")));
+    }
+    lines
+}
+
+fn format_lines(format: &CameraFormat) -> Vec<String> {
+    let usable = if format.usable { "" } else { ", not usable here" };
+    let mut lines = vec![format!("      {} ({}{usable})", format.fourcc, format.description)];
+    // How a camera lists its sizes is nobody's wish to read when it cannot be used.
+    if format.usable {
+        lines.extend(format.sizes.iter().map(|size| format!("          {}", self::size(size))));
+    }
+    lines
+}
+
+fn size(size: &CameraSize) -> String {
+    let range = size.up_to.map(|[width, height, ..]| format!(" to {width}x{height}")).unwrap_or_default();
+    // 30 and 29.97 are both common: two digits, and none where they are zero.
+    let rates: Vec<String> = size
+        .rates
+        .iter()
+        .map(|rate| format!("{:.2}", rate.fps).trim_end_matches('0').trim_end_matches('.').to_owned())
+        .collect();
+    let rates = if rates.is_empty() { String::new() } else { format!(" at {} fps", rates.join(", ")) };
+    format!("{}x{}{range}{rates}", size.width, size.height)
+}
+
+fn control(control: &CameraControl) -> String {
+    let value = control.value.map(|value| format!(" = {value}")).unwrap_or_default();
+    match control.kind {
+        "integer" => format!("{}{value} ({} to {})", control.name, control.minimum, control.maximum),
+        _ => format!("{}{value}", control.name),
+    }
 }

@@ -21,7 +21,8 @@ const VARIABLE: &str = "CAMERA_NODE_LOG";
 /// `CAMERA_NODE_LOG` is not a filter.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "environment variable {VARIABLE}: {0}: write a level (error, warn, info, debug, trace), or one a module: info,camera_node::peer=debug"
+    "environment variable {VARIABLE}: must be a level (error, warn, info, debug, trace), or one a module such as \
+     info,camera_node::peer=debug, not {0:?}"
 )]
 pub struct BadFilter(String);
 
@@ -32,7 +33,7 @@ pub struct BadFilter(String);
 pub fn start(log: &Log) -> Result<(), BadFilter> {
     let from_env = env::var(VARIABLE).ok().filter(|directives| !directives.is_empty());
     let directives = directives(log.level, from_env.as_deref());
-    let filter = EnvFilter::try_new(&directives).map_err(|error| BadFilter(error.to_string()))?;
+    let filter = EnvFilter::try_new(&directives).map_err(|_| BadFilter(directives))?;
     let builder = tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter(filter);
     let started = match log.format {
         config::Format::Json => builder.json().flatten_event(true).try_init(),

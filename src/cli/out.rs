@@ -24,12 +24,23 @@ pub fn json(value: &impl Serialize) -> io::Result<()> {
 
 /// Says on standard error why the command failed.
 pub fn complain(error: &anyhow::Error) {
-    let message = format!("{error:#}");
     // One prefix a line: several problems of a config are several lines.
-    for line in message.lines() {
+    for line in whole_story(error).lines() {
         // There is nowhere left to say that standard error is closed.
         let _ = write_line(&mut io::stderr().lock(), &format!("camera-node: {line}"));
     }
+}
+
+/// The error and its causes, without those that the text before them has already told.
+fn whole_story(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |story, cause| {
+        let cause = cause.to_string();
+        match story.as_str() {
+            "" => cause,
+            told if told.ends_with(&cause) => story,
+            _ => format!("{story}: {cause}"),
+        }
+    })
 }
 
 fn write_line(to: &mut impl Write, text: &str) -> io::Result<()> {
@@ -54,6 +65,14 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = || io::Error::other("no such file");
+        let error = anyhow::Error::new(cause()).context("page.html: no such file");
+        assert_eq!(whole_story(&error), "page.html: no such file");
+        assert_eq!(whole_story(&anyhow::Error::new(cause()).context("page.html")), "page.html: no such file");
     }
 
     #[test]

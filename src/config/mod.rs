@@ -22,9 +22,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::media::{Bounded, CameraName};
-use crate::{http, signalling};
+use crate::{capture, http, peer, session, signalling};
 use document::{Document, Variable};
-use pending::{capture, encode, peer, session};
+use pending::encode;
 use read::PREFIX;
 use schema::Schema;
 

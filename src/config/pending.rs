@@ -16,8 +16,5 @@ macro_rules! section {
 }
 
 section! {
-    capture { Video, Audio }
     encode { H264, Opus }
-    peer { Ice }
-    session { Limits }
 }

@@ -83,8 +83,9 @@ fn fits(kind: &Kind, value: &DeValue<'_>) -> Result<(), String> {
         (Kind::Choice(words), DeValue::String(word)) if words.contains(&word.as_ref()) => return Ok(()),
         (Kind::Choice(words), DeValue::String(word)) => {
             let all = words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
-            let near =
-                nearest(word, words.iter().copied()).map_or(String::new(), |w| format!("; the nearest is \"{w}\""));
+            // All of them are named: one is pointed out only if it looks meant.
+            let near = nearest(word, words.iter().copied()).filter(|near| is_like(near, word));
+            let near = near.map_or(String::new(), |near| format!("; the nearest is \"{near}\""));
             return Err(format!("must be one of {all}, not \"{word}\"{near}"));
         }
         (Kind::Whole(range), DeValue::Integer(number)) => {
@@ -137,13 +138,18 @@ fn unknown_key(schema: &Schema, section: &str, name: &str) -> String {
     let elsewhere = schema.leaves().find(|leaf| leaf.rsplit('.').next() == Some(name));
     let near = nearest(name, siblings.iter().copied());
     match (near, elsewhere) {
-        (Some(near), _) if strsim::normalized_damerau_levenshtein(near, name) >= 0.6 => {
+        (Some(near), _) if is_like(near, name) => {
             format!("no such key; the nearest is `{near}`")
         }
         (_, Some(elsewhere)) => format!("no such key; the nearest is `{}`", elsewhere.replace("[]", "[0]")),
         (Some(near), None) => format!("no such key; the nearest is `{near}`"),
         (None, None) => "no such key".to_owned(),
     }
+}
+
+/// Alike enough to be a slip of the same word; found by misspelling the config's own words.
+fn is_like(known: &str, word: &str) -> bool {
+    strsim::normalized_damerau_levenshtein(known, word) >= 0.6
 }
 
 fn nearest<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {

@@ -1,15 +1,22 @@
 //! What no single key can get wrong: keys that need, or rule out, each other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::Path;
 
-use super::Config;
 use super::document::{Document, Step, shown};
 use super::error::Problem;
+use super::{Camera, Config};
+use crate::capture::config::{AudioSourceKind, Flip, FormatPreference, Rotation, VideoSourceKind};
+use crate::peer::config::{IcePolicy, IceServerConfig};
 
 /// All the rules that `config` breaks.
 pub fn broken(config: &Config, document: &Document<'_>) -> Vec<Problem> {
     let mut found = Findings { document, problems: Vec::new() };
     cameras(config, &mut found);
+    broker(config, &mut found);
+    listeners(config, &mut found);
+    ice(config, &mut found);
     found.problems
 }
 
@@ -35,12 +42,125 @@ fn cameras(config: &Config, found: &mut Findings<'_>) {
     }
     let mut names = BTreeSet::new();
     for (n, camera) in config.camera.iter().enumerate() {
-        let camera_path = [key("camera"), Step::Index(n)];
+        let path = [key("camera"), Step::Index(n)];
         if !names.insert(&camera.name) {
-            let path = [&camera_path[..], &[key("name")]].concat();
+            let path = [&path[..], &[key("name")]].concat();
             found.add(&path, format!("another camera is called \"{}\" as well", camera.name));
         } else if n == 1 {
-            found.add(&camera_path, "one camera a node for now: run a second node for a second camera");
+            found.add(&path, "one camera a node for now: run a second node for a second camera");
+        }
+        sources(camera, &path, found);
+    }
+}
+
+fn sources(camera: &Camera, path: &[Step], found: &mut Findings<'_>) {
+    let video = |name: &str| [path, &[key("video"), key(name)]].concat();
+    let audio = |name: &str| [path, &[key("audio"), key(name)]].concat();
+    let is_missing = |file: &Path| file.as_os_str().is_empty();
+    if camera.video.source == VideoSourceKind::File && is_missing(&camera.video.file) {
+        found.add(&video("source"), "plays a file, and `file` does not say which");
+    }
+    if camera.audio.source == AudioSourceKind::File && is_missing(&camera.audio.file) {
+        found.add(&audio("source"), "plays a file, and `file` does not say which");
+    }
+    if camera.video.format == FormatPreference::H264 {
+        let passed_through = "a camera's own H.264 is passed through as it is: use another `format` to";
+        if camera.video.rotate != Rotation::None {
+            found.add(&video("rotate"), format!("{passed_through} turn the picture"));
+        }
+        if camera.video.flip != Flip::None {
+            found.add(&video("flip"), format!("{passed_through} mirror the picture"));
         }
     }
+}
+
+fn broker(config: &Config, found: &mut Findings<'_>) {
+    let broker = &config.broker;
+    if broker.password_file.is_some() && broker.username.is_none() {
+        found.add(&[key("broker"), key("password_file")], "MQTT has no password without a user name: set `username`");
+    }
+    if broker.embedded && !cfg!(feature = "embedded-broker") {
+        found.add(
+            &[key("broker"), key("embedded")],
+            "this program was built without the broker (cargo feature embedded-broker)",
+        );
+    }
+}
+
+/// What listens on TCP: no two on one port.
+fn listeners(config: &Config, found: &mut Findings<'_>) {
+    let mut ports: BTreeMap<u16, (SocketAddr, String)> = BTreeMap::new();
+    let mut claims = Vec::new();
+    if config.http.enabled {
+        claims.push((config.http.bind, [key("http"), key("bind")]));
+    }
+    if config.broker.embedded {
+        claims.push((config.broker.embedded_bind, [key("broker"), key("embedded_bind")]));
+        claims.push((config.broker.embedded_websocket_bind, [key("broker"), key("embedded_websocket_bind")]));
+    }
+    for (address, path) in claims.into_iter().filter(|(address, _)| address.port() != 0) {
+        match ports.get(&address.port()) {
+            Some((other, owner))
+                if other.ip() == address.ip() || other.ip().is_unspecified() || address.ip().is_unspecified() =>
+            {
+                found.add(&path, format!("port {} is `{owner}`'s already", address.port()));
+            }
+            _ => _ = ports.insert(address.port(), (address, shown(&path))),
+        }
+    }
+}
+
+fn ice(config: &Config, found: &mut Findings<'_>) {
+    let ice = &config.ice;
+    let path = |name: &str| [key("ice"), key(name)];
+    if !ice.bind.is_empty() && !ice.interfaces.is_empty() {
+        found.add(&path("interfaces"), "addresses are chosen by `bind` or by `interfaces`, not by both");
+    }
+    if ice.public_address.ip().is_some() && ice.port_range.bounds().is_none() {
+        found.add(&path("public_address"), "a router forwards known ports: set `port_range` to those it forwards");
+    }
+    if let Some((first, last)) = ice.port_range.bounds() {
+        let ports = u32::from(last - first) + 1;
+        let viewers = config.limits.max_viewers.value();
+        if ports < viewers {
+            found.add(
+                &path("port_range"),
+                format!("has {ports} ports, and `limits.max_viewers` lets {viewers} viewers in, who take one each"),
+            );
+        }
+    }
+    for (n, server) in ice.servers.iter().enumerate() {
+        ice_server(server, &[key("ice"), key("servers"), Step::Index(n)], found);
+    }
+    let has_turn = ice.servers.iter().flat_map(|server| &server.urls).any(|url| is_turn(url));
+    if ice.policy == IcePolicy::Relay && !has_turn {
+        found.add(&path("policy"), "media through TURN servers only, and there is none in [[ice.servers]]");
+    }
+}
+
+fn ice_server(server: &IceServerConfig, path: &[Step], found: &mut Findings<'_>) {
+    let at = |name: &str| [path, &[key(name)]].concat();
+    if server.urls.is_empty() {
+        found.add(&at("urls"), "a server needs a URL, like \"stun:stun.example.org:3478\"");
+    }
+    for (n, url) in server.urls.iter().enumerate() {
+        let has_host = url.split_once(':').is_some_and(|(scheme, rest)| {
+            matches!(scheme, "stun" | "stuns" | "turn" | "turns") && !rest.is_empty() && !rest.starts_with('/')
+        });
+        if !has_host {
+            let path = [&at("urls")[..], &[Step::Index(n)]].concat();
+            found.add(
+                &path,
+                format!("must be like \"stun:host:3478\" or \"turn:host:3478?transport=udp\", not \"{url}\""),
+            );
+        }
+    }
+    let has_login = !server.username.is_empty() && !server.credential_file.as_os_str().is_empty();
+    if server.urls.iter().any(|url| is_turn(url)) && !has_login {
+        found.add(&at("urls"), "a TURN server wants a user name and a password: set `username` and `credential_file`");
+    }
+}
+
+fn is_turn(url: &str) -> bool {
+    url.starts_with("turn:") || url.starts_with("turns:")
 }

@@ -36,6 +36,23 @@ fn a_bad_config_says_where_and_what_and_what_would_be_right() {
         ("camera = []\n", "bad.toml:1:1: camera: a node has a camera: write one [[camera]] section, or none for the default one"),
         ("[[camera]]\n[[camera]]\n", "bad.toml:2:1: camera[1].name: another camera is called \"main\" as well"),
         ("[[camera]]\n[[camera]]\nname = 'b'\n", "bad.toml:2:1: camera[1]: one camera a node for now: run a second node for a second camera"),
+        ("[[camera]]\n[camera.video]\nwidht = 640\n", "bad.toml:3:1: camera[0].video.widht: no such key; the nearest is `width`"),
+        ("[[camera]]\nvideo.width = 5\n", "bad.toml:2:15: camera[0].video.width: must be 64 to 4096, not 5"),
+        ("[[camera]]\nvideo.rotate = 45\n", "bad.toml:2:16: camera[0].video.rotate: must be 0, 90, 180 or 270, not 45"),
+        ("[[camera]]\nvideo.source = 'usb'\n", "bad.toml:2:16: camera[0].video.source: must be one of \"auto\", \"v4l2\", \"test-pattern\", \"still\", \"file\", not \"usb\""),
+        ("[[camera]]\nvideo.source = 'file'\n", "bad.toml:2:7: camera[0].video.source: plays a file, and `file` does not say which"),
+        ("[[camera]]\naudio = { source = 'file' }\n", "bad.toml:2:11: camera[0].audio.source: plays a file, and `file` does not say which"),
+        ("[[camera]]\nvideo = { format = 'h264', flip = 'vertical' }\n", "bad.toml:2:28: camera[0].video.flip: a camera's own H.264 is passed through as it is: use another `format` to mirror the picture"),
+        ("[broker]\npassword_file = '/x'\n", "bad.toml:2:1: broker.password_file: MQTT has no password without a user name: set `username`"),
+        ("[broker]\nembedded = true\nembedded_bind = '0.0.0.0:8080'\n", "bad.toml:3:1: broker.embedded_bind: port 8080 is `http.bind`'s already"),
+        ("[ice]\nport_range = '40100-40000'\n", "bad.toml:2:14: ice.port_range: a port range is like \"40000-40100\", with ports from 1024 to 65535, not \"40100-40000\""),
+        ("[ice]\nport_range = '40000-40009'\n", "bad.toml:2:1: ice.port_range: has 10 ports, and `limits.max_viewers` lets 16 viewers in, who take one each"),
+        ("[ice]\npublic_address = '203.0.113.7'\n", "bad.toml:2:1: ice.public_address: a router forwards known ports: set `port_range` to those it forwards"),
+        ("[ice]\nbind = ['home']\n", "bad.toml:2:9: ice.bind[0]: must be an IP address, like \"192.0.2.7\""),
+        ("[ice]\npolicy = 'relay'\n", "bad.toml:2:1: ice.policy: media through TURN servers only, and there is none in [[ice.servers]]"),
+        ("[[ice.servers]]\nurls = ['stun://x']\n", "bad.toml:2:1: ice.servers[0].urls[0]: must be like \"stun:host:3478\" or \"turn:host:3478?transport=udp\", not \"stun://x\""),
+        ("[[ice.servers]]\nurls = ['turn:x']\n", "bad.toml:2:1: ice.servers[0].urls: a TURN server wants a user name and a password: set `username` and `credential_file`"),
+        ("[[ice.servers]]\nurls = ['turn:x']\ncredential = 'x'\n", "bad.toml:3:1: ice.servers[0].credential: secrets do not belong in a config; write it to a file that only the node can read, and its path to `credential_file`"),
         ("[log]\nlevel = \n", "bad.toml:2:9: string values must be quoted, expected literal string"),
         ("[log]\nlevel = 'info'\nlevel = 'warn'\n", "bad.toml:3:1: duplicate key"),
     ];
@@ -113,5 +130,68 @@ fn every_key_has_a_variable() {
     let variables: Vec<_> = schema.leaves().map(read::variable_of).collect();
     for known in ["CAMERA_NODE__BROKER__URL", "CAMERA_NODE__CAMERA__0__ON_DEMAND", "CAMERA_NODE__NODE__ID"] {
         assert!(variables.iter().any(|name| name == known), "{known} in {variables:?}");
+    }
+}
+
+/// The shipped reference.
+const REFERENCE: &str = include_str!("../../deploy/camera-node.toml");
+
+#[test]
+fn the_reference_says_what_the_defaults_are() {
+    let read = Config::from_text("deploy/camera-node.toml", REFERENCE, []).expect("the reference is right");
+    assert_eq!(read, Config::default());
+}
+
+/// The reference with its examples made settings: `#id = "porch"`, `#[[ice.servers]]`. Prose has a space after the `#`.
+fn reference_with_examples() -> String {
+    REFERENCE
+        .lines()
+        .map(|line| {
+            line.strip_prefix('#')
+                .filter(|rest| rest.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()))
+                .unwrap_or(line)
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn the_reference_names_every_key_and_no_other() {
+    fn walk(table: &toml::Table, section: &str, named: &mut Vec<String>) {
+        for (name, value) in table {
+            let path = schema::join(section, name);
+            match value {
+                toml::Value::Table(inner) => walk(inner, &path, named),
+                toml::Value::Array(list) if list.iter().any(toml::Value::is_table) => {
+                    list.iter()
+                        .filter_map(toml::Value::as_table)
+                        .for_each(|inner| walk(inner, &format!("{path}[]"), named));
+                }
+                _ => named.push(path),
+            }
+        }
+    }
+    let mut named = Vec::new();
+    walk(&reference_with_examples().parse().expect("TOML, examples too"), "", &mut named);
+    named.sort();
+    let schema = Config::schema();
+    let known: Vec<&str> = schema.leaves().collect();
+    assert_eq!(named, known);
+}
+
+#[test]
+fn the_examples_of_the_reference_can_be_used() {
+    let read = Config::from_text("deploy/camera-node.toml", &reference_with_examples(), []);
+    if let Err(error) = read {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn every_key_of_the_reference_is_explained() {
+    let lines: Vec<&str> = REFERENCE.lines().collect();
+    for (before, line) in lines.iter().zip(&lines[1..]) {
+        let is_key = line.contains(" = ") && !line.starts_with("# ");
+        assert!(!is_key || before.starts_with("# "), "nothing explains: {line}");
     }
 }

@@ -1,5 +1,18 @@
 //! Seam: raw frames to H.264, sound to Opus.
 
+mod convert;
+mod jpeg;
+mod orient;
+#[cfg(test)]
+mod experiment;
+#[cfg(test)]
+mod pictures;
+mod planes;
+
+pub use convert::Converter;
+pub use orient::Orientation;
+pub use planes::Planes;
+
 use crate::media::{Bitrate, EncodedAudio, EncodedVideo, Frame, Pcm};
 
 /// An H.264 encoder, or the pass-through for cameras that deliver H.264.

@@ -42,7 +42,9 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 const CHECKS: u16 = 200;
 /// A relay costs latency and money: the direct ways get this much of a start.
 const RELAY_WAIT: Duration = Duration::from_millis(300);
-/// Closing in good order takes a tenth of a second at most; a task that needs longer is abandoned.
+/// Closing in good order takes the crate a tenth of a second at most.
+const GOODBYE: Duration = Duration::from_millis(300);
+/// A task that needs longer to end is abandoned.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Makes connections, and holds what they share: addresses and ports, resolved names, and the certificate.
@@ -121,7 +123,7 @@ impl Connector {
             .await
             .map_err(Failure::at(FailedStep::Internal))?;
         let pc: Arc<dyn PeerConnection> = Arc::new(pc);
-        desk.keep(Arc::clone(&pc));
+        desk.keep(Arc::clone(&pc), Arc::clone(&watch));
         Ok(Link::new(pc, watch, notices, self.ice.public_address.ip()))
     }
 
@@ -171,9 +173,11 @@ pub(super) struct Desk {
     pub counters: Counters,
     reports: Reports,
     stats: watch::Sender<PeerStats>,
-    /// The crate's connection, kept where it can be closed even if the task panics: one that is only dropped goes on.
-    open: Arc<Mutex<Option<Arc<dyn PeerConnection>>>>,
+    open: Open,
 }
+
+/// The crate's connection, kept where it can be closed even if the task panics: one that is only dropped goes on.
+type Open = Arc<Mutex<Option<(Arc<dyn PeerConnection>, Arc<Watch>)>>>;
 
 impl Desk {
     pub(super) fn report(&self, event: PeerEvent) {
@@ -191,9 +195,20 @@ impl Desk {
         self.stats.send_replace(self.counters.snapshot());
     }
 
-    fn keep(&self, pc: Arc<dyn PeerConnection>) {
-        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(pc);
+    fn keep(&self, pc: Arc<dyn PeerConnection>, watch: Arc<Watch>) {
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some((pc, watch));
     }
+}
+
+/// Says goodbye and frees sockets and tasks.
+async fn close(pc: Arc<dyn PeerConnection>, watch: &Watch) {
+    // The crate waits without limit for room in the driver's queue, which a driver that is stuck never makes.
+    match tokio::time::timeout(GOODBYE, pc.close()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a connection did not close in good order"),
+        Err(_) => tracing::warn!("a connection was stuck and is ended without a goodbye"),
+    }
+    watch.abort_driver();
 }
 
 /// A running connection. Dropping it closes the connection.
@@ -201,6 +216,8 @@ pub struct PeerHandle {
     orders: mpsc::UnboundedSender<Order>,
     stats: watch::Receiver<PeerStats>,
     task: JoinHandle<()>,
+    #[cfg(test)]
+    open: Open,
 }
 
 impl PeerHandle {
@@ -211,7 +228,9 @@ impl PeerHandle {
     {
         let (orders, orders_rx) = mpsc::unbounded_channel();
         let (stats_tx, stats) = watch::channel(PeerStats::default());
-        let open: Arc<Mutex<Option<Arc<dyn PeerConnection>>>> = Arc::default();
+        let open = Open::default();
+        #[cfg(test)]
+        let seen = Arc::clone(&open);
         let last_words = (key.clone(), reports.clone());
         let desk = Desk {
             key,
@@ -224,10 +243,9 @@ impl PeerHandle {
         let task = tokio::spawn(
             async move {
                 let ended = AssertUnwindSafe(async move { run(desk).await }).catch_unwind().await;
-                let pc = open.lock().unwrap_or_else(PoisonError::into_inner).take();
-                if let Some(pc) = pc {
-                    // Closing twice is allowed.
-                    let _ = pc.close().await;
+                let left = open.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some((pc, watch)) = left {
+                    close(pc, &watch).await;
                 }
                 if ended.is_err() {
                     tracing::error!("a connection's task panicked");
@@ -238,7 +256,19 @@ impl PeerHandle {
             }
             .instrument(span),
         );
-        Self { orders, stats, task }
+        Self {
+            orders,
+            stats,
+            task,
+            #[cfg(test)]
+            open: seen,
+        }
+    }
+
+    /// What passes its sockets, once it has some.
+    #[cfg(test)]
+    pub(super) fn watch(&self) -> Option<Arc<Watch>> {
+        self.open.lock().expect("not poisoned").as_ref().map(|(_, watch)| Arc::clone(watch))
     }
 
     /// Tells the connection; commands are carried out in order. One that has ended ignores them.

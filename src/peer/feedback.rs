@@ -16,7 +16,7 @@ use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 
 use super::FeedbackSink;
-use super::sender_report::SessionClock;
+use super::clock::SessionClock;
 use super::stats::Counters;
 use crate::media::Feedback;
 
@@ -135,6 +135,7 @@ impl Interceptor for FeedbackTap {
 mod tests {
     use super::*;
     use crate::media::{MediaTime, NtpAnchor};
+    use crate::peer::clock::now;
     use rtc::interceptor::AttributedPacket;
     use rtc::rtcp::payload_feedbacks::full_intra_request::FirEntry;
     use rtc::shared::TransportContext;
@@ -148,7 +149,7 @@ mod tests {
             let sink: FeedbackSink = Arc::new(move |f| heard.lock().expect("not poisoned").push((ssrc, f)));
             HeardStream { ssrc, video, sink, loss: 0.0 }
         };
-        let instant = Instant::now();
+        let instant = now();
         let media = MediaTime::from_nanos(0);
         let ntp = NtpAnchor::new(media, Duration::from_secs(1_000));
         let counters = Counters::default();

@@ -1,6 +1,7 @@
 //! One connection of the crate with its candidates, its liveness and its end: what node and viewer have in common.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,11 +17,11 @@ use webrtc::peer_connection::{
     RTCPeerConnectionState, RTCSessionDescription,
 };
 
-use super::description::{for_sending, ice_ufrag, is_host, public_twin};
+use super::clock::now;
+use super::description::{for_sending, ice_ufrag, is_host, public_twin, sections};
 use super::runtime::Watch;
 use super::trickle::{Output, Trickle};
 use crate::session::{Candidate, FailedStep};
-use std::net::IpAddr;
 
 /// How often the DTLS state is looked at, which the crate tells no other way, and numbers are published.
 const TICK: Duration = Duration::from_millis(500);
@@ -122,7 +123,7 @@ enum Phase {
     Over,
 }
 
-/// One connection. [`Link::close`] it: one that is only dropped goes on sending.
+/// One connection. Dropping it does not close the crate's, which [`Desk`](super::connector::Desk) keeps.
 pub(super) struct Link {
     pub pc: Arc<dyn PeerConnection>,
     pub watch: Arc<Watch>,
@@ -190,6 +191,13 @@ impl Link {
 
     /// Takes the answer to our offer.
     pub(super) async fn accept(&mut self, sdp: String) -> Result<(), Failure> {
+        // RFC 3264 §6: a section for each of ours, in our order. The crate takes a part for the whole.
+        let offer = self.pc.local_description().await.map(|local| local.sdp).unwrap_or_default();
+        let mids = |sdp: &str| sections(sdp).into_iter().map(|section| section.mid).collect::<Vec<_>>();
+        if mids(&sdp) != mids(&offer) {
+            let message = "the answer's sections are not the offer's".to_owned();
+            return Err(Failure { step: FailedStep::RemoteDescription, message });
+        }
         let answer = RTCSessionDescription::answer(sdp).map_err(Failure::at(FailedStep::RemoteDescription))?;
         self.set_remote(answer).await
     }
@@ -197,7 +205,7 @@ impl Link {
     async fn set_local(&mut self, description: RTCSessionDescription, restart: bool) -> Result<(), Failure> {
         // After a restart the sockets are bound anew by the driver, so their number is not known; gathering ends it.
         let hosts = if restart { usize::MAX } else { self.watch.sockets() };
-        self.trickle = Some(Trickle::new(hosts, Instant::now()));
+        self.trickle = Some(Trickle::new(hosts, now()));
         self.pc.set_local_description(description).await.map_err(Failure::at(FailedStep::LocalDescription))
     }
 
@@ -206,7 +214,7 @@ impl Link {
         set.map_err(Failure::at(FailedStep::RemoteDescription))?;
         self.remote_candidates = 0;
         if self.phase == Phase::Connecting {
-            self.connect_by = Some(Instant::now() + CONNECT_LIMIT);
+            self.connect_by = Some(now() + CONNECT_LIMIT);
         }
         Ok(())
     }
@@ -271,7 +279,7 @@ impl Link {
     }
 
     fn on_time(&mut self) {
-        if self.connect_by.is_some_and(|by| Instant::now() >= by) {
+        if self.connect_by.is_some_and(|by| now() >= by) {
             let message = format!("no pair of candidates worked within {} s", CONNECT_LIMIT.as_secs());
             self.over(LinkEvent::Failed(Failure { step: FailedStep::Ice, message }));
         }
@@ -282,7 +290,7 @@ impl Link {
             Notice::Candidate(candidate) => {
                 if let Some(trickle) = &mut self.trickle {
                     let host = is_host(&candidate);
-                    trickle.found(candidate, host, Instant::now());
+                    trickle.found(candidate, host, now());
                 }
             }
             Notice::Gathered => {
@@ -324,7 +332,7 @@ impl Link {
             return self.describe().await;
         }
         let Some(trickle) = &mut self.trickle else { return };
-        match trickle.poll_output(Instant::now()) {
+        match trickle.poll_output(now()) {
             Some(Output::Describe) => {
                 self.describe = true;
                 self.describe().await;
@@ -347,7 +355,7 @@ impl Link {
             let message = "there is no local description".to_owned();
             return self.over(LinkEvent::Failed(Failure { step: FailedStep::LocalDescription, message }));
         };
-        let mid = super::description::sections(&local.sdp).into_iter().next().map(|section| section.mid);
+        let mid = sections(&local.sdp).into_iter().next().map(|section| section.mid);
         self.generation = (mid, ice_ufrag(&local.sdp).map(str::to_owned));
         self.ready.push_back(LinkEvent::Describe(for_sending(&local.sdp, self.public)));
     }
@@ -371,13 +379,6 @@ impl Link {
         match transport {
             Some(transport) => matches!(transport.state().await, Ok(RTCDtlsTransportState::Closed)),
             None => false,
-        }
-    }
-
-    /// Ends it and frees its sockets and tasks.
-    pub(super) async fn close(self) {
-        if let Err(error) = self.pc.close().await {
-            tracing::debug!(%error, "a connection did not close in good order");
         }
     }
 }

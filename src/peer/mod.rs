@@ -9,6 +9,7 @@
 //! [`PeerEvent`]: crate::session::PeerEvent
 
 mod addresses;
+mod clock;
 mod codecs;
 pub mod config;
 mod connector;

@@ -1,7 +1,6 @@
 //! The node's side of a connection: offers a camera's picture and sound, and sends them once DTLS is up.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rtc::data_channel::RTCDataChannelInit;
 use rtc::interceptor::{NackResponderBuilder, Registry, Slot};
@@ -15,16 +14,16 @@ use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::rtp_transceiver::RtpTransceiver;
 
+use super::clock::SessionClock;
 use super::codecs::{self, AUDIO_CLOCK_HZ, VIDEO_CLOCK_HZ, canonical_profile, negotiated_payload_type};
 use super::connector::{Connector, Desk, Order};
 use super::description::sections;
 use super::feedback::{FeedbackTap, HeardStream};
 use super::link::{Failure, Link, LinkEvent};
-use super::runtime::media_now;
 use super::sender::{Outlet, send_audio, send_video};
-use super::sender_report::{ReportedStream, SenderReports, SessionClock};
+use super::sender_report::{ReportedStream, SenderReports};
 use super::{AudioFeed, FeedbackSink, Feeds, VideoFeed};
-use crate::media::{CameraName, Feedback, NtpAnchor};
+use crate::media::{CameraName, Feedback};
 use crate::session::{FailedStep, IceServer, Mid, Mids, PeerCommand, PeerEvent, TrackKind, Wants};
 
 /// Behind every interceptor of the crate's on the way in, and before them on the way out.
@@ -118,9 +117,6 @@ impl Publisher {
         self.senders.shutdown().await;
         self.desk.counters.update(|stats| stats.connected = false);
         self.desk.publish_stats();
-        if let Some(link) = self.link.take() {
-            link.close().await;
-        }
     }
 
     async fn on_command(&mut self, command: PeerCommand) -> Next {
@@ -270,9 +266,7 @@ impl Publisher {
     }
 
     fn interceptors(&self) -> Registry {
-        let media = media_now();
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let clock = SessionClock { instant: Instant::now(), media, ntp: NtpAnchor::new(media, since_1970) };
+        let clock = SessionClock::start();
         let reported = self.tracks.iter().map(|track| ReportedStream {
             ssrc: track.ssrc,
             clock_rate_hz: track.feed.clock_rate_hz(),

@@ -11,20 +11,16 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tracing::Instrument;
 use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime, TokioRuntime,
     Transmit,
 };
 
+use super::clock::{media_now, now};
 use super::stats::SendLatency;
 use crate::media::MediaTime;
-
-/// Now on the media clock, for stamps of our own.
-pub(super) fn media_now() -> MediaTime {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let since_zero = Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0));
-    MediaTime::default().plus(since_zero)
-}
 
 /// A picture whose last packet is on its way to the socket.
 #[derive(Debug)]
@@ -41,6 +37,7 @@ pub(super) struct Departure {
 pub(super) struct Watch {
     bound: Mutex<Vec<SocketAddr>>,
     departures: Mutex<VecDeque<Departure>>,
+    driver: Mutex<Option<AbortHandle>>,
     /// A DTLS alert came in, which may be the other side's `close_notify`.
     pub alert: Notify,
     /// The driver task has ended.
@@ -59,9 +56,22 @@ impl Watch {
         self.bound.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// The addresses of those sockets.
+    #[cfg(test)]
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        self.bound.lock().expect("not poisoned").clone()
+    }
+
     /// Forgets the sockets; an ICE restart binds new ones.
     pub(super) fn forget_sockets(&self) {
         self.bound.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Ends the driver task where it stands, if it has not ended.
+    pub(super) fn abort_driver(&self) {
+        if let Some(driver) = self.driver.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            driver.abort();
+        }
     }
 
     /// The last packet of this picture goes to the driver next.
@@ -107,7 +117,13 @@ const MDNS_PORT: u16 = 5_353;
 /// The crate resolves on its driver task, before it lists any candidate: a name server that does not answer would hold
 /// up every new viewer for as long as the system's resolver tries.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Names(Arc<Mutex<HashMap<String, (Instant, Vec<SocketAddr>)>>>);
+pub(super) struct Names(Arc<Mutex<HashMap<String, Answer>>>);
+
+#[derive(Debug, Clone)]
+struct Answer {
+    at: Instant,
+    addresses: Vec<SocketAddr>,
+}
 
 /// A name server on the same continent answers within this time.
 const RESOLVE_PATIENCE: Duration = Duration::from_secs(1);
@@ -123,7 +139,7 @@ impl Names {
         let lifetime = |found: &[SocketAddr]| if found.is_empty() { NO_NAME_LIFETIME } else { NAME_LIFETIME };
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(host).cloned();
         let addresses = match known {
-            Some((at, addresses)) if at.elapsed() < lifetime(&addresses) => addresses,
+            Some(Answer { at, addresses }) if now().saturating_duration_since(at) < lifetime(&addresses) => addresses,
             _ => {
                 let found = tokio::time::timeout(RESOLVE_PATIENCE, tokio::net::lookup_host(host)).await;
                 let addresses = match found {
@@ -134,7 +150,7 @@ impl Names {
                 if names.len() >= MAX_NAMES {
                     names.clear();
                 }
-                names.insert(host.to_owned(), (Instant::now(), addresses.clone()));
+                names.insert(host.to_owned(), Answer { at: now(), addresses: addresses.clone() });
                 addresses
             }
         };
@@ -165,10 +181,16 @@ impl Runtime for WatchedRuntime {
     fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Box<dyn JoinHandle> {
         // Without ICE over TCP, which we do not use, the driver is all that is ever spawned.
         let notice = EndNotice(Arc::clone(&self.watch));
-        TokioRuntime.spawn(Box::pin(async move {
-            let _notice = notice;
-            future.await;
-        }))
+        let task = tokio::spawn(
+            async move {
+                let _notice = notice;
+                future.await;
+            }
+            .in_current_span(),
+        );
+        let task = task.abort_handle();
+        self.watch.driver.lock().unwrap_or_else(PoisonError::into_inner).replace(task.clone());
+        Box::new(Driver(task))
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
@@ -212,6 +234,20 @@ impl Runtime for WatchedRuntime {
 
     fn name(&self) -> &'static str {
         "tokio, watched"
+    }
+}
+
+struct Driver(AbortHandle);
+
+impl JoinHandle for Driver {
+    fn detach(&self) {}
+
+    fn abort(&self) {
+        self.0.abort();
+    }
+
+    fn is_finished(&self) -> bool {
+        self.0.is_finished()
     }
 }
 

@@ -15,28 +15,10 @@ use rtc::sansio::Protocol;
 use rtc::shared::TransportContext;
 use rtc::shared::error::Error;
 
-use crate::media::{MediaTime, NtpAnchor};
+use super::clock::SessionClock;
 
 /// How often each stream is reported. Browsers align sound and picture from the second report of both on.
 const INTERVAL: Duration = Duration::from_secs(1);
-
-/// One moment on the three clocks of a session: the program's, the media's and NTP's. Fixed when the session starts.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct SessionClock {
-    /// The program's monotonic clock.
-    pub instant: Instant,
-    /// The media clock at that moment.
-    pub media: MediaTime,
-    /// The wall clock at that moment.
-    pub ntp: NtpAnchor,
-}
-
-impl SessionClock {
-    /// The media time of `now`.
-    pub(super) fn media_at(&self, now: Instant) -> MediaTime {
-        self.media.plus(now.saturating_duration_since(self.instant))
-    }
-}
 
 /// A stream we send.
 #[derive(Debug, Clone)]
@@ -152,6 +134,8 @@ impl Interceptor for SenderReports {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::{MediaTime, NtpAnchor};
+    use crate::peer::clock::now;
     use rtc::rtp;
 
     fn reports(interceptor: &mut SenderReports) -> Vec<SenderReport> {
@@ -166,7 +150,7 @@ mod tests {
 
     #[test]
     fn sound_and_picture_are_projected_from_one_instant_of_the_media_clock() {
-        let start = Instant::now();
+        let start = now();
         let media = MediaTime::from_nanos(7_000_000_000);
         let ntp = NtpAnchor::new(media, Duration::from_secs(1_000));
         let stream =

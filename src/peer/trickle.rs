@@ -90,10 +90,11 @@ impl Trickle {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer::clock::now;
 
     #[test]
     fn hosts_stand_in_the_description_and_the_rest_comes_in_batches() {
-        let start = Instant::now();
+        let start = now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut trickle = Trickle::new(2, start);
         trickle.found("h1".to_owned(), true, at(1));
@@ -118,7 +119,7 @@ mod tests {
 
     #[test]
     fn neither_no_candidates_nor_a_silent_name_server_holds_the_description_for_ever() {
-        let start = Instant::now();
+        let start = now();
         let mut relay_only = Trickle::new(0, start);
         assert_eq!(relay_only.poll_output(start), Some(Output::Describe));
         let mut stuck = Trickle::new(1, start);

@@ -1,7 +1,7 @@
 //! A viewer's side of a connection, without a screen: answers, and hands on the packets it receives.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rtc::interceptor::{NackGeneratorBuilder, ReceiverReportBuilder, Registry, Slot};
@@ -12,12 +12,12 @@ use tokio::task::JoinSet;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::StatsSelector;
 
+use super::clock::{media_now, now};
 use super::codecs;
 use super::connector::{Connector, Desk, Order};
 use super::description::sections;
 use super::link::{Failure, Link, LinkEvent};
 use super::publisher::drain;
-use super::runtime::media_now;
 use super::stats::Counters;
 use crate::media::MediaTime;
 use crate::session::{FailedStep, IceServer, PeerCommand, PeerEvent, TrackKind};
@@ -76,9 +76,6 @@ impl Viewer {
         self.readers.shutdown().await;
         self.desk.counters.update(|stats| stats.connected = false);
         self.desk.publish_stats();
-        if let Some(link) = self.link.take() {
-            link.close().await;
-        }
     }
 
     async fn on_command(&mut self, command: PeerCommand) -> bool {
@@ -175,9 +172,9 @@ impl Viewer {
 
     async fn publish_stats(&self) {
         if let Some(link) = &self.link {
-            let report = link.pc.get_stats(Instant::now(), StatsSelector::None).await;
+            let report = link.pc.get_stats(now(), StatsSelector::None).await;
             let rtt = report.candidate_pairs().find(|pair| pair.nominated).map(|pair| pair.current_round_trip_time);
-            let rtt = rtt.filter(|s| *s > 0.0).and_then(|s| std::time::Duration::try_from_secs_f64(s).ok());
+            let rtt = rtt.filter(|s| *s > 0.0).and_then(|s| Duration::try_from_secs_f64(s).ok());
             self.desk.counters.update(|stats| stats.rtt = rtt.or(stats.rtt));
         }
         self.desk.publish_stats();

@@ -20,6 +20,8 @@ const MAX_PARTING: usize = 320;
 pub(super) struct Ended {
     tombstones: BTreeMap<SessionKey, Tombstone>,
     parting: BTreeMap<SessionKey, Delivery>,
+    /// When to look for tombstones that have served their time.
+    next_look: Duration,
 }
 
 #[derive(Debug)]
@@ -95,6 +97,7 @@ impl Ended {
     /// The next last word to publish.
     pub(super) fn poll_transmit(&mut self, now: Duration) -> Option<(PeerId, Message)> {
         self.parting.retain(|_, delivery| !delivery.has_failed(now));
+        self.forget_old(now);
         self.parting
             .iter_mut()
             .find_map(|(key, delivery)| delivery.poll_transmit(now).map(|message| (key.peer.clone(), message)))
@@ -115,18 +118,27 @@ impl Ended {
         self.parting.values_mut().for_each(|delivery| delivery.set_link(up, now));
     }
 
+    /// Frees tombstones that have served their time. There is no timer for it: their number is bounded anyway.
+    fn forget_old(&mut self, now: Duration) {
+        if now >= self.next_look {
+            self.tombstones.retain(|_, tombstone| now < tombstone.ended + REMEMBERED);
+            self.next_look = now + REMEMBERED / 60;
+        }
+    }
+
     fn bury(&mut self, key: SessionKey, last_word: LastWord, now: Duration) {
-        self.tombstones.retain(|_, tombstone| now < tombstone.ended + REMEMBERED);
         let first = SessionKey { peer: key.peer.clone(), session: SessionId::from_random(0) };
         let last = SessionKey { peer: key.peer.clone(), session: SessionId::from_random(u128::MAX) };
-        let oldest = |tombstones: &BTreeMap<SessionKey, Tombstone>, all: bool| {
-            let of_peer = tombstones.range(first.clone()..=last.clone());
-            let by_age = |(key, tombstone): (&SessionKey, &Tombstone)| (tombstone.ended, key.clone());
-            if all { tombstones.iter().map(by_age).min() } else { of_peer.map(by_age).min() }
+        let of_peer = || self.tombstones.range(first.clone()..=last.clone());
+        let age = |entry: &(&SessionKey, &Tombstone)| entry.1.ended;
+        let oldest = if of_peer().count() >= MAX_PER_PEER {
+            of_peer().min_by_key(age)
+        } else if self.tombstones.len() >= MAX_TOMBSTONES {
+            self.tombstones.iter().min_by_key(age)
+        } else {
+            None
         };
-        let of_peer = self.tombstones.range(first.clone()..=last.clone()).count();
-        let too_many = of_peer >= MAX_PER_PEER || self.tombstones.len() >= MAX_TOMBSTONES;
-        if too_many && let Some((_, oldest)) = oldest(&self.tombstones, of_peer < MAX_PER_PEER) {
+        if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
             self.tombstones.remove(&oldest);
         }
         self.tombstones.insert(key, Tombstone { ended: now, last_word });
@@ -156,7 +168,7 @@ mod tests {
         }
         assert_eq!(ended.tombstones.len(), MAX_TOMBSTONES);
         assert!(!ended.contains(&key(4_999, 0), now + REMEMBERED));
-        ended.they_left(key(9, 9), now + REMEMBERED);
-        assert_eq!(ended.tombstones.len(), 1);
+        assert_eq!(ended.poll_transmit(now + REMEMBERED), None);
+        assert!(ended.tombstones.is_empty());
     }
 }

@@ -1,6 +1,16 @@
 //! Pure state machines of the signalling protocol, version 1: the node's side and the viewer's.
 //!
-//! No clock, no randomness, no I/O: inputs say what happened and when, outputs say what to do.
+//! ```text
+//!  broker ─▶ LinkUp, Message ─▶ ┌────────────────┐ ─▶ Publish ─────▶ broker
+//!                               │ node::Node     │
+//!                               │ viewer::Viewer │ ─▶ PeerCommand ─▶ peer
+//!  peer ───▶ PeerEvent ───────▶ └────────────────┘ ─▶ Event ───────▶ log
+//! ```
+//!
+//! No clock, no randomness, no I/O: `handle(input, now)` says what happened and when, `poll_output` says what to do,
+//! `poll_timeout` when to come back. Inside, each session has a [`Delivery`], which makes an ordered stream of what
+//! the broker loses, repeats and reorders. What the messages are is written in `PROTOCOL.md` beside this file, fixed in
+//! `schema/` and `golden/`, and read by the TypeScript client too.
 
 mod budget;
 pub mod config;
@@ -12,12 +22,15 @@ mod event;
 mod ids;
 mod message;
 pub mod node;
+mod outgoing;
 mod port;
 mod status;
 mod text;
 mod topic;
 mod trickle;
+pub mod viewer;
 
+pub use config::Limits;
 pub use delivery::{ACK_DELAY, Delivery, Overflow, RESEND_WAITS, WINDOW_BYTES, WINDOW_MESSAGES};
 pub use envelope::{Body, MAX_MESSAGE_BYTES, Malformed, Message};
 pub use error::{ErrorCode, Failure};
@@ -27,6 +40,7 @@ pub use message::{
     Answer, Call, CallResponse, CameraChoice, Cancel, CancelReason, Empty, Ice, Join, Leave, LeaveReason, NodeInfo,
     Nonce, Offer, PeerInfo, Registration, RejectReason, Renew, Sdp, Token, WantsRequest,
 };
+pub use outgoing::{Entropy, Outgoing};
 pub use port::{Candidate, FailedStep, IceServer, Mid, Mids, PeerCommand, PeerEvent, TrackKind, Wants};
 pub use status::{AccessMode, Boot, CameraDetail, CameraInfo, CameraState, Presence, StateDetail, Status};
 pub use text::{BadLength, Text};
@@ -34,3 +48,6 @@ pub use topic::{BadPrefix, DEFAULT_PREFIX, Topic, Topics};
 
 /// The protocol version that is spoken.
 pub const VERSION: u32 = 1;
+
+#[cfg(test)]
+mod sim_tests;

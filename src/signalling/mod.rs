@@ -84,6 +84,21 @@ pub trait Link: Send {
     async fn close(&mut self, last: Vec<Publish>);
 }
 
+/// A link over the broker of the config; it connects on its own. `seed` is for the jitter of its back-off. Must be called
+/// inside a tokio runtime.
+///
+/// With `loopback:` the link is alone on a broker of its own; links that are to meet share a [`LoopbackBroker`].
+/// Whether an embedded broker is to be used is the caller's to see: `EmbeddedBroker::endpoint`.
+///
+/// # Errors
+/// [`EndpointError`]: the password file.
+pub fn open(broker: &config::Broker, setup: LinkSetup, seed: u64) -> Result<Box<dyn Link>, EndpointError> {
+    Ok(match broker.url {
+        BrokerUrl::Loopback => Box::new(LoopbackBroker::new().link(setup)),
+        BrokerUrl::Mqtt { .. } => Box::new(MqttLink::start(Endpoint::from_config(broker)?, setup, seed)),
+    })
+}
+
 /// Why a message was not queued.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {

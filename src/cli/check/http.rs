@@ -1,38 +1,47 @@
 //! Whether the page's address can be listened on.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
 
 use super::report::Finding;
 use crate::http::config::Http;
 
-/// Binds the address, and lets it go at once.
+/// The page's listener, and the health page's, which is the same.
 pub async fn check(http: &Http) -> Finding {
-    let part = "http";
-    if !http.enabled {
-        return Finding::good(part, "switched off");
-    }
-    let bind = http.bind;
-    match TcpListener::bind(bind).await {
-        Ok(_) => Finding::good(part, format!("can listen on {bind}")),
-        Err(error) => Finding::bad(part, format!("{bind}: {error}"), advise(error.kind(), bind.port())),
+    if http.enabled {
+        check_listener("http", http.bind, "http.bind").await
+    } else {
+        Finding::good("http", "switched off")
     }
 }
 
-fn advise(kind: ErrorKind, port: u16) -> String {
+/// Binds the address that stands under `key`, and lets it go at once.
+pub async fn check_listener(part: &str, bind: SocketAddr, key: &str) -> Finding {
+    match TcpListener::bind(bind).await {
+        Ok(_) => Finding::good(part, format!("can listen on {bind}")),
+        Err(error) => Finding::bad(part, format!("{bind}: {error}"), advise(error.kind(), bind.port(), key)),
+    }
+}
+
+fn advise(kind: ErrorKind, port: u16, key: &str) -> String {
     match kind {
         ErrorKind::AddrInUse => format!(
             "another program listens there (`ss -ltnp 'sport = :{port}'` shows it; perhaps a camera-node that runs): \
-             stop it, or set `http.bind` to another port"
+             stop it, or set `{key}` to another port"
         ),
         ErrorKind::AddrNotAvailable => {
-            "this machine has no such address: set `http.bind` to one of its own (`ip address`), or to 0.0.0.0 for all".to_owned()
+            format!(
+                "this machine has no such address: set `{key}` to one of its own (`ip address`), or to 0.0.0.0 for all"
+            )
         }
         ErrorKind::PermissionDenied => {
-            "ports below 1024 are for root: take a higher one in `http.bind`, or give the service AmbientCapabilities=CAP_NET_BIND_SERVICE".to_owned()
+            format!(
+                "ports below 1024 are for root: take a higher one in `{key}`, or give the service AmbientCapabilities=CAP_NET_BIND_SERVICE"
+            )
         }
-        _ => "set `http.bind` to an address of this machine".to_owned(),
+        _ => format!("set `{key}` to an address of this machine"),
     }
 }
 

@@ -4,12 +4,9 @@ use bytes::Bytes;
 
 use super::super::config::Limits;
 use super::super::{
-    Boot, CameraDetail, CameraInfo, Event, IceServer, Malformed, Message, PeerCommand, PeerEvent, PeerId, SessionKey,
-    Topics,
+    Boot, CameraDetail, CameraInfo, Entropy, Event, IceServer, Malformed, Outgoing, PeerCommand, PeerEvent, PeerId,
+    SessionKey, Topics,
 };
-
-/// Random bits, of the operating system in the program and of a seed in tests.
-pub type Entropy = Box<dyn FnMut() -> u64 + Send>;
 
 /// What a node is set up with.
 pub struct NodeSetup {
@@ -65,24 +62,6 @@ pub struct Camera {
     pub info: CameraInfo,
     /// How it is. A camera that is away refuses no `join`: its viewers see a card that says so.
     pub detail: CameraDetail,
-}
-
-/// A message to publish.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outgoing {
-    /// Full topic.
-    pub topic: String,
-    /// At most [`MAX_MESSAGE_BYTES`](super::super::MAX_MESSAGE_BYTES).
-    pub payload: Bytes,
-    /// Whether the broker is to keep it.
-    pub retain: bool,
-}
-
-impl Outgoing {
-    /// `message` on `peer`'s topic.
-    pub(super) fn to_peer(topics: &Topics, peer: &PeerId, message: &Message) -> Self {
-        Self { topic: topics.to_peer(peer), payload: message.to_bytes(), retain: false }
-    }
 }
 
 /// What to do.

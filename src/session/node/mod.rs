@@ -9,15 +9,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use self::admission::status;
-pub use self::io::{Camera, Entropy, Input, NodeSetup, Outgoing, Output};
+pub use self::io::{Camera, Input, NodeSetup, Output};
 use self::presence::Announcer;
 pub use self::presence::Will;
 use self::viewer_session::{Over, ViewerSession};
 use super::budget::Budgets;
 use super::ended::Ended;
 use super::{
-    Body, End, ErrorCode, Event, Failure, IceServer, LeaveReason, Malformed, Message, PeerCommand, PeerId, SessionKey,
-    Step, Topic, Wants,
+    Body, End, ErrorCode, Event, Failure, IceServer, LeaveReason, Malformed, Message, Outgoing, PeerCommand, PeerId,
+    SessionKey, Step, Topic, Wants,
 };
 
 /// The node's side of the protocol.
@@ -309,3 +309,6 @@ impl Node {
         self.out.push_back(Output::Event(Event { session: key.clone(), step }));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::{Body, Boot, Message, Status, Topics};
-use super::Outgoing;
+use super::super::{Body, Boot, Message, Outgoing, Status, Topics};
 
 /// A burst of changes is one message a second.
 const SPACING: Duration = Duration::from_secs(1);

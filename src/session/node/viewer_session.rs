@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::super::trickle::Trickle;
 use super::super::{
-    Body, Delivery, ErrorCode, Event, Failure, Leave, Message, Offer, Overflow, PeerCommand, PeerEvent, PeerInfo, Sdp,
-    SessionKey, Step, Topics, Wants, config::Limits,
+    Body, Delivery, ErrorCode, Event, Failure, Leave, Message, Offer, Outgoing, Overflow, PeerCommand, PeerEvent,
+    PeerInfo, Sdp, SessionKey, Step, Topics, Wants, config::Limits,
 };
-use super::{Outgoing, Output};
+use super::Output;
 
 /// Making an offer takes milliseconds; a camera that hangs must not hold the place for long.
 const OFFER_TIMEOUT: Duration = Duration::from_secs(10);

@@ -122,6 +122,7 @@ async fn serve(stream: TcpStream, address: SocketAddr, shared: &Shared) -> io::R
         .max_message_size(Some(MAX_MESSAGE_BYTES))
         .max_frame_size(Some(MAX_MESSAGE_BYTES))
         .max_write_buffer_size(4 * MAX_MESSAGE_BYTES);
+    #[expect(clippy::result_large_err, reason = "the callback's type is given by tungstenite")]
     let upgrade = accept_hdr_async_with_config(
         stream,
         |request: &Request, response| check(&shared.origins, request, response),

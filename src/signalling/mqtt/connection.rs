@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, trace};
 
-use super::Endpoint;
 use super::reason;
+use super::{Endpoint, now};
 use crate::signalling::{LinkEvent, LinkSetup, MAX_PAYLOAD_BYTES, Publish};
 
 /// A connection that is being made, or is made.
@@ -100,7 +100,7 @@ impl Connection {
         match self.client.try_publish(message.topic, QoS::AtLeastOnce, retain, message.payload) {
             Ok(()) => {
                 self.in_flight += 1;
-                self.deadline.get_or_insert_with(|| Instant::now() + ANSWER_WITHIN);
+                self.deadline.get_or_insert_with(|| now() + ANSWER_WITHIN);
             }
             Err(_) => debug!("publish refused by the client"),
         }
@@ -144,7 +144,7 @@ impl Connection {
     fn take(&mut self, event: Event) -> Option<Occurrence> {
         match event {
             Event::Incoming(Packet::ConnAck(_)) => {
-                self.deadline = (!self.asked.is_empty()).then(|| Instant::now() + ANSWER_WITHIN);
+                self.deadline = (!self.asked.is_empty()).then(|| now() + ANSWER_WITHIN);
                 for filter in &self.asked {
                     // One filter a SUBSCRIBE: AWS takes at most eight, and a refusal then names its filter.
                     if self.client.try_subscribe(filter, QoS::AtLeastOnce).is_err() {
@@ -177,7 +177,7 @@ impl Connection {
             })),
             Event::Incoming(Packet::PubAck(_)) => {
                 self.in_flight = self.in_flight.saturating_sub(1);
-                self.deadline = (self.in_flight > 0).then(|| Instant::now() + ANSWER_WITHIN);
+                self.deadline = (self.in_flight > 0).then(|| now() + ANSWER_WITHIN);
                 Some(Occurrence::Acknowledged)
             }
             _ => None,

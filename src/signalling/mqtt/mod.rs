@@ -157,9 +157,8 @@ impl Link for MqttLink {
     }
 
     async fn next(&mut self) -> Option<LinkEvent> {
-        if self.close.is_none() {
-            return None;
-        }
+        // Closed: what was still on its way is not told any more.
+        self.close.as_ref()?;
         self.events.recv().await
     }
 
@@ -200,12 +199,12 @@ enum Ended {
 impl Driver {
     async fn run(mut self) {
         loop {
-            self.backoff.connecting(Instant::now().into_std());
+            self.backoff.connecting(now().into_std());
             let ended = self.run_once().await;
             self.up.store(false, Ordering::Release);
             let Ended::Lost { reason } = ended else { return };
-            let next = Instant::from_std(self.backoff.lost(Instant::now().into_std()));
-            debug!(%reason, wait_ms = (next - Instant::now()).as_millis(), "connecting again");
+            let next = Instant::from_std(self.backoff.lost(now().into_std()));
+            debug!(%reason, wait_ms = (next - now()).as_millis(), "connecting again");
             if self.told.as_deref() != Some(&reason) {
                 info!(%reason, "broker connection down");
                 self.told = Some(reason.clone());
@@ -246,7 +245,7 @@ impl Driver {
                 _ = &mut self.closing => return Ended::Closed,
             }
         }
-        self.backoff.up(Instant::now().into_std());
+        self.backoff.up(now().into_std());
         self.told = None;
         // Older than this connection: the sessions that sent it have repeated it or given up.
         while self.outbox.try_recv().is_ok() {}
@@ -304,6 +303,11 @@ impl Driver {
     async fn report(&self, event: LinkEvent) {
         let _ = self.events.send(event).await;
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the shell that tells the back-off and the deadlines what time it is")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// Room for a burst to all viewers at once; a link that needs more is stuck, and sessions repeat what was lost.

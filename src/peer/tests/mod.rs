@@ -1,5 +1,10 @@
 //! Node and viewer against each other over real sockets on loopback.
 
+mod addressing;
+mod descriptions;
+mod lifecycle;
+mod media;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,10 +12,10 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::clock::{media_now, now};
 use super::config::Ice;
-use super::runtime::media_now;
 use super::*;
-use crate::session::{PeerCommand, PeerEvent, SessionId, SessionKey, TrackKind, Wants};
+use crate::session::{Mids, PeerCommand, PeerEvent, SessionId, SessionKey, TrackKind, Wants};
 
 /// Nothing awaited here takes a second when it works; a loaded machine may need more.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -154,57 +159,4 @@ async fn connect(node: &mut End, viewer: &mut End, wants: Wants) {
 
 async fn next_packet(packets: &mut mpsc::Receiver<ReceivedPacket>) -> ReceivedPacket {
     timeout(PATIENCE, packets.recv()).await.expect("a packet in time").expect("the viewer is alive")
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pictures_and_sound_arrive_whole_and_in_order_after_a_key_frame_was_asked_for() {
-    let mut camera = Camera::new();
-    let connector = connector(&loopback());
-    let mut node = publisher(&connector, &camera, "node");
-    let (mut viewer, mut packets) = viewer(&connector, "viewer");
-    connect(&mut node, &mut viewer, everything()).await;
-    camera.hears(Feedback::ViewerJoined).await;
-
-    let sender = async {
-        for number in 0..200 {
-            camera.show(number, number == 0);
-            let data = Bytes::from(number.to_be_bytes().to_vec());
-            camera.audio.publish(EncodedAudio { data, captured: media_now() });
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    let receiver = async {
-        let (mut pictures, mut sounds) = (Vec::new(), Vec::new());
-        while pictures.len() < 600 || sounds.len() < 200 {
-            let packet = next_packet(&mut packets).await;
-            assert_eq!(&*packet.stream, "front");
-            match packet.kind {
-                TrackKind::Video => pictures.push(packet),
-                TrackKind::Audio => sounds.push(packet),
-            }
-        }
-        (pictures, sounds)
-    };
-    let ((), (pictures, sounds)) = tokio::join!(sender, receiver);
-    for (at, packet) in (0u32..).zip(&pictures) {
-        let (number, part) = (at / 3, at % 3);
-        assert_eq!(packet.payload.len(), 600);
-        assert_eq!(u32::from(packet.payload[1]), part);
-        assert_eq!(packet.payload[2..6], number.to_be_bytes());
-        assert_eq!(packet.marker, part == 2);
-        assert_eq!(packet.rtp_time, pictures[(number * 3) as usize].rtp_time, "one time stamp a picture");
-        assert_eq!(packet.sequence, pictures[0].sequence.wrapping_add(at as u16));
-    }
-    for (number, packet) in (0u32..).zip(&sounds) {
-        assert_eq!(packet.payload[..], number.to_be_bytes());
-    }
-    let latency = camera.feeds.video.latency.since_capture();
-    assert!(latency.count() >= 190, "every delta frame's way to the socket is measured: {}", latency.count());
-
-    viewer.handle.request_key_frame();
-    camera.hears(Feedback::KeyFrameWanted).await;
-    node.handle.closed().await;
-    viewer.expect(&PeerEvent::ClosedByPeer).await;
-    viewer.handle.closed().await;
-    assert_eq!(camera.video.subscribers(), 0);
 }

@@ -1,0 +1,157 @@
+//! Whether camera and microphone open and deliver.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::advice::{Surroundings, advise};
+use super::report::Finding;
+use super::surroundings::{group_of, holders, sound_capture_devices, user};
+use crate::capture::config::{Audio, AudioSourceKind, Video, VideoSourceKind};
+use crate::capture::devices::{DeviceKind, cameras, sound_devices};
+use crate::capture::{CaptureError, open_audio, open_video, resolve_audio, resolve_video};
+use crate::config::Camera;
+use crate::media::FrameFormat;
+
+/// Slow cameras take two seconds to their first frame, those that wake from sleep longer.
+const FIRST_FRAME_WITHIN: Duration = Duration::from_secs(8);
+const FIRST_PERIOD_WITHIN: Duration = Duration::from_secs(3);
+
+/// Opens the camera until its first frame. Blocks.
+pub fn check_video(camera: &Camera) -> Finding {
+    let part = format!("camera {}", camera.name);
+    let asked = &camera.video;
+    let video = resolve_video(asked);
+    let opened = open_video(&video).and_then(|mut source| {
+        source.next(FIRST_FRAME_WITHIN)?;
+        Ok(source.format())
+    });
+    match opened {
+        Ok((format, interval)) => {
+            let found = Finding::good(part, format!("{} gives {}", name_of(&video), picture(&format, interval)));
+            picture_advice(asked, &video, &format).into_iter().fold(found, Finding::with_advice)
+        }
+        Err(error) => Finding::bad(part, error.to_string(), advise(&error, &around_camera(&error, &video))),
+    }
+}
+
+/// Opens the microphone until its first period. Blocks.
+pub fn check_audio(camera: &Camera) -> Finding {
+    let part = format!("microphone of {}", camera.name);
+    let audio = resolve_audio(&camera.audio);
+    let name = match audio.source {
+        AudioSourceKind::Alsa => audio.device.clone(),
+        AudioSourceKind::File => audio.file.display().to_string(),
+        AudioSourceKind::Tone => "the tone".to_owned(),
+        AudioSourceKind::None => return Finding::good(part, "switched off"),
+        AudioSourceKind::Auto => "the first microphone".to_owned(),
+    };
+    let opened = open_audio(&audio).and_then(|source| match source {
+        Some(mut source) => source.next(FIRST_PERIOD_WITHIN).map(drop),
+        None => Ok(()),
+    });
+    match opened {
+        Ok(()) => {
+            let found = Finding::good(part, format!("{name} gives sound"));
+            let is_stand_in = camera.audio.source == AudioSourceKind::Auto && audio.source == AudioSourceKind::Tone;
+            if is_stand_in { found.with_advice(stand_in("microphone", "audio", "tone")) } else { found }
+        }
+        Err(error) => Finding::bad(part, error.to_string(), advise(&error, &around_microphone(&error, &audio))),
+    }
+}
+
+fn name_of(video: &Video) -> String {
+    match video.source {
+        VideoSourceKind::Auto => "the first camera".to_owned(),
+        VideoSourceKind::V4l2 => video.device.clone(),
+        VideoSourceKind::TestPattern => "the test pattern".to_owned(),
+        VideoSourceKind::Still => "the still test card".to_owned(),
+        VideoSourceKind::File => video.file.display().to_string(),
+    }
+}
+
+fn picture(format: &FrameFormat, interval: Duration) -> String {
+    let fps = if interval.is_zero() { 0.0 } else { 1.0 / interval.as_secs_f64() };
+    format!("{}x{} {:?} at {fps:.1} fps", format.width, format.height, format.pixel)
+}
+
+/// It works, but perhaps not as it was meant.
+fn picture_advice(asked: &Video, video: &Video, format: &FrameFormat) -> Option<String> {
+    if asked.source == VideoSourceKind::Auto && video.source == VideoSourceKind::TestPattern {
+        return Some(stand_in("camera", "video", "test-pattern"));
+    }
+    let (width, height) = (asked.width.value(), asked.height.value());
+    let is_other_size = video.source == VideoSourceKind::V4l2 && (format.width, format.height) != (width, height);
+    is_other_size.then(|| {
+        format!("{width}x{height} was asked for; `camera-node devices` shows which sizes and rates the camera has")
+    })
+}
+
+fn stand_in(what: &str, section: &str, source: &str) -> String {
+    format!(
+        "no {what} was found. If one is plugged in, the user {} may lack the right to see it (`sudo usermod -aG {section} {}`); \
+         if none is meant, `{section}.source = \"{source}\"` says so",
+        user(),
+        user()
+    )
+}
+
+fn around_camera(error: &CaptureError, video: &Video) -> Surroundings {
+    let all = cameras();
+    let known = all.iter().find(|camera| camera.id == video.device || camera.path == Path::new(&video.device));
+    let path = known.map_or_else(|| PathBuf::from(&video.device), |camera| camera.path.clone());
+    Surroundings {
+        what: "camera",
+        key: "camera.video.device",
+        present: all.iter().map(|camera| format!("{} ({})", camera.id, camera.label)).collect(),
+        holders: if is_busy(error) { holders(std::slice::from_ref(&path)) } else { Vec::new() },
+        group: group_of(&path, "video"),
+        user: user(),
+    }
+}
+
+fn around_microphone(error: &CaptureError, audio: &Audio) -> Surroundings {
+    let all = sound_devices();
+    let devices = sound_capture_devices();
+    let microphones = all.iter().filter(|device| device.kind == DeviceKind::AudioInput && device.id != audio.device);
+    Surroundings {
+        what: "microphone",
+        key: "camera.audio.device",
+        present: microphones.map(|device| format!("{} ({})", device.id, device.label)).collect(),
+        group: devices.first().map_or_else(|| "audio".to_owned(), |device| group_of(device, "audio")),
+        holders: if is_busy(error) { holders(&devices) } else { Vec::new() },
+        user: user(),
+    }
+}
+
+/// Who holds a device is asked only then: it takes a look at every program there is.
+fn is_busy(error: &CaptureError) -> bool {
+    match error {
+        CaptureError::Busy { .. } => true,
+        CaptureError::Io { source, .. } => source.kind() == std::io::ErrorKind::ResourceBusy,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stand_ins_work_everywhere() {
+        let mut camera = Camera::default();
+        camera.video.source = VideoSourceKind::TestPattern;
+        camera.audio.source = AudioSourceKind::Tone;
+        let picture = check_video(&camera);
+        assert!(picture.ok && picture.detail.starts_with("the test pattern gives 1280x720"), "{picture:?}");
+        assert!(check_audio(&camera).ok);
+    }
+
+    #[test]
+    fn a_camera_that_is_not_there_is_no_crash_but_an_answer() {
+        let mut camera = Camera::default();
+        camera.video.source = VideoSourceKind::V4l2;
+        camera.video.device = "/dev/video-of-nobody".to_owned();
+        let found = check_video(&camera);
+        assert!(!found.ok && found.advice.is_some_and(|advice| !advice.is_empty()), "{}", found.detail);
+    }
+}

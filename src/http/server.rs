@@ -1,0 +1,356 @@
+//! Connections and routes. Every connection has limits in time and size, so that none outlives a shutdown or starves
+//! the others.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+use tracing::{debug, info, warn};
+
+use super::config::Http;
+use super::{PartState, Probe, page};
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// The address is taken, or not ours.
+    #[error("http cannot listen on {address}: {source}")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// A running server. Dropped without [`HttpServer::stop`], it is cut off.
+pub struct HttpServer {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    accept: JoinHandle<()>,
+}
+
+/// Listens, whatever [`Http::enabled`] says: that is the caller's question.
+///
+/// # Errors
+/// [`HttpError::Listen`].
+pub async fn serve(config: &Http, probe: Arc<dyn Probe>) -> Result<HttpServer, HttpError> {
+    let failed = |source| HttpError::Listen { address: config.bind, source };
+    let listener = TcpListener::bind(config.bind).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let router = routes(Site { probe, address }, config);
+    let (stop, stopped) = watch::channel(false);
+    info!(%address, "http up");
+    Ok(HttpServer { address, stop, accept: tokio::spawn(accept(listener, router, stopped)) })
+}
+
+impl HttpServer {
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes no more requests, finishes those that are under way, and ends, within a second.
+    pub async fn stop(mut self) {
+        let _ = self.stop.send(true);
+        if timeout(STOP_WITHIN, &mut self.accept).await.is_err() {
+            debug!("http cut off with requests under way");
+        }
+    }
+}
+
+impl Drop for HttpServer {
+    fn drop(&mut self) {
+        // Takes the connections with it: they are in the task's own set.
+        self.accept.abort();
+    }
+}
+
+#[derive(Clone)]
+struct Site {
+    probe: Arc<dyn Probe>,
+    address: SocketAddr,
+}
+
+fn routes(site: Site, config: &Http) -> Router {
+    let ancestors: Vec<&str> = config.frame_ancestors.iter().map(|ancestor| ancestor.as_str()).collect();
+    // An empty list means nobody, which the header spells so.
+    let ancestors = if ancestors.is_empty() { "'none'".to_owned() } else { ancestors.join(" ") };
+    let policy = HeaderValue::try_from(page::content_security_policy(&ancestors))
+        .expect("a frame ancestor has only characters that a header may have");
+    Router::new()
+        .route("/config.json", get(config_json))
+        .route("/healthz", get(healthz))
+        .route("/metrics", get(metrics))
+        .route("/", get(file))
+        .route("/{*path}", get(file))
+        .with_state(site)
+        .layer(map_response(move |response| secured(response, policy.clone())))
+}
+
+async fn config_json(State(site): State<Site>, headers: HeaderMap) -> Response {
+    page::config_json(&site.probe.page(), &headers, site.address)
+}
+
+async fn healthz(State(site): State<Site>) -> Response {
+    let health = site.probe.health();
+    // Waiting is fine: restarting the node would not bring an unplugged camera back.
+    let status = match health.state() {
+        PartState::Ok | PartState::Waiting => StatusCode::OK,
+        PartState::Failed => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let described = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    (status, described, health.to_json().to_string()).into_response()
+}
+
+async fn metrics(State(site): State<Site>) -> Response {
+    let described =
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
+    (described, site.probe.metrics()).into_response()
+}
+
+async fn file(uri: Uri, headers: HeaderMap) -> Response {
+    page::file(uri.path(), &headers)
+}
+
+async fn secured(mut response: Response, policy: HeaderValue) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+async fn accept(listener: TcpListener, router: Router, stopped: watch::Receiver<bool>) {
+    let mut end = stopped.clone();
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    let next = || async {
+        // Without a permit the kernel's backlog holds new connections.
+        let permit = Arc::clone(&permits).acquire_owned().await;
+        (listener.accept().await, permit)
+    };
+    loop {
+        tokio::select! {
+            (accepted, permit) = next() => match accepted {
+                Ok((stream, address)) => {
+                    let (router, stopped) = (router.clone(), stopped.clone());
+                    connections.spawn(async move {
+                        if let Err(error) = connection(stream, router, stopped).await {
+                            debug!(%address, %error, "http connection ended");
+                        }
+                        drop(permit);
+                    });
+                }
+                Err(error) => {
+                    // Out of descriptors: closing connections will free some.
+                    warn!(%error, "http cannot accept a connection");
+                    sleep(ACCEPT_AGAIN_AFTER).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+            () = told(&mut end) => break,
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+async fn connection(
+    stream: TcpStream,
+    router: Router<()>,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<(), hyper::Error> {
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "http connection without nodelay");
+    }
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(IDLE_FOR)
+            .max_buf_size(MAX_HEAD_BYTES)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+    );
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        () = told(&mut stopped) => {}
+        () = sleep(LIFETIME) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    timeout(FINISH_WITHIN, connection).await.unwrap_or(Ok(()))
+}
+
+/// Waits for the stop; a server that is gone says the same.
+async fn told(stopped: &mut watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// A page load takes six; the rest is for scrapers and more pages.
+const MAX_CONNECTIONS: usize = 64;
+/// For a request's head, and between two requests.
+const IDLE_FOR: Duration = Duration::from_secs(15);
+/// A request line and headers; bodies are never read.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// A client that reads slowly, or never, holds its place no longer.
+const LIFETIME: Duration = Duration::from_secs(300);
+/// For the answer under way when a connection must end.
+const FINISH_WITHIN: Duration = Duration::from_millis(500);
+/// [`HttpServer::stop`] as a whole.
+const STOP_WITHIN: Duration = Duration::from_millis(1000);
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::http::{Health, PageBroker, PageConfig};
+
+    struct Fixed(Mutex<Health>);
+
+    impl Probe for Fixed {
+        fn health(&self) -> Health {
+            self.0.lock().expect("not poisoned").clone()
+        }
+
+        fn metrics(&self) -> String {
+            "frames_total 7\n".to_owned()
+        }
+
+        fn page(&self) -> PageConfig {
+            let node = "cam".parse().expect("an id");
+            let broker = Some(PageBroker::SameHost { port: 9001 });
+            PageConfig { node, prefix: "camera-node/v1".to_owned(), broker }
+        }
+    }
+
+    async fn server() -> (HttpServer, Arc<Fixed>) {
+        let config = Http { bind: SocketAddr::from(([127, 0, 0, 1], 0)), ..Http::default() };
+        let probe = Arc::new(Fixed(Mutex::default()));
+        let server = serve(&config, Arc::<Fixed>::clone(&probe)).await.expect("a free port");
+        (server, probe)
+    }
+
+    /// Status, head in lower case, body.
+    async fn ask(server: &HttpServer, request: &str) -> (u16, String, String) {
+        let mut stream = TcpStream::connect(server.addr()).await.expect("it listens");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = Vec::new();
+        timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await.expect("in time").expect("read");
+        let text = String::from_utf8_lossy(&answer);
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        (status, head.to_ascii_lowercase(), body.to_owned())
+    }
+
+    async fn fetch(server: &HttpServer, path: &str, more: &str) -> (u16, String, String) {
+        ask(server, &format!("GET {path} HTTP/1.1\r\nHost: localhost:8080\r\nConnection: close\r\n{more}\r\n")).await
+    }
+
+    #[tokio::test]
+    async fn the_page_comes_with_its_headers_and_is_not_sent_twice() {
+        let (server, _) = server().await;
+        let (status, head, body) = fetch(&server, "/", "").await;
+        assert_eq!(status, 200);
+        assert!(body.to_ascii_lowercase().contains("<!doctype html>"), "{body}");
+        for line in [
+            "content-type: text/html; charset=utf-8",
+            "cache-control: no-cache",
+            "x-content-type-options: nosniff",
+            "connect-src 'self' ws: wss:;",
+            "frame-ancestors *",
+        ] {
+            assert!(head.contains(line), "{line} in {head}");
+        }
+        let tag = head.lines().find_map(|line| line.strip_prefix("etag: ")).expect("a tag").to_owned();
+        let (status, _, body) = fetch(&server, "/index.html", &format!("If-None-Match: {tag}\r\n")).await;
+        assert_eq!((status, body.as_str()), (304, ""));
+        for (path, file) in crate::http::page_files() {
+            let (status, head, _) = fetch(&server, &format!("/{path}"), "").await;
+            assert_eq!(status, 200, "{path}");
+            assert!(head.contains(&format!("content-length: {}", file.len())), "{path}: {head}");
+            assert!(!head.contains("octet-stream"), "{path} has a type that nosniff lets a browser use");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_page_is_told_the_broker_on_the_host_it_was_reached_as() {
+        let (server, _) = server().await;
+        let (status, _, body) = fetch(&server, "/config.json", "").await;
+        assert_eq!(status, 200);
+        let told: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        let broker = "ws://localhost:9001/mqtt";
+        assert_eq!(told, serde_json::json!({ "node": "cam", "prefix": "camera-node/v1", "broker": broker }));
+    }
+
+    #[tokio::test]
+    async fn health_is_503_only_when_a_part_has_failed() {
+        let (server, probe) = server().await;
+        for (state, status) in [(PartState::Ok, 200), (PartState::Waiting, 200), (PartState::Failed, 503)] {
+            probe.0.lock().expect("not poisoned").set("broker", state, Some("why".to_owned()));
+            let (answered, head, body) = fetch(&server, "/healthz", "").await;
+            assert_eq!(answered, status);
+            assert!(head.contains("cache-control: no-store"), "{head}");
+            assert!(body.contains(r#""broker":{"detail":"why","#), "{body}");
+        }
+        let (status, head, body) = fetch(&server, "/metrics", "").await;
+        assert_eq!((status, body.as_str()), (200, "frames_total 7\n"));
+        assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_or_not_asked_right_is_refused() {
+        let (server, _) = server().await;
+        for (path, status) in [("/missing.js", 404), ("/../../etc/passwd", 404), ("/%2e%2e/Cargo.toml", 404)] {
+            assert_eq!(fetch(&server, path, "").await.0, status, "{path}");
+        }
+        let post = "POST /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(ask(&server, post).await.0, 405);
+        let huge = format!("X-Large: {}\r\n", "x".repeat(2 * MAX_HEAD_BYTES));
+        assert_eq!(fetch(&server, "/", &huge).await.0, 431);
+    }
+
+    #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "how long it takes is what is tested")]
+    async fn connections_that_stay_open_do_not_hold_up_the_end() {
+        let (server, _) = server().await;
+        let mut kept = TcpStream::connect(server.addr()).await.expect("it listens");
+        kept.write_all(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("sent");
+        let mut first = [0; 12];
+        kept.read_exact(&mut first).await.expect("an answer");
+        assert_eq!(&first, b"HTTP/1.1 200");
+        let mut half = TcpStream::connect(server.addr()).await.expect("it listens");
+        half.write_all(b"GET / HT").await.expect("sent");
+        let _silent = TcpStream::connect(server.addr()).await.expect("it listens");
+        let address = server.addr();
+        let begun = Instant::now();
+        server.stop().await;
+        assert!(begun.elapsed() < Duration::from_millis(1100), "stopped in {:?}", begun.elapsed());
+        assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    }
+
+    #[tokio::test]
+    async fn a_port_in_use_is_named() {
+        let (first, _) = server().await;
+        let config = Http { bind: first.addr(), ..Http::default() };
+        let refused = serve(&config, Arc::new(Fixed(Mutex::default()))).await.err().expect("in use").to_string();
+        assert!(refused.starts_with(&format!("http cannot listen on {}: ", first.addr())), "{refused}");
+    }
+}

@@ -1,0 +1,278 @@
+//! One session as the viewer sees it: `join` → `peer` → offer → answer → connected → over.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::super::trickle::Trickle;
+use super::super::{
+    Answer, Body, Boot, Delivery, ErrorCode, Event, Failure, IceServer, Join, LeaveReason, Message, Outgoing, Overflow,
+    PeerCommand, PeerEvent, Sdp, SessionKey, Step, Topics,
+};
+use super::Output;
+
+/// From `join` to the node's offer; `join` itself has failed after 15.5 s.
+const OFFER_TIMEOUT: Duration = Duration::from_secs(20);
+/// Making an answer takes milliseconds.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// From the answer to the connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// The node tries an ICE restart early in this time; after it a new session is quicker.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// One session with the node.
+#[derive(Debug)]
+pub(super) struct NodeSession {
+    pub(super) key: SessionKey,
+    pub(super) delivery: Delivery,
+    /// The node's run that it belongs to.
+    pub(super) boot: Boot,
+    state: State,
+    trickle: Trickle,
+    ice_servers: Vec<IceServer>,
+    /// The offer that is being answered.
+    offer: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// `join` is on its way.
+    Joining { until: Duration },
+    /// The node has introduced itself and makes its offer.
+    Opening { until: Duration },
+    /// Our connection makes its answer.
+    Answering { until: Duration },
+    /// Both descriptions are set.
+    Connecting { until: Duration },
+    /// Media flows, since then.
+    Live { since: Duration },
+    /// Nothing is heard of the node.
+    Silent { until: Duration },
+}
+
+/// Why a session must end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Over {
+    TheyLeft(LeaveReason, Option<u32>),
+    /// The node refused the `join`.
+    Refused(Failure),
+    /// The node said that it failed there.
+    TheyFailed(Failure),
+    ClosedByPeer,
+    /// It failed here.
+    Failed(Failure, ErrorCode),
+}
+
+impl Over {
+    fn failed(code: ErrorCode) -> Self {
+        Self::Failed(Failure::new(code), code)
+    }
+}
+
+impl From<Overflow> for Over {
+    fn from(_: Overflow) -> Self {
+        Self::failed(ErrorCode::WindowOverflow)
+    }
+}
+
+impl NodeSession {
+    /// Says `join`.
+    pub(super) fn start(key: SessionKey, boot: Boot, join: Join, now: Duration, out: &mut VecDeque<Output>) -> Self {
+        let mut session = Self {
+            delivery: Delivery::new(key.session.clone(), true),
+            key,
+            boot,
+            state: State::Joining { until: now + OFFER_TIMEOUT },
+            trickle: Trickle::default(),
+            ice_servers: Vec::new(),
+            offer: None,
+        };
+        session.trickle.await_description();
+        session.delivery.send(Body::Join(join), None, now).expect("nothing has been said before, and a join is short");
+        session.log(Step::Join, out);
+        session
+    }
+
+    /// Since when media flows.
+    pub(super) fn live_since(&self) -> Option<Duration> {
+        match self.state {
+            State::Live { since } => Some(since),
+            _ => None,
+        }
+    }
+
+    /// Whether there was media and is none for the moment.
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(self.state, State::Silent { .. })
+    }
+
+    /// A message of the node.
+    pub(super) fn receive(
+        &mut self,
+        message: Message,
+        bytes: usize,
+        now: Duration,
+        out: &mut VecDeque<Output>,
+    ) -> Result<(), Over> {
+        for message in self.delivery.receive(message, bytes, now)? {
+            self.act_on(message, now, out)?;
+        }
+        Ok(())
+    }
+
+    /// A message of the node that could not be read, but for its `seq`.
+    pub(super) fn skip(&mut self, seq: u32, now: Duration, out: &mut VecDeque<Output>) -> Result<(), Over> {
+        for message in self.delivery.skip(seq, now)? {
+            self.act_on(message, now, out)?;
+        }
+        Ok(())
+    }
+
+    fn act_on(&mut self, message: Message, now: Duration, out: &mut VecDeque<Output>) -> Result<(), Over> {
+        match message.body {
+            Body::Peer(info) => {
+                self.ice_servers = info.ice_servers;
+                if let State::Joining { until } = self.state {
+                    self.state = State::Opening { until };
+                    self.boot = info.node.boot;
+                    self.log(Step::Peer, out);
+                    self.log(Step::Opening, out);
+                }
+            }
+            Body::Offer(offer) => {
+                self.offer = message.seq;
+                if self.live_since().is_none() && !self.is_silent() {
+                    self.state = State::Answering { until: now + ANSWER_TIMEOUT };
+                }
+                self.log(Step::Offer, out);
+                let waited = self.trickle.described(offer.sdp.as_str());
+                let ice_servers = self.ice_servers.clone();
+                self.command(PeerCommand::Answer { sdp: offer.sdp.into(), ice_servers }, out);
+                if let Some(command) = waited {
+                    self.command(command, out);
+                }
+            }
+            Body::Ice(ice) => {
+                if let Some(command) = self.trickle.theirs(ice) {
+                    self.command(command, out);
+                }
+            }
+            Body::Leave(leave) => return Err(Over::TheyLeft(leave.reason, message.seq)),
+            Body::Error(failure) => return self.told(failure, message.re),
+            Body::Ack(_) => {}
+            other => {
+                let known = matches!(other, Body::Answer(_) | Body::Ringing(_) | Body::CallResponse(_) | Body::Call(_));
+                let code = if known { ErrorCode::Unsupported } else { ErrorCode::BadMessage };
+                self.delivery.send_error(Failure::new(code), message.seq);
+            }
+        }
+        Ok(())
+    }
+
+    fn told(&self, failure: Failure, re: Option<u32>) -> Result<(), Over> {
+        let joining = matches!(self.state, State::Joining { .. });
+        if joining && failure.known() == Some(ErrorCode::UnknownSession) {
+            // A later message has overtaken the join, which is still on its way.
+            return Ok(());
+        }
+        if joining && re == Some(0) {
+            return Err(Over::Refused(failure));
+        }
+        if failure.ends() { Err(Over::TheyFailed(failure)) } else { Ok(()) }
+    }
+
+    /// What the connection reports.
+    pub(super) fn peer_event(
+        &mut self,
+        event: PeerEvent,
+        now: Duration,
+        out: &mut VecDeque<Output>,
+    ) -> Result<(), Over> {
+        match event {
+            PeerEvent::Answered { sdp } => {
+                let sdp = Sdp::try_from(sdp).map_err(|_| Over::failed(ErrorCode::AnswerFailed))?;
+                // Without an offer there is nothing to answer: the connection has spoken out of turn.
+                let Some(offer) = self.offer.take() else { return Ok(()) };
+                self.trickle.restart_ours();
+                self.delivery.send(Body::Answer(Answer { sdp }), Some(offer), now)?;
+                if matches!(self.state, State::Answering { .. }) {
+                    self.state = State::Connecting { until: now + CONNECT_TIMEOUT };
+                }
+                self.log(Step::Answer, out);
+            }
+            PeerEvent::Candidates { candidates, complete } => self.trickle.found(candidates, complete),
+            PeerEvent::Connected | PeerEvent::Recovered => {
+                let step = match self.state {
+                    State::Live { .. } => return Ok(()),
+                    State::Silent { .. } => Step::Recovered,
+                    _ => Step::Connected,
+                };
+                self.state = State::Live { since: now };
+                self.delivery.set_persistent(true, now);
+                self.log(step, out);
+            }
+            PeerEvent::Silent if self.live_since().is_some() => {
+                self.state = State::Silent { until: now + SILENCE_TIMEOUT };
+                self.log(Step::Silent, out);
+            }
+            PeerEvent::Silent | PeerEvent::Offered { .. } => {}
+            PeerEvent::ClosedByPeer => return Err(Over::ClosedByPeer),
+            PeerEvent::Failed { step, message } => {
+                let code = ErrorCode::from(step);
+                return Err(Over::Failed(Failure::with_message(code, &message), code));
+            }
+        }
+        Ok(())
+    }
+
+    /// Time has passed: publishes what is due.
+    pub(super) fn handle_timeout(
+        &mut self,
+        topics: &Topics,
+        now: Duration,
+        out: &mut VecDeque<Output>,
+    ) -> Result<(), Over> {
+        match self.state {
+            State::Joining { until } | State::Opening { until } if until <= now => {
+                return Err(Over::failed(ErrorCode::TimedOut));
+            }
+            State::Answering { until } if until <= now => return Err(Over::failed(ErrorCode::AnswerFailed)),
+            State::Connecting { until } | State::Silent { until } if until <= now => {
+                return Err(Over::failed(ErrorCode::IceFailed));
+            }
+            _ => {}
+        }
+        if self.delivery.has_failed(now) {
+            return Err(Over::failed(ErrorCode::SignallingLost));
+        }
+        // Candidates of ours are of use to the node only after the answer.
+        let answered = matches!(self.state, State::Connecting { .. } | State::Live { .. } | State::Silent { .. });
+        if answered {
+            while let Some(ice) = self.trickle.poll(now) {
+                self.delivery.send(Body::Ice(ice), None, now)?;
+            }
+        }
+        while let Some(message) = self.delivery.poll_transmit(now) {
+            out.push_back(Output::Publish(Outgoing::to_node(topics, &self.key.peer, &message)));
+        }
+        Ok(())
+    }
+
+    /// When [`NodeSession::handle_timeout`] has something to do.
+    pub(super) fn poll_timeout(&self) -> Option<Duration> {
+        let (state, answered) = match self.state {
+            State::Joining { until } | State::Opening { until } | State::Answering { until } => (Some(until), false),
+            State::Connecting { until } | State::Silent { until } => (Some(until), true),
+            State::Live { .. } => (None, true),
+        };
+        let trickle = self.trickle.poll_timeout().filter(|_| answered);
+        state.into_iter().chain(self.delivery.poll_timeout()).chain(trickle).min()
+    }
+
+    fn command(&self, command: PeerCommand, out: &mut VecDeque<Output>) {
+        out.push_back(Output::Peer(self.key.clone(), command));
+    }
+
+    fn log(&self, step: Step, out: &mut VecDeque<Output>) {
+        out.push_back(Output::Event(Event { session: self.key.clone(), step }));
+    }
+}

@@ -1,0 +1,52 @@
+// Debian's Chromium, headless, driven by playwright-core.
+import { existsSync, mkdirSync } from 'node:fs';
+import path from 'node:path';
+
+import { chromium } from 'playwright-core';
+
+import { artefacts } from './processes.mjs';
+
+const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
+
+const ARGUMENTS = [
+  '--headless=new',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  // A page nobody looks at is drawn as one that is looked at.
+  '--disable-backgrounding-occluded-windows',
+  '--disable-renderer-backgrounding',
+];
+
+/** A browser that ends with the test `t`. `autoplay: true` lets sound start without a tap. */
+export async function launchBrowser(t, { autoplay = true } = {}) {
+  const args = autoplay ? [...ARGUMENTS, '--autoplay-policy=no-user-gesture-required'] : ARGUMENTS;
+  // Playwright's own defaults mute the sound and hide scroll bars.
+  const browser = await chromium.launch({ executablePath, args, ignoreDefaultArgs: ['--mute-audio'] });
+  t.after(() => browser.close());
+  return browser;
+}
+
+/** A page that keeps what went wrong in it: `page.complaints` (console errors, exceptions, failed requests). */
+export async function openPage(browser, options = {}) {
+  const context = await browser.newContext(options);
+  const page = await context.newPage();
+  page.complaints = [];
+  page.on('console', (message) => {
+    if (message.type() === 'error') page.complaints.push(`console: ${message.text()}`);
+  });
+  page.on('pageerror', (error) => page.complaints.push(`exception: ${error.message}`));
+  page.on('requestfailed', (request) => page.complaints.push(`request: ${request.url()}: ${request.failure()?.errorText}`));
+  return page;
+}
+
+/** Keeps a picture of the page among the artefacts. */
+export async function keepScreenshot(page, name) {
+  const folder = path.join(artefacts, 'screenshots');
+  mkdirSync(folder, { recursive: true });
+  await page.screenshot({ path: path.join(folder, `${name}.png`) });
+}

@@ -1,0 +1,62 @@
+// The page in each of its states, at the width of a phone, a tablet and a desk, dark and light: kept to be looked at.
+import assert from 'node:assert/strict';
+import test from 'node:test';
+
+import { keepScreenshot, launchBrowser, openPage } from './browser.mjs';
+import { waitForPicture, waitForState } from './page.mjs';
+import { startDemo, temporaryFile } from './processes.mjs';
+
+const CONFIG = `
+[[camera]]
+[camera.video]
+source = "test-pattern"
+[camera.audio]
+source = "tone"
+[limits]
+max_viewers = 1
+`;
+const SIZES = [
+  { width: 360, height: 640 },
+  { width: 820, height: 1180 },
+  { width: 1440, height: 900 },
+];
+
+async function keepAllSizes(page, state) {
+  for (const size of SIZES) {
+    await page.setViewportSize(size);
+    for (const colorScheme of ['dark', 'light']) {
+      await page.emulateMedia({ colorScheme });
+      const wider = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+      assert.ok(wider <= 0, `${state} at ${size.width} px is ${wider} px wider than the screen`);
+      await keepScreenshot(page, `${state}-${size.width}-${colorScheme}`);
+    }
+  }
+}
+
+test('every state of the page fits every screen', { timeout: 180_000 }, async (t) => {
+  const demo = await startDemo(t, 'demo-screens', ['--config', temporaryFile(t, 'camera.toml', CONFIG)]);
+  const browser = await launchBrowser(t);
+  const page = await openPage(browser);
+  await page.goto(demo.page);
+  await waitForPicture(page);
+  await keepAllSizes(page, 'live');
+
+  const second = await openPage(browser);
+  await second.goto(demo.page);
+  await waitForState(second, 'refused');
+  await keepAllSizes(second, 'refused');
+  await second.close();
+
+  await page.setViewportSize(SIZES[2]);
+  await page.getByTestId('disconnect').click();
+  await waitForState(page, 'idle');
+  await keepAllSizes(page, 'idle');
+
+  await page.getByTestId('connect').click();
+  await waitForPicture(page);
+  assert.deepEqual(page.complaints, []);
+  // No word of farewell: the page has to notice.
+  demo.child.signal('SIGKILL');
+  await waitForState(page, 'lost', 60_000);
+  await keepAllSizes(page, 'lost');
+});
