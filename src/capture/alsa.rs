@@ -12,8 +12,9 @@ use super::sample_clock::{SampleClock, samples};
 use super::{AudioSource, CaptureError, devices};
 use crate::media::{MediaTime, Pcm, SAMPLE_RATE_HZ, SAMPLES_PER_PERIOD};
 
-/// Periods that the card can hold while this thread is kept from running: 160 ms.
-const BUFFER_PERIODS: Frames = 8;
+/// Periods that the card can hold while this thread is kept from running: 320 ms. A large buffer costs no latency, as it
+/// is emptied at every period.
+const BUFFER_PERIODS: Frames = 16;
 
 /// 20 ms.
 const PERIOD: Frames = SAMPLES_PER_PERIOD as Frames;
