@@ -72,7 +72,9 @@ fn log_panics() {
     panic::set_hook(Box::new(|info| {
         let thread = thread::current();
         let place = info.location().map(ToString::to_string).unwrap_or_default();
-        let text = info.payload_as_str().unwrap_or("no message");
+        let payload = info.payload();
+        let text = payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
+        let text = text.unwrap_or("no message");
         tracing::error!(thread = thread.name().unwrap_or("unnamed"), %place, "panicked: {text}");
     }));
 }
