@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::node::{self, Camera, Node, NodeSetup};
-use super::viewer::{self, Viewer, ViewerSetup, ViewerState};
-use super::*;
 use crate::media::{Bounded, CameraName};
+use crate::session::node::{self, Camera, Node, NodeSetup};
+use crate::session::viewer::{self, Viewer, ViewerSetup, ViewerState};
+use crate::session::*;
 
 #[derive(Clone, Copy)]
 struct Weather {
