@@ -92,7 +92,8 @@ pub fn choose(modes: &[Mode], asked: &Asked) -> Option<Choice> {
         .map(|(_, chosen)| chosen)
 }
 
-fn fits(pixel: PixelFormat, preference: FormatPreference) -> bool {
+/// Whether a format is one that `preference` takes.
+pub(super) fn fits(pixel: PixelFormat, preference: FormatPreference) -> bool {
     match preference {
         FormatPreference::Auto => pixel != PixelFormat::H264,
         FormatPreference::Yuyv => pixel == PixelFormat::Yuyv,

@@ -44,7 +44,7 @@ mod v4l2 {
 
     /// Presses one of vivid's buttons, as `v4l2-ctl -c` would.
     fn press(name: &str) {
-        let path = locate_camera("auto").expect("vivid is there");
+        let path = locate_camera(&webcam()).expect("vivid is there");
         let device = sys::open_video_device(&path).expect("opens");
         let control = sys::controls(&device).into_iter().find(|c| c.name.contains(name)).expect("vivid has it");
         device.set_control(Control { id: control.id, value: Value::None }).expect("accepted");
@@ -161,7 +161,8 @@ mod v4l2 {
         assert!(yuyv.usable && yuyv.sizes.iter().any(|size| size.rates.iter().any(|rate| rate.fps >= 25.0)));
         assert!(vivid.controls.iter().any(|control| control.name == "Brightness" && control.maximum == 255));
         assert!(vivid.controls.iter().any(|control| control.kind == "menu" && !control.items.is_empty()));
-        assert_eq!(locate_camera(&vivid.id).ok().as_ref(), Some(&vivid.path));
+        let named = Video { device: vivid.id.clone(), ..webcam() };
+        assert_eq!(locate_camera(&named).ok().as_ref(), Some(&vivid.path));
         assert!(!vivid.delivers_h264);
         eprintln!("{} ({}), {} formats, {} controls", vivid.label, vivid.id, vivid.formats.len(), vivid.controls.len());
     }

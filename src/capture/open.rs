@@ -45,13 +45,13 @@ pub fn open_audio(audio: &Audio) -> Result<Option<Box<dyn AudioSource>>, Capture
 /// A node calls this once at its start, so that a camera that is unplugged later is waited for and not replaced.
 pub fn resolve_video(video: &Video) -> Video {
     match video.source {
-        VideoSourceKind::Auto => match camera(&video.device) {
+        VideoSourceKind::Auto => match camera(video) {
             Some(device) => Video { source: VideoSourceKind::V4l2, device, ..video.clone() },
             None => Video { source: VideoSourceKind::TestPattern, ..video.clone() },
         },
         VideoSourceKind::V4l2 if video.device == AUTO => {
             // With no camera yet, "the first one" stays open until there is one.
-            let device = devices::first().unwrap_or_else(|| AUTO.to_owned());
+            let device = devices::first(video.format).unwrap_or_else(|| AUTO.to_owned());
             Video { device, ..video.clone() }
         }
         _ => video.clone(),
@@ -74,17 +74,17 @@ pub fn resolve_audio(audio: &Audio) -> Audio {
     }
 }
 
-/// Where the camera `device` (`auto`, a path, a stable id) is now. Opens nothing for long.
+/// The node of the camera that `video` names by `device`, where it is plugged in now. Opens nothing for long.
 ///
 /// # Errors
 /// [`CaptureError::NotFound`].
-pub fn locate_camera(device: &str) -> Result<PathBuf, CaptureError> {
-    devices::find(device)
+pub fn locate_camera(video: &Video) -> Result<PathBuf, CaptureError> {
+    devices::find(&video.device, video.format)
 }
 
 /// A camera that is named is meant, there or not.
-fn camera(device: &str) -> Option<String> {
-    if device == AUTO { devices::first() } else { Some(device.to_owned()) }
+fn camera(video: &Video) -> Option<String> {
+    if video.device == AUTO { devices::first(video.format) } else { Some(video.device.clone()) }
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub(super) struct V4l2Source {
 
 /// Opens the camera that `video` names and starts it with the best it has for the size and rate asked.
 pub(super) fn open(video: &Video) -> Result<V4l2Source, CaptureError> {
-    let path = devices::find(&video.device)?;
+    let path = devices::find(&video.device, video.format)?;
     let name = path.display().to_string();
     let device = sys::open_video_device(&path).map_err(|e| opening(&name, "open", e))?;
     let info = sys::video_device_info(&device).map_err(|e| opening(&name, "query capabilities", e))?;
@@ -49,7 +49,7 @@ pub(super) fn open(video: &Video) -> Result<V4l2Source, CaptureError> {
         let mut has: Vec<String> = modes.iter().map(|mode| format!("{:?}", mode.pixel)).collect();
         has.dedup();
         let has = if has.is_empty() { "none that can be used".to_owned() } else { has.join(", ") };
-        unsupported(&name, format!("no format that fits; it has {has}"))
+        unsupported(&name, format!("no format that fits {:?}; it has {has}", asked.format))
     })?;
     let format = set_format(&device, &name, &choice)?;
     let interval = set_interval(&device, choice.interval);

@@ -50,7 +50,7 @@ fn a_bad_config_says_where_and_what_and_what_would_be_right() {
         ("[ice]\npublic_address = '203.0.113.7'\n", "bad.toml:2:1: ice.public_address: a router forwards known ports: set `port_range` to those it forwards"),
         ("[ice]\nbind = ['home']\n", "bad.toml:2:9: ice.bind[0]: must be an IP address, like \"192.0.2.7\""),
         ("[ice]\npolicy = 'relay'\n", "bad.toml:2:1: ice.policy: media through TURN servers only, and there is none in [[ice.servers]]"),
-        ("[[ice.servers]]\nurls = ['stun://x']\n", "bad.toml:2:1: ice.servers[0].urls[0]: must be like \"stun:host:3478\" or \"turn:host:3478?transport=udp\", not \"stun://x\""),
+        ("[[ice.servers]]\nurls = ['stun://x']\n", "bad.toml:2:9: ice.servers[0].urls[0]: must be like \"stun:host:3478\" or \"turn:host:3478?transport=udp\", not \"stun://x\""),
         ("[[ice.servers]]\nurls = ['turn:x']\n", "bad.toml:2:1: ice.servers[0].urls: a TURN server wants a user name and a password: set `username` and `credential_file`"),
         ("[[ice.servers]]\nurls = ['turn:x']\ncredential = 'x'\n", "bad.toml:3:1: ice.servers[0].credential: secrets do not belong in a config; write it to a file that only the node can read, and its path to `credential_file`"),
         ("[log]\nlevel = \n", "bad.toml:2:9: string values must be quoted, expected literal string"),

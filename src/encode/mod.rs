@@ -1,7 +1,9 @@
 //! Seam: raw frames to H.264, sound to Opus.
 
+pub mod config;
 mod convert;
 mod jpeg;
+mod opus;
 mod orient;
 #[cfg(test)]
 mod experiment;
@@ -10,6 +12,7 @@ mod pictures;
 mod planes;
 
 pub use convert::Converter;
+pub use opus::OpusEncoder;
 pub use orient::Orientation;
 pub use planes::Planes;
 

@@ -12,8 +12,8 @@ use v4l::{Device, FourCC, Fraction};
 
 use super::DeviceKind;
 use crate::capture::CaptureError;
-use crate::capture::config::AUTO;
-use crate::capture::modes::{Asked, Interval, Mode};
+use crate::capture::config::{AUTO, FormatPreference};
+use crate::capture::modes::{Asked, Interval, Mode, fits};
 use crate::media::PixelFormat;
 use crate::sys;
 
@@ -112,23 +112,24 @@ pub fn cameras() -> Vec<Camera> {
     nodes().into_iter().filter_map(|path| describe(&path)).collect()
 }
 
-/// The first device that is a camera and delivers something usable, by its stable id.
-pub(in crate::capture) fn first() -> Option<String> {
+/// The first device that is a camera and delivers what `format` takes, by its stable id.
+pub(in crate::capture) fn first(format: FormatPreference) -> Option<String> {
     nodes().into_iter().find_map(|path| {
         let (device, info) = open_camera(&path)?;
-        let usable = device.enum_formats().ok()?.iter().any(|format| pixel_format_of(format.fourcc).is_some());
-        usable.then(|| stable_id(&path, &info))
+        let listed = device.enum_formats().ok()?;
+        let taken = listed.iter().filter_map(|listed| pixel_format_of(listed.fourcc)).any(|pixel| fits(pixel, format));
+        taken.then(|| stable_id(&path, &info))
     })
 }
 
-/// The node that `device` names: `auto`, a path, or a stable id.
-pub(in crate::capture) fn find(device: &str) -> Result<PathBuf, CaptureError> {
+/// The node that `device` names: `auto` (the first that delivers what `format` takes), a path, or a stable id.
+pub(in crate::capture) fn find(device: &str, format: FormatPreference) -> Result<PathBuf, CaptureError> {
     let not_found = || CaptureError::NotFound { device: device.to_owned() };
     if device.starts_with('/') {
         return Ok(PathBuf::from(device));
     }
     let wanted = if device == AUTO {
-        first().ok_or_else(|| CaptureError::NotFound { device: "a V4L2 camera".to_owned() })?
+        first(format).ok_or_else(|| CaptureError::NotFound { device: "a V4L2 camera".to_owned() })?
     } else {
         device.to_owned()
     };
@@ -346,7 +347,7 @@ mod tests {
 
     #[test]
     fn a_camera_that_is_not_there_is_not_found_by_any_name() {
-        let missing = find("usb-No_Such_Camera-video-index0");
+        let missing = find("usb-No_Such_Camera-video-index0", FormatPreference::Auto);
         assert!(matches!(missing, Err(CaptureError::NotFound { device }) if device.contains("No_Such")));
     }
 

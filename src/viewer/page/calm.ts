@@ -1,0 +1,49 @@
+/** When nobody moves, only the picture stays. */
+
+import { root } from "./elements.ts";
+
+/** Long enough to read the numbers and find a button. */
+const CALM_AFTER_MS = 4_500;
+/** After the first picture the invitation to sound stands a little longer. */
+const FIRST_CALM_AFTER_MS = 9_000;
+
+let timer: ReturnType<typeof setTimeout> | undefined;
+
+/** Starts to watch for people. */
+export function followPeople(): void {
+  for (const name of ["pointermove", "pointerdown", "keydown", "focusin"]) {
+    addEventListener(name, () => {
+      stir();
+    }, { passive: true });
+  }
+  // The tap that brings the controls back must not press one that nobody saw.
+  addEventListener(
+    "pointerdown",
+    (event) => {
+      if (root.dataset["calm"] !== "true" || event.pointerType === "mouse") return;
+      const swallow = (click: Event): void => {
+        click.stopPropagation();
+        click.preventDefault();
+      };
+      addEventListener("click", swallow, { capture: true, once: true });
+      setTimeout(() => {
+        removeEventListener("click", swallow, { capture: true });
+      }, 600);
+    },
+    { capture: true },
+  );
+}
+
+/** Somebody is there, or something has changed that they should see. */
+export function stir(first = false): void {
+  root.dataset["calm"] = "false";
+  clearTimeout(timer);
+  timer = setTimeout(rest, first ? FIRST_CALM_AFTER_MS : CALM_AFTER_MS);
+}
+
+function rest(): void {
+  const focused = document.activeElement;
+  const inUse = focused instanceof HTMLElement && focused.matches(":focus-visible") && focused.closest(".chrome") !== null;
+  const seen = root.dataset["state"] === "live" && root.dataset["picture"] === "true" && root.dataset["tap"] !== "true";
+  if (seen && !inUse) root.dataset["calm"] = "true";
+}
