@@ -84,6 +84,7 @@ async fn stopping_says_goodbye_to_every_viewer_within_three_seconds() {
     let begun = std::time::Instant::now();
     stage.stop().await;
     assert!(begun.elapsed() < Duration::from_secs(3), "took {:?}", begun.elapsed());
+    viewer.interrupt();
     let seen = viewer.report().await;
     assert_eq!(seen.events.last().map(String::as_str), Some("leave"), "{seen:?}");
 }
