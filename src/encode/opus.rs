@@ -1,6 +1,6 @@
 //! Sound to Opus ([RFC 6716](https://www.rfc-editor.org/rfc/rfc6716)), 20 ms a packet.
 
-use opus::{Application, Bitrate as OpusBitrate, Channels, Encoder};
+use ::opus::{Application, Bitrate as OpusBitrate, Channels, Encoder};
 
 use super::config::Opus;
 use super::{AudioEncoder, EncodeError};
@@ -9,25 +9,23 @@ use crate::media::{EncodedAudio, Pcm, SAMPLE_RATE_HZ};
 /// The largest packet RFC 6716 recommends to make room for.
 const MAX_PACKET_BYTES: usize = 1_275;
 
-/// Where libopus' speech quality no longer gains much, at a third of the highest setting's cost.
-const COMPLEXITY: i32 = 5;
-
 /// An Opus encoder for speech and surroundings.
 pub struct OpusEncoder {
     encoder: Encoder,
 }
 
 impl OpusEncoder {
-    /// An encoder with FEC, which costs nothing until losses are reported.
+    /// An encoder as `config` says; its FEC costs nothing until losses are reported.
     ///
     /// # Errors
     /// libopus refuses.
     pub fn new(config: &Opus) -> Result<Self, EncodeError> {
         let mut encoder = Encoder::new(SAMPLE_RATE_HZ, Channels::Mono, Application::Voip).map_err(codec)?;
-        let bps = i32::try_from(config.bitrate_kbps.value() * 1_000).expect("bounded to 510 kbit/s");
+        let bps = i32::try_from(config.bitrate_kbps.value() * 1_000).expect("bounded to 256 kbit/s");
+        let complexity = i32::try_from(config.complexity.value()).expect("bounded to 10");
         encoder.set_bitrate(OpusBitrate::Bits(bps)).map_err(codec)?;
-        encoder.set_complexity(COMPLEXITY).map_err(codec)?;
-        encoder.set_inband_fec(true).map_err(codec)?;
+        encoder.set_complexity(complexity).map_err(codec)?;
+        encoder.set_inband_fec(config.fec).map_err(codec)?;
         Ok(Self { encoder })
     }
 }
@@ -46,7 +44,7 @@ impl AudioEncoder for OpusEncoder {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
-fn codec(error: opus::Error) -> EncodeError {
+fn codec(error: ::opus::Error) -> EncodeError {
     EncodeError::Codec { codec: "opus", message: error.to_string() }
 }
 
@@ -61,7 +59,7 @@ mod tests {
     #[test]
     fn a_tone_comes_out_of_a_decoder_as_loud_as_it_went_in() {
         let mut encoder = OpusEncoder::new(&Opus::default()).expect("libopus takes the defaults");
-        let mut decoder = opus::Decoder::new(SAMPLE_RATE_HZ, Channels::Mono).expect("libopus decodes");
+        let mut decoder = ::opus::Decoder::new(SAMPLE_RATE_HZ, Channels::Mono).expect("libopus decodes");
         encoder.set_loss(0.1).expect("a tenth is possible");
         let mut heard = vec![0i16; SAMPLES_PER_PERIOD];
         for period in 0..25u32 {

@@ -33,8 +33,8 @@ impl KeyFrameGate {
         self.due = Some(self.due.map_or(earliest, |due| due.min(earliest)));
     }
 
-    /// Whether the frame that is encoded now must be a key frame. A yes counts as one made; when the encoder skipped the
-    /// frame after all, ask again through [`KeyFrameGate::missed`].
+    /// Whether the frame that is encoded now must be a key frame. A yes counts as one made: an encoder that
+    /// skips the frame owes it with the next.
     pub fn poll(&mut self, now: Instant) -> bool {
         let is_due = self.due.is_some_and(|due| due <= now);
         if is_due {
@@ -42,11 +42,6 @@ impl KeyFrameGate {
             self.last = Some(now);
         }
         is_due
-    }
-
-    /// The key frame that [`KeyFrameGate::poll`] asked for was not made: the next frame is asked instead.
-    pub fn missed(&mut self, now: Instant) {
-        self.due = Some(now);
     }
 
     /// When [`KeyFrameGate::poll`] will say yes, if nothing else is asked.
@@ -108,17 +103,5 @@ mod tests {
     #[test]
     fn other_feedback_asks_for_nothing() {
         assert_eq!(key_frames(&[(0, Feedback::LossRate(0.5))], 1_000), [0u64; 0]);
-    }
-
-    #[test]
-    #[expect(clippy::disallowed_methods, reason = "virtual time needs a beginning")]
-    fn a_key_frame_that_was_skipped_is_asked_of_the_next_frame() {
-        let now = Instant::now();
-        let mut gate = KeyFrameGate::default();
-        gate.handle(PLI, now);
-        assert!(gate.poll(now));
-        gate.missed(now);
-        assert_eq!(gate.poll_timeout(), Some(now));
-        assert!(gate.poll(now + Duration::from_millis(33)));
     }
 }

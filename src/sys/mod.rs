@@ -9,6 +9,7 @@ mod clock;
 mod controls;
 mod mapping;
 mod openh264;
+mod random;
 mod thread;
 mod video_device;
 
@@ -16,5 +17,6 @@ pub use capture_queue::{CaptureQueue, FilledBuffer};
 pub use clock::{local_offset_s, monotonic_nanos, since_unix_epoch, sleep_until_nanos};
 pub use controls::{Control, ControlKind, controls};
 pub use openh264::set_openh264_bitrate;
+pub use random::random_bits;
 pub use thread::set_thread_nice;
 pub use video_device::{VideoDeviceInfo, open_video_device, video_device_info};
