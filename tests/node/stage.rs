@@ -1,7 +1,7 @@
 //! A node to test, and viewers to test it with.
 
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use camera_node::config::Config;
 use camera_node::node::{Node, State};
@@ -167,9 +167,10 @@ impl Watch {
 
 /// Waits until `condition` holds; fails with `what` if that takes longer than `limit`.
 pub async fn eventually(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + limit;
-    while !condition() {
-        assert!(Instant::now() < end, "not within {limit:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let held = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    assert!(tokio::time::timeout(limit, held).await.is_ok(), "not within {limit:?}: {what}");
 }
