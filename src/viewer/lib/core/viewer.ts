@@ -281,9 +281,12 @@ export class Viewer {
     const before = this.presence.status;
     const change = this.presence.handle(status);
     if (this.presence.status !== before) this.outputs.push({ type: "status", status });
-    if (change === "rebooted" || (this.session?.node !== undefined && this.presence.online && this.session.node.boot !== status.boot)) {
+    // The node's own introduction may have been quicker than its status.
+    const counts = this.presence.status === status && status.state === "online";
+    const isNews = this.session?.node === undefined ? change === "rebooted" : counts && this.session.node.boot !== status.boot;
+    if (isNews) {
       // A join that the old run has not answered reaches the new one by its repetition.
-      if (this.session !== undefined && this.session.phase === "joining") return;
+      if (this.session?.phase === "joining") return;
       if (this.session !== undefined) this.session.rebooted();
       else if (this.retry.cause?.kind !== "ended" || this.retry.at !== undefined) this.retry = afterReboot(now, this.chance);
     } else if (change === "offline") {
