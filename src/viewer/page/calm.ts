@@ -13,11 +13,18 @@ let timer: ReturnType<typeof setTimeout> | undefined;
 
 /** Starts to watch for people. */
 export function followPeople(): void {
-  for (const name of ["pointermove", "pointerdown", "keydown", "focusin"]) {
+  for (const name of ["pointerdown", "keydown", "focusin"]) {
     addEventListener(name, () => {
       stir();
-    }, { passive: true });
+    });
   }
+  let at = "";
+  addEventListener("pointermove", ({ screenX, screenY }) => {
+    // Browsers also report a move when the page moves under a resting pointer.
+    const here = `${screenX},${screenY}`;
+    if (here !== at) stir();
+    at = here;
+  });
   // The tap that brings the controls back must not press one that nobody saw.
   addEventListener(
     "pointerdown",

@@ -30,6 +30,11 @@ export interface Retry {
   readonly cause: Cause | undefined;
 }
 
+/** Nothing has failed yet; the first session begins at `at`, if that is known. */
+export function untried(at?: number): Retry {
+  return { tries: 0, at, cause: undefined };
+}
+
 /** The wait after so many failures: doubling, bounded, and spread so that many viewers do not come back at once. */
 export function backOffMs(tries: number, chance: Chance): number {
   const full = Math.min(FIRST_WAIT_MS * 2 ** Math.min(tries, 10), LONGEST_WAIT_MS);
@@ -68,7 +73,7 @@ export function retryAfter(end: End, past: Past, chance: Chance): Decided {
   });
   switch (end.how) {
     case "left":
-      return { retry: { tries: 0, at: undefined, cause: undefined } };
+      return { retry: untried() };
     case "rebooted":
       return { retry: afterReboot(now, chance) };
     case "closedByPeer":

@@ -11,11 +11,11 @@ import { ErrorBudget } from "./budget.ts";
 import { describe } from "./describe.ts";
 import { byteLength, Malformed, type Message, readMessage, readStatus, writeMessage } from "./envelope.ts";
 import type { ErrorSlug } from "./errors.ts";
-import type { Input, Output } from "./io.ts";
-import type { Status, Wants } from "./message.ts";
+import type { Input, Output, ViewerConfig } from "./io.ts";
+import type { Status } from "./message.ts";
 import { Presence } from "./presence.ts";
 import { Pulse } from "./pulse.ts";
-import { afterReboot, backOffMs, type Chance, hex, type Retry, retryAfter } from "./retry.ts";
+import { afterReboot, backOffMs, type Chance, hex, type Retry, retryAfter, untried } from "./retry.ts";
 import { earliest, failureOf, Session } from "./session.ts";
 import type { LinkProblem } from "./state.ts";
 import { type Topics, topicsOf } from "./topics.ts";
@@ -39,14 +39,6 @@ const MAX_ENDED = 8;
 /** How long the last word may take before the connection to the broker is closed. */
 const FAREWELL_LIMIT_MS = 1_000;
 
-/** What the viewer is to watch. */
-export interface ViewerConfig {
-  readonly prefix: string;
-  readonly node: string;
-  readonly wants: Wants;
-  readonly token?: string | undefined;
-}
-
 export class Viewer {
   private started = false;
   private topics: Topics | undefined;
@@ -54,7 +46,7 @@ export class Viewer {
   private readonly presence = new Presence();
   private session: Session | undefined;
   private ended: Session[] = [];
-  private retry: Retry = { tries: 0, at: undefined, cause: undefined };
+  private retry: Retry = untried();
   private hasJoined = false;
   private replacedAt: number | undefined;
   private readonly errors = new ErrorBudget();
@@ -159,7 +151,7 @@ export class Viewer {
     if (this.started) return;
     this.started = true;
     this.farewellAt = undefined;
-    this.retry = { tries: 0, at: undefined, cause: undefined };
+    this.retry = untried();
     this.link.tries = 0;
     if (this.link.up) this.askForNode(now);
     else this.connect();
@@ -169,7 +161,7 @@ export class Viewer {
     if (!this.started) return;
     this.started = false;
     this.session?.leave("closed", now);
-    this.retry = { tries: 0, at: undefined, cause: undefined };
+    this.retry = untried();
     this.probeAt = this.probeLimit = this.wakeLimit = undefined;
     this.farewellAt = this.link.up ? now + FAREWELL_LIMIT_MS : now;
   }
@@ -299,7 +291,7 @@ export class Viewer {
       if (this.session !== undefined) this.session.rebooted();
       else if (this.retry.cause?.kind === "ended" && this.retry.at === undefined) return;
       // Whoever never had a session is not part of the crowd that comes back.
-      else this.retry = this.hasJoined ? afterReboot(now, this.chance) : { tries: 0, at: now, cause: undefined };
+      else this.retry = this.hasJoined ? afterReboot(now, this.chance) : untried(now);
     } else if (change === "offline") {
       // What has not come about yet will not; media that flow tell themselves when they end.
       if (this.session?.connectedAt === undefined) this.session?.leave("failed", now);
