@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { parse } from "../lib/link.ts";
+import { parse, publishPacket } from "../lib/link.ts";
 import { refusedSection } from "../lib/peer.ts";
 import { ageMs, blockSide, readStamp } from "../lib/stamp.ts";
 import { sample, statsBetween } from "../lib/stats.ts";
@@ -85,6 +85,11 @@ test("an address is left as it is, unless it holds a user", () => {
   assert.deepEqual(parse("wss://ann:p%40ss@h/mqtt"), { url: "wss://h/mqtt", username: "ann", password: "p@ss" });
   assert.equal(parse("mqtt://h"), undefined);
   assert.equal(parse("no address"), undefined);
+});
+
+test("the packet for a page's last word is a PUBLISH of QoS 0", () => {
+  assert.deepEqual([...publishPacket("a/b", "xy")], [0x30, 7, 0, 3, 0x61, 0x2f, 0x62, 0x78, 0x79]);
+  assert.deepEqual([...publishPacket("a", "x".repeat(200)).slice(0, 6)], [0x30, 0xcb, 0x01, 0, 1, 0x61]);
 });
 
 test("what goes on by itself is not said of what has stopped", () => {
