@@ -47,14 +47,17 @@ pub fn start(log: &Log) -> Result<(), BadFilter> {
     Ok(())
 }
 
+/// What remote peers can make the WebRTC crates say at WARN and ERROR would fill a log, and `peer` tells what matters.
+const QUIET: &str = "rtc=off,webrtc=off";
+
 /// Our own messages from `level` on, those of the crates below us only when they warn.
 fn directives(level: config::Level, from_env: Option<&str>) -> String {
     match from_env {
         // A bare level means ours, as in the config.
-        Some(bare) if bare.parse::<Level>().is_ok() => format!("warn,camera_node={bare}"),
+        Some(bare) if bare.parse::<Level>().is_ok() => format!("warn,{QUIET},camera_node={bare}"),
         Some(given) => given.to_owned(),
-        None if level == config::Level::Error => "error".to_owned(),
-        None => format!("warn,camera_node={}", level.as_str()),
+        None if level == config::Level::Error => format!("error,{QUIET}"),
+        None => format!("warn,{QUIET},camera_node={}", level.as_str()),
     }
 }
 
