@@ -120,22 +120,20 @@ impl Metrics {
     }
 }
 
-/// Appends a camera's time from capture to the wire, which `peer` counts in buckets of its own.
-pub fn write_sent(text: &mut String, camera: &CameraName, counts: &LatencyCounts) {
+/// Appends a histogram of a camera that `peer` counts in buckets of its own.
+pub fn write_latency(text: &mut String, (name, help): (&str, &str), camera: &CameraName, counts: &LatencyCounts) {
     use std::fmt::Write;
-    const NAME: &str = "camera_node_sent_seconds";
     let mut sum = 0u64;
     // Writing to a string does not fail.
-    let _ = writeln!(text, "# HELP {NAME} Time from capture until the last packet of a picture is with the socket");
-    let _ = writeln!(text, "# TYPE {NAME} histogram");
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} histogram");
     for (bound_us, count) in LATENCY_BOUNDS_US.iter().zip(counts.buckets) {
         sum += u64::from(count);
         let bound = f64::from(*bound_us) / 1e6;
-        let _ = writeln!(text, "{NAME}_bucket{{camera=\"{camera}\",le=\"{bound}\"}} {sum}");
+        let _ = writeln!(text, "{name}_bucket{{camera=\"{camera}\",le=\"{bound}\"}} {sum}");
     }
-    let _ = writeln!(text, "{NAME}_bucket{{camera=\"{camera}\",le=\"+Inf\"}} {}", counts.count());
-    let _ = writeln!(text, "{NAME}_sum{{camera=\"{camera}\"}} {}", counts.sum_us as f64 / 1e6);
-    let _ = writeln!(text, "{NAME}_count{{camera=\"{camera}\"}} {}", counts.count());
+    let _ = writeln!(text, "{name}_bucket{{camera=\"{camera}\",le=\"+Inf\"}} {}", counts.count());
+    let _ = writeln!(text, "{name}_sum{{camera=\"{camera}\"}} {}", counts.sum_us as f64 / 1e6);
+    let _ = writeln!(text, "{name}_count{{camera=\"{camera}\"}} {}", counts.count());
 }
 
 #[cfg(test)]

@@ -6,8 +6,15 @@ use crate::http::{Health, PageBroker, PageConfig, PartState, Probe};
 use crate::session::NodeId;
 
 use super::feeds::Cameras;
-use super::metrics::Metrics;
+use super::metrics::{Metrics, write_latency};
 use super::state::{Board, State};
+
+const SINCE_CAPTURE: (&str, &str) =
+    ("camera_node_capture_to_wire_seconds", "From a delta frame's capture stamp to its last packet at the socket");
+const SINCE_ENCODED: (&str, &str) = (
+    "camera_node_encoded_to_wire_seconds",
+    "From a delta frame's leaving the encoder to its last packet at the socket",
+);
 
 /// The node's answers to `http`.
 pub struct Report {
@@ -46,7 +53,9 @@ impl Probe for Report {
         self.metrics.set_states(&self.board.conditions());
         let mut text = self.metrics.text();
         for camera in self.cameras.0.values() {
-            super::metrics::write_sent(&mut text, camera.name(), &camera.latency().since_capture());
+            let (name, latency) = (camera.name(), camera.latency());
+            write_latency(&mut text, SINCE_CAPTURE, name, &latency.since_capture());
+            write_latency(&mut text, SINCE_ENCODED, name, &latency.since_encoded());
         }
         text
     }

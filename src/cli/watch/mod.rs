@@ -55,6 +55,9 @@ pub struct Args {
     /// Print the numbers as one line of JSON.
     #[arg(long)]
     json: bool,
+    /// Put pictures together without decoding them: for many viewers on one machine.
+    #[arg(long)]
+    no_decode: bool,
     /// Write the pictures to a file, H.264 in Annex B.
     #[arg(long, value_name = "FILE.h264")]
     out: Option<PathBuf>,
@@ -73,7 +76,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let tally = Arc::new(Mutex::new(Tally::default()));
     let (packets_in, packets) = mpsc::channel(PACKETS);
     let (want_key_frame, key_frames_wanted) = mpsc::channel(1);
-    let eyes = Eyes { packets, tally: Arc::clone(&tally), file, want_key_frame, clock: elapsed };
+    let eyes =
+        Eyes { packets, tally: Arc::clone(&tally), file, want_key_frame, clock: elapsed, decode: !args.no_decode };
     let eyes = tokio::task::spawn_blocking(move || eyes.run());
 
     let watching = Watching::new(&args, packets_in, Arc::clone(&tally))?;
