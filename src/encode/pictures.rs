@@ -52,7 +52,7 @@ pub(super) struct Texture {
 
 impl Texture {
     pub(super) fn new() -> Self {
-        let size = 2048;
+        let size = 1024;
         let mut sum = vec![0_f32; size * size];
         let mut random = fastrand::Rng::with_seed(7);
         for octave in 0..10 {
