@@ -4,6 +4,7 @@ pub mod config;
 mod convert;
 mod decode;
 mod jpeg;
+mod key_frame_aim;
 mod openh264;
 mod opus;
 mod passthrough;

@@ -8,6 +8,7 @@ use openh264::encoder::{
 use openh264::{OpenH264API, Timestamp};
 
 use super::convert::Converter;
+use super::key_frame_aim::KeyFrameAim;
 use super::planes::{PlaneBuffer, Planes};
 use super::{EncodeError, Turn, VideoEncoder, media_now};
 use crate::media::{Bitrate, EncodedVideo, Frame, Sps};
@@ -29,6 +30,7 @@ pub struct OpenH264 {
     codec: Codec,
     /// Below or at `settings.bitrate`.
     target: Bitrate,
+    key_frames: KeyFrameAim,
     profile_level: [u8; 3],
     /// A key frame was asked for and has not come out yet.
     key_owed: bool,
@@ -53,13 +55,16 @@ impl OpenH264 {
         let shape = Shape { width: picture.width(), height: picture.height(), full_range: false };
 
         let mut scratch = Vec::new();
-        Codec::new(shape, settings)?.encode(&picture, Timestamp::ZERO, &mut scratch)?;
+        let key_frames = KeyFrameAim::default();
+        let aim = key_frames.of(settings.bitrate);
+        Codec::new(shape, settings, aim)?.encode(&picture, Timestamp::ZERO, &mut scratch)?;
         let sps = Sps::find(&scratch).ok_or_else(|| refused("the first access unit has no sps"))?;
         Ok(Self {
             settings,
             converter: Converter::new(turn),
-            codec: Codec::new(shape, settings)?,
+            codec: Codec::new(shape, settings, aim)?,
             target: settings.bitrate,
+            key_frames,
             profile_level: sps.profile_level,
             key_owed: false,
             scratch,
@@ -75,13 +80,23 @@ impl VideoEncoder for OpenH264 {
         let full_range = frame.format.full_range;
         let shape = Shape { width: picture.width(), height: picture.height(), full_range };
         if self.codec.shape != shape {
-            self.codec = Codec::new(shape, self.settings)?;
+            self.key_frames = KeyFrameAim::default();
+            self.codec = Codec::new(shape, self.settings, self.key_frames.of(self.target))?;
         }
         // A new one starts with a key frame whether asked or not.
-        let key = self.key_owed || !self.codec.started;
-        self.codec.prepare(key, self.target, self.settings)?;
+        let wanted = self.key_owed || !self.codec.started;
         let at = Timestamp::from_millis(frame.captured.as_nanos() / 1_000_000);
-        let kind = self.codec.encode(&picture, at, &mut self.scratch)?;
+        let mut kind;
+        loop {
+            let aim = if wanted { self.key_frames.of(self.target) } else { self.target };
+            self.codec.prepare(wanted, aim, self.settings)?;
+            kind = self.codec.encode(&picture, at, &mut self.scratch)?;
+            // A key frame that is too big is made once more, coarser; the first attempt is never sent, and the second
+            // refers to nothing.
+            if kind != FrameType::IDR || self.key_frames.accepts(self.scratch.len(), self.target) {
+                break;
+            }
+        }
         if self.scratch.is_empty() || matches!(kind, FrameType::Skip | FrameType::Invalid) {
             return Ok(None);
         }
@@ -128,12 +143,13 @@ struct Codec {
 }
 
 impl Codec {
-    fn new(shape: Shape, settings: Settings) -> Result<Self, EncodeError> {
-        let aim = key_frame_aim(settings.bitrate);
+    fn new(shape: Shape, settings: Settings, aim: Bitrate) -> Result<Self, EncodeError> {
         let config = EncoderConfig::new()
             .usage_type(UsageType::CameraVideoRealTime)
             .complexity(Complexity::Low)
             .profile(Profile::Baseline)
+            // By time stamps: it keeps the rate when the camera slows down in the dark, and its key frames are half as
+            // big as in `Bitrate` mode.
             .rate_control_mode(RateControlMode::Timestamp)
             .skip_frames(true)
             .bitrate(BitRate::from_bps(aim.as_bps()))
@@ -149,12 +165,11 @@ impl Codec {
         Ok(Self { encoder, shape, started: false, aim })
     }
 
-    /// Makes the next picture a key frame or not, and aims at a bit rate for it.
-    fn prepare(&mut self, key: bool, target: Bitrate, settings: Settings) -> Result<(), EncodeError> {
+    /// Makes the next picture a key frame or not, and sets the bit rate to aim at for it.
+    fn prepare(&mut self, key: bool, aim: Bitrate, settings: Settings) -> Result<(), EncodeError> {
         if !self.started {
             return Ok(());
         }
-        let aim = if key { key_frame_aim(target) } else { target };
         if self.aim != aim {
             let ceiling = settings.bitrate.max(LEAST_BITRATE).as_bps();
             set_openh264_bitrate(&mut self.encoder, aim.as_bps(), ceiling)
@@ -180,13 +195,8 @@ impl Codec {
 
 /// The finest quantiser: below it a still scene spends its rate on noise.
 const QP_MIN: u8 = 20;
-/// The coarsest, also for key frames.
+/// The coarsest, for delta frames; key frames have a limit of the library's own (see [`super::key_frame_aim`]).
 const QP_MAX: u8 = 51;
-
-/// What rate control is to aim at while it encodes a key frame.
-fn key_frame_aim(target: Bitrate) -> Bitrate {
-    Bitrate::from_bps(target.as_bps() / 2).max(LEAST_BITRATE)
-}
 
 fn refused(error: impl std::fmt::Display) -> EncodeError {
     EncodeError::Codec { codec: "openh264", message: error.to_string() }
@@ -266,6 +276,61 @@ mod tests {
         let mut full = pattern(4, 320, 240);
         full.format.full_range = true;
         assert!(next(full).key);
+    }
+
+    #[test]
+    fn key_frames_stay_within_30_kb_at_2_mbit_s_however_hard_the_picture() {
+        let texture = Texture::new();
+        for hard in [false, true] {
+            let mut encoder = encoder(2_000);
+            let mut decoder = H264Decoder::new().expect("memory");
+            for n in 0..24 {
+                let frame = if hard { texture.frame(n, 1280, 720) } else { pattern(n, 1280, 720) };
+                let Some(unit) = encoder.encode(&frame, n % 8 == 7).expect("a good frame") else { continue };
+                assert!(!unit.key || unit.data.len() <= 30_000, "hard {hard}, frame {n}: {} bytes", unit.data.len());
+                let shown = decoder.decode(&unit.data).expect("an attempt thrown away is not missed");
+                assert!(shown.is_some(), "hard {hard}, frame {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_bit_rate_follows_down_and_up_without_a_key_frame() {
+        let settings = Settings { bitrate: Bitrate::from_bps(1_500_000), fps: FPS };
+        let mut encoder = OpenH264::new(settings, Turn::default(), (640, 360)).expect("it fits");
+        let texture = Texture::new();
+        let mut n = 0;
+        let mut kbps_at = |encoder: &mut OpenH264, bps: u32| {
+            encoder.set_bitrate(Bitrate::from_bps(bps)).expect("taken");
+            let frames = (n..n + 60).map(|n| texture.frame(n, 640, 360));
+            let (sizes, keys) = run(encoder, frames, &[]);
+            n += 60;
+            // The first of the two seconds is for the change.
+            (sizes[30..].iter().sum::<usize>() * 8 / 1_000, keys)
+        };
+        let (start, keys) = kbps_at(&mut encoder, 1_500_000);
+        assert!((1_100..1_900).contains(&start) && keys == [0], "{start} kbit/s, keys {keys:?}");
+        let (low, keys) = kbps_at(&mut encoder, 400_000);
+        assert!((200..600).contains(&low) && keys.is_empty(), "{low} kbit/s, keys {keys:?}");
+        // More than was configured is not given.
+        let (high, keys) = kbps_at(&mut encoder, 9_000_000);
+        assert!((1_100..1_900).contains(&high) && keys.is_empty(), "{high} kbit/s, keys {keys:?}");
+    }
+
+    #[test]
+    fn skipped_frames_are_no_access_units_and_the_rest_still_decodes() {
+        let settings = Settings { bitrate: Bitrate::from_bps(60_000), fps: FPS };
+        let mut encoder = OpenH264::new(settings, Turn::default(), (640, 360)).expect("it fits");
+        let mut decoder = H264Decoder::new().expect("memory");
+        let texture = Texture::new();
+        let mut skipped = 0;
+        for n in 0..60 {
+            match encoder.encode(&texture.frame(n, 640, 360), false).expect("a good frame") {
+                Some(unit) => assert!(decoder.decode(&unit.data).expect("decodes").is_some(), "frame {n}"),
+                None => skipped += 1,
+            }
+        }
+        assert!((1..60).contains(&skipped), "{skipped} skipped");
     }
 
     #[test]
