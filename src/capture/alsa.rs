@@ -139,16 +139,15 @@ impl AlsaSource {
         Ok(())
     }
 
+    /// What an error in mid-stream means. An unplugged card shows in several ways, so the card is asked.
     fn lost(&self, error: alsa::Error) -> CaptureError {
         let device = self.device.clone();
-        let disconnected = self.pcm.state_raw() == alsa::pcm::State::Disconnected as i32;
-        match error.errno() {
-            libc::ENODEV | libc::ENOENT | libc::ENXIO => CaptureError::Gone { device },
-            _ if disconnected => CaptureError::Gone { device },
-            errno => {
-                CaptureError::Io { device, operation: error.func(), source: std::io::Error::from_raw_os_error(errno) }
-            }
+        let absent = |error: &alsa::Error| matches!(error.errno(), libc::ENODEV | libc::ENOENT | libc::ENXIO);
+        if absent(&error) || self.pcm.status().is_err_and(|error| absent(&error)) {
+            return CaptureError::Gone { device };
         }
+        let source = std::io::Error::from_raw_os_error(error.errno());
+        CaptureError::Io { device, operation: error.func(), source }
     }
 }
 

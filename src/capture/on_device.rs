@@ -73,7 +73,6 @@ mod v4l2 {
                 }
             }
             let took = now().since(begun);
-            eprintln!("{shape:?}, interval {interval:?}: 25 frames in {took:?}");
             assert!(took > interval * 20 && took < interval * 60, "{took:?}");
         }
     }
@@ -145,7 +144,6 @@ mod v4l2 {
             press(button);
             let error = std::iter::repeat_with(|| source.next(LIMIT)).take(500).find_map(Result::err).expect("it ends");
             assert_eq!(matches!(error, CaptureError::Gone { .. }), gone, "{button}: {error}");
-            eprintln!("{button}: {error}");
             drop(source);
             drop(held);
             open().next(LIMIT).expect("a frame after the failure");
@@ -164,7 +162,6 @@ mod v4l2 {
         let named = Video { device: vivid.id.clone(), ..webcam() };
         assert_eq!(locate_camera(&named).ok().as_ref(), Some(&vivid.path));
         assert!(!vivid.delivers_h264);
-        eprintln!("{} ({}), {} formats, {} controls", vivid.label, vivid.id, vivid.formats.len(), vivid.controls.len());
     }
 }
 
@@ -227,7 +224,6 @@ mod alsa {
             last = pcm.captured;
         }
         let hertz = crossings / 3;
-        eprintln!("150 periods in {:?}, about {hertz} Hz", last.since(first.captured));
         assert!((435..=445).contains(&hertz), "{hertz} Hz");
     }
 
@@ -251,8 +247,6 @@ mod alsa {
         for _ in 0..2 {
             let mut source = open();
             source.next(LIMIT).expect("sound");
-            let busy = open_audio(&microphone()).map(|_| ());
-            eprintln!("a second opening: {busy:?}");
             let puller = std::thread::spawn(|| plug("snd_aloop", "snd_aloop.0", "unbind"));
             let gone = std::iter::repeat_with(|| source.next(LIMIT)).take(500).find_map(Result::err).expect("it ends");
             assert!(matches!(gone, CaptureError::Gone { .. }), "{gone}");

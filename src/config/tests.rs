@@ -43,6 +43,8 @@ fn a_bad_config_says_where_and_what_and_what_would_be_right() {
         ("[[camera]]\nvideo.source = 'file'\n", "bad.toml:2:7: camera[0].video.source: plays a file, and `file` does not say which"),
         ("[[camera]]\naudio = { source = 'file' }\n", "bad.toml:2:11: camera[0].audio.source: plays a file, and `file` does not say which"),
         ("[[camera]]\nvideo = { format = 'h264', flip = 'vertical' }\n", "bad.toml:2:28: camera[0].video.flip: a camera's own H.264 is passed through as it is: use another `format` to mirror the picture"),
+        ("[[camera]]\nh264.bitrate = 800\n", "bad.toml:2:6: camera[0].h264.bitrate: no such key; the nearest is `bitrate_kbps`"),
+        ("[[camera]]\nopus.complexity = 11\n", "bad.toml:2:19: camera[0].opus.complexity: must be 0 to 10, not 11"),
         ("[broker]\npassword_file = '/x'\n", "bad.toml:2:1: broker.password_file: MQTT has no password without a user name: set `username`"),
         ("[broker]\nembedded = true\nembedded_bind = '0.0.0.0:8080'\n", "bad.toml:3:1: broker.embedded_bind: port 8080 is `http.bind`'s already"),
         ("[ice]\nport_range = '40100-40000'\n", "bad.toml:2:14: ice.port_range: a port range is like \"40000-40100\", with ports from 1024 to 65535, not \"40100-40000\""),

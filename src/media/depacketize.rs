@@ -186,8 +186,10 @@ mod tests {
     use super::*;
     use crate::media::{EncodedVideo, MediaTime, VideoPackets};
 
+    type Sent = Vec<(u16, u32, bool, Bytes)>;
+
     /// An access unit with parameter sets if it is a key frame, and its packets.
-    fn packets(key: bool, bytes: usize, rtp_time: u32, sequence: u16) -> (Vec<u8>, Vec<(u16, u32, bool, Bytes)>) {
+    fn packets(key: bool, bytes: usize, rtp_time: u32, sequence: u16) -> (Vec<u8>, Sent) {
         let mut data = Vec::new();
         if key {
             data.extend_from_slice(&[0, 0, 0, 1, 0x67, 0x42, 0xc0, 0x1f, 0, 0, 0, 1, 0x68, 0xce]);
@@ -206,7 +208,7 @@ mod tests {
         (data, packets.map(|(n, p)| (sequence.wrapping_add(n as u16), rtp_time, n == last, p.clone())).collect())
     }
 
-    fn push_all(depacketizer: &mut Depacketizer, packets: Vec<(u16, u32, bool, Bytes)>) -> Vec<Depacketized> {
+    fn push_all(depacketizer: &mut Depacketizer, packets: Sent) -> Vec<Depacketized> {
         packets.into_iter().flat_map(|(s, t, m, p)| depacketizer.push(s, t, m, p)).collect()
     }
 

@@ -46,8 +46,7 @@ impl Demand {
     pub fn pause(&self, time: Duration) -> Wish {
         let wish = self.wish.lock().unwrap_or_else(PoisonError::into_inner);
         let goes_on = |wish: &mut Wish| wish.wanted && !wish.stop;
-        let (wish, _) =
-            self.changed.wait_timeout_while(wish, time, goes_on).unwrap_or_else(PoisonError::into_inner);
+        let (wish, _) = self.changed.wait_timeout_while(wish, time, goes_on).unwrap_or_else(PoisonError::into_inner);
         *wish
     }
 

@@ -81,7 +81,7 @@ impl Encoding {
                     &mut other.insert((passes, made)).1
                 }
             };
-                        if self.packets.take_entry_wanted() {
+            if self.packets.take_entry_wanted() {
                 self.want_key_frame();
             }
             let key = self.gate().poll(now());

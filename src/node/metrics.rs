@@ -68,7 +68,11 @@ impl Default for Metrics {
             key_frames: counters("key_frames_total", "Key frames that left the encoder", &["camera"]),
             key_frames_asked: counters("key_frames_asked_total", "Key frames asked for by viewers", &["camera"]),
             encode_seconds: histograms("encode_seconds", "Time of one encode, conversion included", &["camera"]),
-            stage_seconds: histograms("stage_seconds", "Time since capture at the end of a stage", &["camera", "stage"]),
+            stage_seconds: histograms(
+                "stage_seconds",
+                "Time since capture at the end of a stage",
+                &["camera", "stage"],
+            ),
             viewers: gauges("viewers", "Viewers that receive this camera", &["camera"]),
             viewer_bitrate: register(
                 &registry,

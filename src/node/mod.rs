@@ -27,15 +27,17 @@ use crate::http::{self, HttpServer, PageBroker};
 use crate::peer::Connector;
 use crate::session::node::{self as core, Input, NodeSetup};
 use crate::session::{Boot, Event, Outgoing, Topics};
-use crate::sys;
 use crate::signalling::{BrokerUrl, Endpoint, Link, LinkSetup, MqttLink, Publish};
+use crate::sys;
 
 use self::camera::Camera;
 use self::desk::Desk;
 use self::feeds::Cameras;
 use self::metrics::Metrics;
 use self::report::Report;
-use self::state::{Board, State};
+use self::state::Board;
+
+pub use self::state::{Condition, State};
 
 /// Time for the device threads to end, after the viewers have been told.
 const THREADS_LIMIT: Duration = Duration::from_millis(1_500);
@@ -45,6 +47,7 @@ const EVENTS_KEPT: usize = 256;
 
 /// A running node.
 pub struct Node {
+    board: Arc<Board>,
     page: Option<SocketAddr>,
     broker: Brokers,
     http: Option<HttpServer>,
@@ -132,11 +135,12 @@ impl Node {
             connector,
             cameras: cameras.clone(),
             config: Arc::new(config),
-            board,
+            board: Arc::clone(&board),
             metrics,
             events: events.clone(),
         };
         Ok(Self {
+            board,
             page: http.as_ref().map(HttpServer::addr),
             broker,
             http,
@@ -160,6 +164,11 @@ impl Node {
     /// The broker's WebSocket URL for pages, if it is known.
     pub fn broker_websocket_url(&self) -> Option<&str> {
         self.broker.websocket_url.as_deref()
+    }
+
+    /// What every part is doing now, by the part's name (`camera:main`, `microphone:main`, `encoder:main`, `broker`).
+    pub fn conditions(&self) -> BTreeMap<String, Condition> {
+        self.board.conditions()
     }
 
     /// Viewers that are being sent a picture or sound.
@@ -215,7 +224,8 @@ async fn open_broker(config: &Config, id: &crate::session::NodeId) -> anyhow::Re
         return elsewhere(config);
     }
     // Nobody else can pass for this node: its client id needs a password that only this process knows.
-    let login = Login { username: id.to_string(), password: format!("{:016x}{:016x}", sys::random_bits(), sys::random_bits()) };
+    let login =
+        Login { username: id.to_string(), password: format!("{:016x}{:016x}", sys::random_bits(), sys::random_bits()) };
     let setup = EmbeddedConfig { reserved: vec![login.clone()], ..EmbeddedConfig::from_config(&config.broker) };
     let embedded = EmbeddedBroker::start(setup).await?;
     let endpoint = embedded.endpoint(Some(login));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::capture::{self, Card, CaptureError, VideoSource, config::Video};
+use crate::capture::{self, CaptureError, Card, VideoSource, config::Video};
 use crate::fanout::Latest;
 use crate::media::{CameraName, Frame};
 

@@ -35,7 +35,8 @@ impl Probe for Report {
                 State::Failed => PartState::Failed,
             };
             let word = condition.state.word();
-            let detail = if condition.detail.is_empty() { word.to_owned() } else { format!("{word}: {}", condition.detail) };
+            let detail =
+                if condition.detail.is_empty() { word.to_owned() } else { format!("{word}: {}", condition.detail) };
             health.set(name, state, Some(detail));
         }
         health

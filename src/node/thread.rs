@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn a_thread_that_panics_counts_as_ended() {
-        let thread = start("panics", Priority::Picture, || panic!("expected in this test")).expect("threads can be had");
+        let thread =
+            start("panics", Priority::Picture, || panic!("expected in this test")).expect("threads can be had");
         thread.join(Duration::from_secs(10)).expect("it ended");
     }
 }

@@ -25,8 +25,8 @@ export default tseslint.config(
     },
   },
   {
-    // The test runner's own promises are awaited by the runner.
+    // The runner awaits its own promises; a table of cases may be long.
     files: ["test/**"],
-    rules: { "@typescript-eslint/no-floating-promises": "off" },
+    rules: { "@typescript-eslint/no-floating-promises": "off", "max-lines": "off" },
   },
 );

@@ -40,7 +40,10 @@ impl Eyes {
                 TrackKind::Audio => self.tally().heard(),
                 TrackKind::Video => {
                     // A new session is a new stream, with sequence numbers of its own.
-                    if stream.replace(Arc::clone(&packet.stream)).is_some_and(|last| !Arc::ptr_eq(&last, &packet.stream)) {
+                    if stream
+                        .replace(Arc::clone(&packet.stream))
+                        .is_some_and(|last| !Arc::ptr_eq(&last, &packet.stream))
+                    {
                         depacketizer = Depacketizer::default();
                     }
                     let units = depacketizer.push(packet.sequence, packet.rtp_time, packet.marker, packet.payload);

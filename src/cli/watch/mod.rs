@@ -112,8 +112,7 @@ struct Watching {
 impl Watching {
     fn new(args: &Args, packets: mpsc::Sender<ReceivedPacket>, tally: Arc<Mutex<Tally>>) -> anyhow::Result<Self> {
         let BrokerUrl::Mqtt { host, port } = &args.broker else { bail!("{}: is not an MQTT broker", args.broker) };
-        let endpoint =
-            Endpoint { host: host.clone(), port: *port, login: None, keep_alive: KEEP_ALIVE, retain: true };
+        let endpoint = Endpoint { host: host.clone(), port: *port, login: None, keep_alive: KEEP_ALIVE, retain: true };
         let peer = PeerId::try_from(format!("watch-{:016x}", sys::random_bits())).expect("letters, digits and a dash");
         let topics = Topics::new(args.prefix.as_str(), &args.node)?;
         let subscriptions = topics.peer_subscriptions(&peer);

@@ -85,6 +85,8 @@ export class Camera extends Emitter<CameraEvents> {
   private current: CameraState = { ...wordsFor({ state: "idle", reason: "stopped" }), state: "idle", reason: "stopped" };
   private readonly playing = new Map<string, MediaStream>();
   private numbers: Stats | undefined;
+  /** The page is being left: there is no later. */
+  private unloading = false;
 
   /** @throws {TypeError} when node or prefix cannot stand in a topic, or there is no way to a broker. */
   constructor(private readonly options: CameraOptions) {
@@ -182,7 +184,8 @@ export class Camera extends Emitter<CameraEvents> {
         this.link.close();
         break;
       case "publish":
-        this.link.publish(output.topic, output.payload);
+        if (this.unloading) this.link.publishAtOnce(output.topic, output.payload);
+        else this.link.publish(output.topic, output.payload);
         break;
       case "peer":
         if (output.command.do === "open") this.openPeer(output.session);
@@ -269,7 +272,9 @@ export class Camera extends Emitter<CameraEvents> {
       if (document.visibilityState === "visible") this.tell({ type: "wake" });
     };
     const leave = (): void => {
+      this.unloading = true;
       this.tell({ type: "stop" });
+      this.unloading = false;
     };
     const back = (event: PageTransitionEvent): void => {
       // The page comes back from the browser's cache, where it had left.

@@ -32,6 +32,7 @@ const KEEP_ALIVE_S = 30;
 
 export class Link {
   private client: mqtt.MqttClient | undefined;
+  private socket: WebSocket | undefined;
   /** Counts the connections: what an older one still reports is void. */
   private generation = 0;
 
@@ -69,6 +70,14 @@ export class Link {
     if (this.client?.connected === true) this.client.publish(topic, payload, { qos: 1 });
   }
 
+  /**
+   * Publishes within this very call, with QoS 0. mqtt.js writes a little later, and a page that is being left has no
+   * later.
+   */
+  publishAtOnce(topic: string, payload: string): void {
+    if (this.client?.connected === true) this.socket?.send(publishPacket(topic, payload));
+  }
+
   private open(endpoint: Required<Pick<Endpoint, "clientId">> & Endpoint): void {
     const { clientId } = endpoint;
     const parsed = parse(endpoint.url);
@@ -87,7 +96,7 @@ export class Link {
     const client = mqtt.connect({
       protocol: parsed.url.startsWith("wss") ? "wss" : "ws",
       // The address goes to the browser as it is: signed ones must not be taken apart.
-      createWebsocket: () => new WebSocket(parsed.url, endpoint.protocols ?? ["mqtt"]),
+      createWebsocket: () => (this.socket = new WebSocket(parsed.url, endpoint.protocols ?? ["mqtt"])),
       protocolVersion: 4,
       clean: true,
       clientId,
@@ -135,6 +144,17 @@ export class Link {
     });
     client.on("close", down);
   }
+}
+
+/** A PUBLISH of QoS 0 (MQTT 3.1.1, 3.3). */
+export function publishPacket(topic: string, payload: string): Uint8Array<ArrayBuffer> {
+  const encoder = new TextEncoder();
+  const name = encoder.encode(topic);
+  const body = encoder.encode(payload);
+  const length: number[] = [];
+  // The remaining length in groups of seven bits, the lowest first (2.2.3).
+  for (let rest = 2 + name.length + body.length; rest > 0; rest >>>= 7) length.push((rest & 127) | (rest > 127 ? 128 : 0));
+  return Uint8Array.from([0x30, ...length, name.length >> 8, name.length & 255, ...name, ...body]);
 }
 
 /** The address for the browser, and what stood in it about the user; `undefined` when it is none. */

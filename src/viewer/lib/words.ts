@@ -74,6 +74,7 @@ export function wordsFor(state: ViewerState): Words {
   const found = WORDS[state.reason];
   // What goes on by itself only does so while another try is to come.
   if (found.hint === WAIT && state.state === "refused" && state.retryAt === undefined) return { ...found, hint: "Press Connect to try again." };
+  if (state.retryAt !== undefined && found.hint.startsWith("Press Connect")) return { ...found, hint: "" };
   if (state.brokerAway === true) return { ...found, text: "You see the camera as it is now. The message broker is away; the picture does not need it." };
   return found;
 }

@@ -6,16 +6,25 @@ import { root } from "./elements.ts";
 const CALM_AFTER_MS = 4_500;
 /** After the first picture the invitation to sound stands a little longer. */
 const FIRST_CALM_AFTER_MS = 9_000;
+/** Somebody who has stopped among the controls with the keyboard may be about to press one. */
+const FOCUSED_CALM_AFTER_MS = 20_000;
 
 let timer: ReturnType<typeof setTimeout> | undefined;
 
 /** Starts to watch for people. */
 export function followPeople(): void {
-  for (const name of ["pointermove", "pointerdown", "keydown", "focusin"]) {
+  for (const name of ["pointerdown", "keydown", "focusin"]) {
     addEventListener(name, () => {
       stir();
-    }, { passive: true });
+    });
   }
+  let at = "";
+  addEventListener("pointermove", ({ screenX, screenY }) => {
+    // Browsers also report a move when the page moves under a resting pointer.
+    const here = `${screenX},${screenY}`;
+    if (here !== at) stir();
+    at = here;
+  });
   // The tap that brings the controls back must not press one that nobody saw.
   addEventListener(
     "pointerdown",
@@ -38,12 +47,12 @@ export function followPeople(): void {
 export function stir(first = false): void {
   root.dataset["calm"] = "false";
   clearTimeout(timer);
-  timer = setTimeout(rest, first ? FIRST_CALM_AFTER_MS : CALM_AFTER_MS);
+  const focused = document.activeElement;
+  const inUse = focused instanceof HTMLElement && focused.matches(".chrome :focus-visible");
+  timer = setTimeout(rest, inUse ? FOCUSED_CALM_AFTER_MS : first ? FIRST_CALM_AFTER_MS : CALM_AFTER_MS);
 }
 
 function rest(): void {
-  const focused = document.activeElement;
-  const inUse = focused instanceof HTMLElement && focused.matches(":focus-visible") && focused.closest(".chrome") !== null;
   const seen = root.dataset["state"] === "live" && root.dataset["picture"] === "true" && root.dataset["tap"] !== "true";
-  if (seen && !inUse) root.dataset["calm"] = "true";
+  if (seen) root.dataset["calm"] = "true";
 }

@@ -59,6 +59,7 @@ export class Delivery {
   /** Waiting for what comes before it; without a message it marks the place of one that could not be read. */
   private readonly early = new Map<number, { bytes: number; message: Message | undefined }>();
   private ackDue: number | undefined;
+  private lastWord: Sent | undefined;
   private errors: ErrorReply[] = [];
   private storedErrors: ErrorReply[] = [];
 
@@ -84,7 +85,17 @@ export class Delivery {
   sendLast(body: Body, now: number): number {
     this.giveUp();
     this.persistent = false;
-    return this.send(body, undefined, now);
+    const seq = this.send(body, undefined, now);
+    this.lastWord = this.unacked[0];
+    return seq;
+  }
+
+  /** Says the last word once more, if there was one. */
+  repeatLast(now: number): void {
+    const last = this.lastWord;
+    if (last === undefined || last.last + REPLY_AGAIN_MS > now) return;
+    Object.assign(last, { sends: 0, due: now });
+    this.unacked = [last];
   }
 
   /** Nobody listens any more: what is unacknowledged is given up; what is heard is still acknowledged. */

@@ -1,9 +1,17 @@
 /** What the viewer's core is told, and what it wants done. */
 
 import type { ErrorSlug } from "./errors.ts";
-import type { Failure, Status } from "./message.ts";
+import type { Failure, Status, Wants } from "./message.ts";
 import type { PeerCommand, PeerEvent, Step } from "./session.ts";
 import type { LinkProblem, ViewerState } from "./state.ts";
+
+/** What the viewer is to watch. */
+export interface ViewerConfig {
+  readonly prefix: string;
+  readonly node: string;
+  readonly wants: Wants;
+  readonly token?: string | undefined;
+}
 
 /** What happened. */
 export type Input =

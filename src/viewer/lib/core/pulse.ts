@@ -2,9 +2,10 @@
 
 /**
  * Reports in a row without anything new after which a connection is dead. Reports are counted and not seconds, since
- * a page in the background may be stopped for minutes while its media go on.
+ * a page in the background may be stopped for minutes while its media go on. A path that is gone is noticed earlier and
+ * by other means; this is for one that stands and carries nothing.
  */
-const DEAD_REPORTS = 5;
+const DEAD_REPORTS = 8;
 /** Just woken up, the doubt is greater. */
 const DEAD_REPORTS_AWAKE = 2;
 

@@ -30,6 +30,11 @@ export interface Retry {
   readonly cause: Cause | undefined;
 }
 
+/** Nothing has failed yet; the first session begins at `at`, if that is known. */
+export function untried(at?: number): Retry {
+  return { tries: 0, at, cause: undefined };
+}
+
 /** The wait after so many failures: doubling, bounded, and spread so that many viewers do not come back at once. */
 export function backOffMs(tries: number, chance: Chance): number {
   const full = Math.min(FIRST_WAIT_MS * 2 ** Math.min(tries, 10), LONGEST_WAIT_MS);
@@ -50,6 +55,8 @@ interface Past {
   readonly tries: number;
   /** It had been live for a while, so the next one may begin at once. */
   readonly wasGood: boolean;
+  /** It had been replaced once already, not long ago. */
+  readonly wasReplaced: boolean;
   readonly now: number;
 }
 
@@ -60,23 +67,23 @@ interface Decided {
 
 /** What to do after `end`. */
 export function retryAfter(end: End, past: Past, chance: Chance): Decided {
-  const { now, tries, wasGood } = past;
+  const { now, tries, wasGood, wasReplaced } = past;
   const never = (state: "lost" | "refused", reason: Reason): Decided => ({
     retry: { tries, at: undefined, cause: { kind: "ended", state, reason } },
   });
   switch (end.how) {
     case "left":
-      return { retry: { tries: 0, at: undefined, cause: undefined } };
+      return { retry: untried() };
     case "rebooted":
       return { retry: afterReboot(now, chance) };
     case "closedByPeer":
-      return again("closed", undefined);
+      return again("closed", wasGood ? 0 : backOffMs(tries, chance));
     case "theyLeft":
-      // Somebody else has taken the place, or the time is over: to come back unasked would take it from them again.
-      if (end.reason === "replaced") return never("lost", "replaced");
+      // A late join of our own past may have taken the place; when it happens again, it is somebody else.
+      if (end.reason === "replaced") return wasReplaced ? never("lost", "replaced") : again("replaced", backOffMs(tries, chance));
       if (end.reason === "expired" || end.reason === "limit") return never("refused", end.reason);
       if (end.reason === "shutdown") return { retry: { tries: 0, at: undefined, cause: { kind: "offline" } } };
-      return again("closed", undefined);
+      return again("closed", wasGood ? 0 : backOffMs(tries, chance));
     case "failed":
       return failed(end.slug, failureOf(end.slug, end.message));
     case "theyFailed":
@@ -84,20 +91,21 @@ export function retryAfter(end: End, past: Past, chance: Chance): Decided {
       return failed(slugOf(end.failure.code), end.failure);
   }
 
-  function again(reason: Reason, said: string | undefined): Decided {
-    const at = now + (wasGood ? 0 : backOffMs(tries, chance));
-    return { retry: { tries: tries + 1, at, cause: { kind: "ended", state: "lost", reason, ...(said && { said }) } } };
+  function again(reason: Reason, wait: number): Decided {
+    return { retry: { tries: tries + 1, at: now + wait, cause: { kind: "ended", state: "lost", reason } } };
   }
 
   function failed(slug: ErrorSlug | undefined, failure: Failure): Decided {
     const reason = slug ?? "internal";
-    const row = ERRORS[reason];
-    // Below 40 the node does not want us; from there on something did not work.
-    const state = row.code < 40 && slug !== "unknownSession" && slug !== "windowOverflow" ? "refused" : row.retry ? "lost" : "refused";
-    const cause: Cause = { kind: "ended", state, reason, said: failure.message };
+    // Of an error of a later version we only know whether the node wants to be tried again.
+    const retries = slug === undefined ? failure.retryAfter !== undefined : ERRORS[slug].retry;
+    const cause: Cause = { kind: "ended", state: retries && !REFUSALS.has(reason) ? "lost" : "refused", reason, said: failure.message };
     const told = { failure: { slug, failure } };
-    if (!row.retry) return { retry: { tries, at: undefined, cause }, ...told };
-    const wait = wasGood ? 0 : Math.max(backOffMs(tries, chance), (failure.retryAfter ?? 0) * 1_000);
+    if (!retries) return { retry: { tries, at: undefined, cause }, ...told };
+    const wait = Math.max(wasGood ? 0 : backOffMs(tries, chance), (failure.retryAfter ?? 0) * 1_000);
     return { retry: { tries: tries + 1, at: now + wait, cause }, ...told };
   }
 }
+
+/** Errors that may go away, by which the node says no all the same: nothing was lost. */
+const REFUSALS: ReadonlySet<ErrorSlug> = new Set(["tokenNotYetValid", "clockUnknown", "busy", "rateLimited", "cameraAway", "cameraFailed"]);

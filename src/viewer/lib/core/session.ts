@@ -13,10 +13,13 @@ import { Trickle, type Usable } from "./trickle.ts";
 const OFFER_LIMIT_MS = 20_000;
 /** From the offer to our answer, which is this machine's own work. */
 const ANSWER_LIMIT_MS = 10_000;
-/** From the answer to the connection; browsers give up on ICE after 15 to 30 s. */
-const CONNECT_LIMIT_MS = 20_000;
-/** How long a silent connection may recover, by itself or by the node's ICE restart, before a new join is quicker. */
-const SILENCE_LIMIT_MS = 4_000;
+/** From the answer to the connection; the node waits as long. */
+const CONNECT_LIMIT_MS = 30_000;
+/**
+ * How long a silent connection may recover before a new join is quicker. The node offers an ICE restart after 5 s of
+ * silence; browsers notice it after 3 to 5 s.
+ */
+const SILENCE_LIMIT_MS = 8_000;
 /** How long a closed connection waits for the reason. */
 const REASON_WAIT_MS = 500;
 
@@ -140,6 +143,9 @@ export class Session {
     this.guarded(now, () => {
       for (const each of this.delivery.receive(message, bytes, now)) this.act(each, now);
     });
+    // Whoever still says something has not heard that we left.
+    const { type } = message.body;
+    if (this.phase === "ended" && message.seq !== undefined && type !== "leave" && type !== "cancel") this.delivery.repeatLast(now);
   }
 
   /** A message of this session that could not be read. */
@@ -285,6 +291,8 @@ export class Session {
     if (this.phase === "opening") {
       this.phase = "answering";
       this.limit = now + ANSWER_LIMIT_MS;
+    } else if (this.phase === "silent") {
+      this.limit = now + SILENCE_LIMIT_MS;
     }
     this.unanswered.push(seq);
     this.command({ do: "answer", sdp: body.sdp, mids: body.mids });
@@ -313,10 +321,12 @@ export class Session {
 
   private theyFailed(failure: Failure, re: number | undefined): void {
     const slug = slugOf(failure.code);
-    if (this.phase === "joining" || (re === 0 && this.phase === "opening")) {
+    // Something later has overtaken the join, which is yet to arrive.
+    if (this.phase === "joining" && slug === "unknownSession") return;
+    if (this.phase === "joining" || re === 0) {
       this.step("refused", "in", slug ?? String(failure.code));
       this.end({ how: "refused", failure });
-    } else if (slug === undefined ? this.connectedAt === undefined : ERRORS[slug].ends) {
+    } else if (slug === undefined || ERRORS[slug].ends) {
       this.step("failed", "in", slug ?? String(failure.code));
       this.end({ how: "theyFailed", failure });
     } else {

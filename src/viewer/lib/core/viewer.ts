@@ -7,20 +7,21 @@
  * clock, and random numbers come from the `chance` it is given.
  */
 
+import { ErrorBudget } from "./budget.ts";
 import { describe } from "./describe.ts";
 import { byteLength, Malformed, type Message, readMessage, readStatus, writeMessage } from "./envelope.ts";
 import type { ErrorSlug } from "./errors.ts";
-import type { Input, Output } from "./io.ts";
-import type { Status, Wants } from "./message.ts";
+import type { Input, Output, ViewerConfig } from "./io.ts";
+import type { Status } from "./message.ts";
 import { Presence } from "./presence.ts";
 import { Pulse } from "./pulse.ts";
-import { afterReboot, backOffMs, type Chance, hex, type Retry, retryAfter } from "./retry.ts";
+import { afterReboot, backOffMs, type Chance, hex, type Retry, retryAfter, untried } from "./retry.ts";
 import { earliest, failureOf, Session } from "./session.ts";
 import type { LinkProblem } from "./state.ts";
 import { type Topics, topicsOf } from "./topics.ts";
 
 /** How long a retained status may take after the subscription before the node is asked. */
-const STATUS_WAIT_MS = 250;
+const STATUS_WAIT_MS = 1_000;
 /** A node that does not answer a probe for so long is offline. */
 const PROBE_LIMIT_MS = 5_000;
 /** An offline node is asked again this often, for brokers that keep no status. */
@@ -31,18 +32,12 @@ const WAKE_LIMIT_MS = 3_000;
 const WAKE_AGAIN_MS = 1_000;
 /** A session that lived so long was no failure, and the next one begins at once. */
 const GOOD_AFTER_MS = 10_000;
+/** Replaced twice in such a time, it gives way: somebody else goes by the same name. */
+const REPLACED_AGAIN_MS = 60_000;
 /** Ended sessions that still acknowledge what is repeated. */
 const MAX_ENDED = 8;
 /** How long the last word may take before the connection to the broker is closed. */
 const FAREWELL_LIMIT_MS = 1_000;
-
-/** What the viewer is to watch. */
-export interface ViewerConfig {
-  readonly prefix: string;
-  readonly node: string;
-  readonly wants: Wants;
-  readonly token?: string | undefined;
-}
 
 export class Viewer {
   private started = false;
@@ -51,7 +46,10 @@ export class Viewer {
   private readonly presence = new Presence();
   private session: Session | undefined;
   private ended: Session[] = [];
-  private retry: Retry = { tries: 0, at: undefined, cause: undefined };
+  private retry: Retry = untried();
+  private hasJoined = false;
+  private replacedAt: number | undefined;
+  private readonly errors = new ErrorBudget();
   private pulse = new Pulse();
   private probeAt: number | undefined;
   private probeLimit: number | undefined;
@@ -153,7 +151,7 @@ export class Viewer {
     if (this.started) return;
     this.started = true;
     this.farewellAt = undefined;
-    this.retry = { tries: 0, at: undefined, cause: undefined };
+    this.retry = untried();
     this.link.tries = 0;
     if (this.link.up) this.askForNode(now);
     else this.connect();
@@ -163,7 +161,7 @@ export class Viewer {
     if (!this.started) return;
     this.started = false;
     this.session?.leave("closed", now);
-    this.retry = { tries: 0, at: undefined, cause: undefined };
+    this.retry = untried();
     this.probeAt = this.probeLimit = this.wakeLimit = undefined;
     this.farewellAt = this.link.up ? now + FAREWELL_LIMIT_MS : now;
   }
@@ -216,7 +214,7 @@ export class Viewer {
   private probe(now: number): void {
     this.probeAt = undefined;
     if (!this.link.up) return;
-    this.publish({ body: { type: "probe" } });
+    this.publish({ body: { type: "probe" } }, now);
     this.probeLimit = now + PROBE_LIMIT_MS;
   }
 
@@ -257,7 +255,7 @@ export class Viewer {
       if (!(error instanceof Malformed)) throw error;
       const target = this.sessions().find((each) => each.id === error.session);
       if (target !== undefined) target.handleMalformed(error, now);
-      else if (!error.isError) this.replyError(error.slug, error.message, error.session, error.seq);
+      else if (!error.isError) this.replyError(error.slug, error.message, error.session, error.seq, now);
       return;
     }
     if (message.body.type === "status") {
@@ -270,9 +268,12 @@ export class Viewer {
     } else if (message.body.type === "error") {
       this.outputs.push({ type: "error", slug: undefined, failure: message.body, session: message.session });
     } else if (message.body.type === "call") {
-      this.replyError("unsupported", "calls are not taken here", message.session, message.seq);
-    } else if (message.body.type !== "ack" && message.session !== undefined) {
-      this.replyError("unknownSession", undefined, message.session, message.seq);
+      this.replyError("unsupported", "calls are not taken here", message.session, message.seq, now);
+    } else if (message.seq !== undefined && message.session !== undefined) {
+      const { session, seq } = message;
+      const isFinal = message.body.type === "leave" || message.body.type === "cancel";
+      if (isFinal) this.publish({ session, ack: seq, body: { type: "ack" } }, now);
+      else this.replyError("unknownSession", undefined, session, seq, now);
     }
   }
 
@@ -281,11 +282,16 @@ export class Viewer {
     const before = this.presence.status;
     const change = this.presence.handle(status);
     if (this.presence.status !== before) this.outputs.push({ type: "status", status });
-    if (change === "rebooted" || (this.session?.node !== undefined && this.presence.online && this.session.node.boot !== status.boot)) {
+    // The node's own introduction may have been quicker than its status.
+    const counts = this.presence.status === status && status.state === "online";
+    const isNews = this.session?.node === undefined ? change === "rebooted" : counts && this.session.node.boot !== status.boot;
+    if (isNews) {
       // A join that the old run has not answered reaches the new one by its repetition.
-      if (this.session !== undefined && this.session.phase === "joining") return;
+      if (this.session?.phase === "joining") return;
       if (this.session !== undefined) this.session.rebooted();
-      else if (this.retry.cause?.kind !== "ended" || this.retry.at !== undefined) this.retry = afterReboot(now, this.chance);
+      else if (this.retry.cause?.kind === "ended" && this.retry.at === undefined) return;
+      // Whoever never had a session is not part of the crowd that comes back.
+      else this.retry = this.hasJoined ? afterReboot(now, this.chance) : untried(now);
     } else if (change === "offline") {
       // What has not come about yet will not; media that flow tell themselves when they end.
       if (this.session?.connectedAt === undefined) this.session?.leave("failed", now);
@@ -306,7 +312,7 @@ export class Viewer {
     this.takeSessionOutputs(now);
     if (this.mayJoin && this.retry.at !== undefined && this.retry.at <= now) this.join(now);
     for (const each of this.sessions()) {
-      for (let message = each.pollTransmit(now); message !== undefined; message = each.pollTransmit(now)) this.publish(message);
+      for (let message = each.pollTransmit(now); message !== undefined; message = each.pollTransmit(now)) this.publish(message, now);
     }
     this.takeSessionOutputs(now);
     if (this.farewellAt !== undefined && this.ended.every((each) => each.isOver())) this.disconnect();
@@ -317,6 +323,7 @@ export class Viewer {
     const { wants, token } = this.config;
     this.retry = { ...this.retry, at: undefined, cause: this.retry.cause?.kind === "rebooted" ? undefined : this.retry.cause };
     this.pulse = new Pulse();
+    this.hasJoined = true;
     this.session = new Session({ id: hex(this.chance), nonce: hex(this.chance), wants, token }, now);
   }
 
@@ -350,7 +357,9 @@ export class Viewer {
     if (end.how === "theyLeft" && end.reason === "shutdown") this.presence.farewell();
     if (!this.started) return;
     const wasGood = session.connectedAt !== undefined && this.pulse.felt && now - session.connectedAt >= GOOD_AFTER_MS;
-    const decided = retryAfter(end, { tries: wasGood ? 0 : this.retry.tries, wasGood, now }, this.chance);
+    const wasReplaced = this.replacedAt !== undefined && now - this.replacedAt < REPLACED_AGAIN_MS;
+    if (end.how === "theyLeft" && end.reason === "replaced") this.replacedAt = now;
+    const decided = retryAfter(end, { tries: wasGood ? 0 : this.retry.tries, wasGood, wasReplaced, now }, this.chance);
     this.retry = decided.retry;
     if (decided.failure !== undefined) this.outputs.push({ type: "error", ...decided.failure, session: session.id });
   }
@@ -359,11 +368,12 @@ export class Viewer {
     return this.session === undefined ? this.ended : [this.session, ...this.ended];
   }
 
-  private replyError(slug: ErrorSlug, detail: string | undefined, session: string | undefined, re: number | undefined): void {
-    this.publish({ ...(session === undefined ? {} : { session }), ...(re === undefined ? {} : { re }), body: failureOf(slug, detail) });
+  private replyError(slug: ErrorSlug, detail: string | undefined, session: string | undefined, re: number | undefined, now: number): void {
+    this.publish({ ...(session === undefined ? {} : { session }), ...(re === undefined ? {} : { re }), body: failureOf(slug, detail) }, now);
   }
 
-  private publish(message: Message): void {
+  private publish(message: Message, now: number): void {
+    if (message.body.type === "error" && !this.errors.take(now)) return;
     if (this.topics !== undefined) this.outputs.push({ type: "publish", topic: this.topics.toNode, payload: writeMessage(message) });
   }
 
