@@ -14,7 +14,7 @@ import { keepScreenshot, launchBrowser, openPage } from '../browser/browser.mjs'
 import { changes, differs, listen, look, watchPicture } from '../browser/observe.mjs';
 import { waitForPicture } from '../browser/page.mjs';
 import { Child, artefacts, binary, freePort, root, startMosquitto, temporaryFolder, until } from '../browser/processes.mjs';
-import { prominenceDb } from '../browser/sound.mjs';
+import { loudestHertz, prominenceDb } from '../browser/sound.mjs';
 
 const run = promisify(execFile);
 const TONE_HZ = 700;
@@ -120,6 +120,8 @@ device = "plughw:CARD=Loopback,DEV=1"
   const { binHertz, spectrum } = await listen(page, 2);
   const tone = prominenceDb(spectrum, binHertz, TONE_HZ);
   assert.ok(tone > 25, `the guest's tone of ${TONE_HZ} Hz stands out by ${tone} dB`);
+  const loudest = loudestHertz(spectrum, binHertz);
+  assert.ok(Math.abs(loudest - TONE_HZ) <= binHertz, `${loudest} Hz is the loudest`);
   await keepScreenshot(page, 'vm-live');
 
   await guest.run('echo vivid.0 >/sys/bus/platform/drivers/vivid/unbind');
