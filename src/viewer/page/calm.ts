@@ -7,7 +7,7 @@ const CALM_AFTER_MS = 4_500;
 /** After the first picture the invitation to sound stands a little longer. */
 const FIRST_CALM_AFTER_MS = 9_000;
 /** Somebody who has stopped among the controls with the keyboard may be about to press one. */
-const FOCUSED_CALM_AFTER_MS = 20_000;
+const FOCUSED_CALM_AFTER_MS = 15_000;
 
 let timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -47,12 +47,15 @@ export function followPeople(): void {
 export function stir(first = false): void {
   root.dataset["calm"] = "false";
   clearTimeout(timer);
-  const focused = document.activeElement;
-  const inUse = focused instanceof HTMLElement && focused.matches(".chrome :focus-visible");
-  timer = setTimeout(rest, inUse ? FOCUSED_CALM_AFTER_MS : first ? FIRST_CALM_AFTER_MS : CALM_AFTER_MS);
+  timer = setTimeout(rest, first ? FIRST_CALM_AFTER_MS : CALM_AFTER_MS);
 }
 
 function rest(): void {
+  if (document.querySelector(".chrome :focus-visible") === null) calm();
+  else timer = setTimeout(calm, FOCUSED_CALM_AFTER_MS);
+}
+
+function calm(): void {
   const seen = root.dataset["state"] === "live" && root.dataset["picture"] === "true" && root.dataset["tap"] !== "true";
   if (seen) root.dataset["calm"] = "true";
 }
