@@ -9,6 +9,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::config::Config;
+use crate::encode::Turn;
 use crate::peer::{Connector, PeerHandle, Reports};
 use crate::session::node::{self as core, Input, Output};
 use crate::session::{
@@ -226,11 +227,13 @@ impl Running {
                 State::Busy | State::Stalled | State::Unsupported | State::Failed => CameraState::Failed,
             });
             let words = condition.filter(|_| matches!(state, CameraState::Away | CameraState::Failed));
+            let video = &camera.video;
+            let (width, height) = Turn::of(video.rotate, video.flip).sides(video.width.value(), video.height.value());
             core::Camera {
                 info: CameraInfo {
                     name: camera.name.clone(),
-                    width: small(camera.video.width.value()),
-                    height: small(camera.video.height.value()),
+                    width: small(width),
+                    height: small(height),
                     fps: small(camera.video.fps.value()),
                 },
                 detail: CameraDetail { state, message: words.map(|condition| Text::clipped(&condition.detail)) },

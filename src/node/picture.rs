@@ -16,6 +16,9 @@ use super::state::{Board, State};
 /// UVC's start-up are under two.
 const SILENCE_LIMIT: Duration = Duration::from_secs(3);
 
+/// How long a read may block: so much later at most the thread hears that it is to stop.
+const READ_LIMIT: Duration = Duration::from_millis(500);
+
 /// The card is repeated this often: often enough for a viewer who joins, cheap for the encoder.
 const CARD_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -72,8 +75,19 @@ impl Picture {
     fn run_once(&self, part: &str, delivered: &mut bool) -> Result<(), CaptureError> {
         let mut source = capture::open_video(&self.config)?;
         let mut last_sequence = None;
+        let mut silent = Duration::ZERO;
         while self.wanted() {
-            let frame = source.next(SILENCE_LIMIT)?;
+            let frame = match source.next(READ_LIMIT) {
+                Err(CaptureError::Stalled { .. }) if silent + READ_LIMIT < SILENCE_LIMIT => {
+                    silent += READ_LIMIT;
+                    continue;
+                }
+                Err(CaptureError::Stalled { device, .. }) => {
+                    return Err(CaptureError::Stalled { device, waited: SILENCE_LIMIT });
+                }
+                other => other?,
+            };
+            silent = Duration::ZERO;
             if !*delivered {
                 *delivered = true;
                 self.board.note(part, State::Live, describe(source.as_ref()));

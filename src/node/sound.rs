@@ -13,7 +13,7 @@ use super::demand::Demand;
 use super::state::{Board, State};
 
 /// A card delivers a period every 20 ms; after this long it is opened anew.
-const SILENCE_LIMIT: Duration = Duration::from_secs(2);
+const SILENCE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Periods between the card's thread and the encoder's. Cards whose periods are not ours hand over several at once, so
 /// one is not enough; 80 ms is the most that sound can lag here.
