@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 
 import { launchBrowser } from '../browser/browser.mjs';
 import { artefacts, binary, root } from '../browser/processes.mjs';
+import { writeTexture } from './texture.mjs';
 
 const { values: options } = parseArgs({
   options: { runs: { type: 'string', default: '5' }, 'slim-bytes': { type: 'string' } },
@@ -101,13 +102,25 @@ async function firstFrameMs(browser, page) {
   return ms;
 }
 
+const folder = path.join(artefacts, 'bench');
+mkdirSync(folder, { recursive: true });
+const config = path.join(folder, 'camera.toml');
+
+/** The test pattern takes a third of 2 Mbit/s; this takes all of it. */
+function writeConfig() {
+  const file = path.join(folder, 'texture.y4m');
+  writeTexture(file);
+  const lines = ['[[camera]]', '[camera.video]', 'source = "file"', `file = "${file}"`, '[camera.audio]', 'source = "tone"', ''];
+  writeFileSync(config, lines.join('\n'));
+}
+
 const results = {};
 function record(figure, value) {
   (results[figure] ??= []).push(value);
 }
 
 async function one(run) {
-  const demo = start(['demo', '--json', '--http-port', '0', '--mqtt-port', '0', '--ws-port', '0']);
+  const demo = start(['demo', '--json', '--config', config, '--http-port', '0', '--mqtt-port', '0', '--ws-port', '0']);
   const { page, broker, node } = JSON.parse(await firstLine(demo));
   const watch = () => start(['watch', '--no-decode', '--broker', broker, '--node', node]);
   const viewers = [watch()];
@@ -124,6 +137,8 @@ async function one(run) {
   await sleep(WINDOW_S * 1000);
   let after = await metrics(page);
   let later = cpuByThread(demo.pid);
+  const sent = (samples) => samples.find(({ name }) => name === 'camera_node_encoded_bytes_total').value;
+  record('bit rate of the picture, Mbit/s', ((sent(after) - sent(before)) * 8) / WINDOW_S / 1e6);
   const encode = quantileMs(before, after, 'camera_node_encode_seconds', 0.95);
   const wire = quantileMs(before, after, 'camera_node_capture_to_wire_seconds', 0.95);
   record('encode p95, ms', encode);
@@ -143,7 +158,7 @@ async function one(run) {
   after = await metrics(page);
   record(`CPU of sending to ${VIEWERS} viewers, cores`, used(later, 'net'));
   record('CPU of encoding, cores', used(later, 'encode'));
-  record('CPU of drawing the test pattern, cores', used(later, 'capture'));
+  record('CPU of reading the file, cores', used(later, 'capture'));
   const crowded = quantileMs(before, after, 'camera_node_capture_to_wire_seconds', 0.95);
   record(`capture to wire p95 with ${VIEWERS} viewers, ms`, crowded);
   record('RSS for each further viewer, MB', (rssMb(demo.pid) - rssOne) / (VIEWERS - 1));
@@ -153,6 +168,7 @@ async function one(run) {
   process.stderr.write(`run ${run + 1} of ${runs} done, load ${loadavg()[0].toFixed(1)}\n`);
 }
 
+writeConfig();
 const loadBefore = loadavg()[0];
 try {
   for (let run = 0; run < runs; run++) await one(run);
@@ -164,8 +180,6 @@ if (options['slim-bytes']) record('binary without the embedded broker, MB', Numb
 
 const commit = execFileSync('git', ['-C', root, 'describe', '--always', '--dirty'], { encoding: 'utf8' }).trim();
 const machine = `${cpus().length} × ${cpus()[0].model.trim()}`;
-const folder = path.join(artefacts, 'bench');
-mkdirSync(folder, { recursive: true });
 const file = path.join(folder, `${new Date().toISOString().replaceAll(':', '-')}.json`);
 writeFileSync(file, JSON.stringify({ commit, machine, loadBefore, runs, results }, null, 1));
 
