@@ -158,5 +158,6 @@ async function beepsInPage({ seconds, hertz }) {
   await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
   const { contextTime, performanceTime } = context.getOutputTimestamp();
   await context.close();
-  return levels.map(([time, level]) => [performanceTime + (time - contextTime) * 1000, level]);
+  // Web Audio's own buffer stands between this graph and the card, not between the page's sound and the card.
+  return levels.map(([time, level]) => [performanceTime + (time - contextTime - context.baseLatency) * 1000, level]);
 }
