@@ -12,7 +12,7 @@ import { Viewer } from "./core/viewer.ts";
 import { Emitter } from "./emitter.ts";
 import { peerId } from "./identity.ts";
 import { type Endpoint, Link } from "./link.ts";
-import { Peer } from "./peer.ts";
+import { newConnection, Peer } from "./peer.ts";
 import { type Sample, sample, type Stats, statsBetween } from "./stats.ts";
 import { type Words, wordsFor } from "./words.ts";
 
@@ -75,6 +75,7 @@ const STATS_EVERY_MS = 1_000;
 export class Camera extends Emitter<CameraEvents> {
   private readonly core: Viewer;
   private readonly link: Link;
+  private spare: RTCPeerConnection | undefined;
   private peer: { session: string; connection: Peer } | undefined;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private statsTimer: ReturnType<typeof setInterval> | undefined;
@@ -120,6 +121,7 @@ export class Camera extends Emitter<CameraEvents> {
   /** Connects and stays connected until {@link stop}; harmless when it already does. */
   start(): void {
     this.stopWatching ??= this.watchPage();
+    if (this.peer === undefined) this.spare ??= newConnection();
     this.tell({ type: "start" });
   }
 
@@ -127,6 +129,8 @@ export class Camera extends Emitter<CameraEvents> {
   stop(): void {
     this.stopWatching?.();
     this.stopWatching = undefined;
+    this.spare?.close();
+    this.spare = undefined;
     this.tell({ type: "stop" });
   }
 
@@ -232,7 +236,9 @@ export class Camera extends Emitter<CameraEvents> {
         },
       },
       this.options.bufferMs ?? 0,
+      this.spare,
     );
+    this.spare = undefined;
     this.peer = { session, connection };
     this.statsTimer = setInterval(() => void this.takeStats(session, connection), STATS_EVERY_MS);
   }

@@ -24,6 +24,8 @@ export class Peer {
     private readonly listener: PeerListener,
     /** How much the browser is asked to buffer. */
     private readonly bufferMs: number,
+    /** Made in advance by {@link newConnection}. */
+    private readonly spare?: RTCPeerConnection,
   ) {}
 
   /** Does what the core asks; what cannot be done is reported as failed. */
@@ -47,6 +49,7 @@ export class Peer {
   close(): void {
     this.closed = true;
     this.pc?.close();
+    this.spare?.close();
   }
 
   async stats(): Promise<RTCStatsReport | undefined> {
@@ -60,7 +63,7 @@ export class Peer {
         this.open(command.iceServers);
         break;
       case "configure":
-        this.connection().setConfiguration({ iceServers: command.iceServers });
+        useServers(this.connection(), command.iceServers);
         break;
       case "answer":
         await this.answer(command.sdp, command.mids);
@@ -77,9 +80,10 @@ export class Peer {
   }
 
   private open(iceServers: IceServer[]): void {
-    if (typeof RTCPeerConnection === "undefined") throw new StepError("internal", "this browser has no WebRTC, or it is switched off");
-    const pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
+    const pc = this.spare ?? newConnection();
+    if (pc === undefined) throw new StepError("internal", "this browser has no WebRTC, or it is switched off");
     this.pc = pc;
+    useServers(pc, iceServers);
     pc.addEventListener("icecandidate", ({ candidate }) => {
       if (candidate !== null && this.held !== undefined) this.held.push(candidate);
       else if (candidate !== null) this.found([candidate]);
@@ -177,6 +181,16 @@ export class Peer {
   private report(event: PeerEvent): void {
     if (!this.closed) this.listener.event(event);
   }
+}
+
+/** A connection for later: to make the first one takes the browser a while, in which the broker can be reached. */
+export function newConnection(): RTCPeerConnection | undefined {
+  return typeof RTCPeerConnection === "undefined" ? undefined : new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+}
+
+function useServers(pc: RTCPeerConnection, iceServers: IceServer[]): void {
+  // What is not named again would be set back, which is forbidden.
+  pc.setConfiguration({ ...pc.getConfiguration(), iceServers });
 }
 
 /** A step that failed, in the words of the protocol. */
