@@ -342,4 +342,42 @@ mod tests {
         assert!(matches!(encoder.encode(&short, true), Err(EncodeError::BadFrame(_))));
         assert!(encoder.encode(&pattern(4, 1280, 720), false).expect("good").expect("not skipped").key);
     }
+
+    fn thread_cpu_ms() -> f64 {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        now.tv_sec as f64 * 1e3 + now.tv_nsec as f64 / 1e6
+    }
+
+    /// Run with `cargo test --lib encode::openh264 -- --ignored --nocapture`. The libraries are optimised in every
+    /// profile, our own code is not in this one, so what it copies by itself counts too much here.
+    #[test]
+    #[ignore = "a measurement, not a check"]
+    fn processor_time_of_720p_at_2_mbit_s() {
+        use std::io::Write as _;
+        let texture = Texture::new();
+        for hard in [false, true] {
+            let frames = (0..90).map(|n| if hard { texture.frame(n, 1280, 720) } else { pattern(n, 1280, 720) });
+            let frames: Vec<Frame> = frames.collect();
+            for rotation in [Rotation::None, Rotation::Half, Rotation::Clockwise90] {
+                let mut converter = Converter::new(Turn::of(rotation, Flip::None));
+                let begun = thread_cpu_ms();
+                for frame in &frames {
+                    converter.convert(frame).expect("a good frame");
+                }
+                let turning = (thread_cpu_ms() - begun) / 90.0;
+                let settings = Settings { bitrate: Bitrate::from_bps(2_000_000), fps: FPS };
+                let turn = Turn::of(rotation, Flip::None);
+                let mut encoder = OpenH264::new(settings, turn, (1280, 720)).expect("720p fits");
+                let begun = thread_cpu_ms();
+                let (sizes, _) = run(&mut encoder, frames.iter().cloned(), &[]);
+                let all = (thread_cpu_ms() - begun) / 90.0;
+                let kbps = sizes.iter().sum::<usize>() * 8 / 3 / 1_000;
+                writeln!(
+                    std::io::stderr(),
+                    "hard {hard} {rotation:?}: {all:.2} ms a frame, of it conversion {turning:.2} ms; {kbps} kbit/s"
+                )
+                .expect("stderr takes a line");
+            }
+        }
+    }
 }

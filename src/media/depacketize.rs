@@ -10,6 +10,9 @@ use bytes::Bytes;
 /// takes; then the missing one is given up.
 const WINDOW_PACKETS: usize = 128;
 
+/// The same in 90 kHz ticks, for pictures so easy that 128 packets take seconds.
+const WINDOW_TICKS: i32 = 45_000;
+
 /// The largest access unit put together; a 4K key frame is well below it.
 const MAX_ACCESS_UNIT_BYTES: usize = 8 << 20;
 
@@ -71,17 +74,25 @@ impl Depacketizer {
             return out;
         }
         self.waiting.insert(place, Packet { rtp_time, marker, payload });
-        if self.waiting.len() > WINDOW_PACKETS {
-            // Given up: go on with what is there.
+        if self.has_waited_enough(rtp_time) {
+            // Given up: go on with what is there. Asked for every time, since what is missing may be of the key frame
+            // that was asked for before.
             let first = self.waiting.keys().next().copied();
             self.next = first;
-            self.lose(&mut out);
+            self.lose(true, &mut out);
         }
         while let Some(packet) = self.next.and_then(|next| self.waiting.remove(&next)) {
             self.next = self.next.map(|next| next + 1);
             self.take(packet, &mut out);
         }
         out
+    }
+
+    /// Whether the packets behind a gap are as many, or span as much time up to `newest`, as is waited for.
+    fn has_waited_enough(&self, newest: u32) -> bool {
+        let Some((place, first)) = self.waiting.first_key_value() else { return false };
+        let span = newest.wrapping_sub(first.rtp_time).cast_signed();
+        self.next != Some(*place) && (self.waiting.len() > WINDOW_PACKETS || span > WINDOW_TICKS)
     }
 
     /// The sequence number closest to what is expected, without wrapping.
@@ -92,11 +103,11 @@ impl Depacketizer {
         reference.saturating_add_signed(i64::from(ahead))
     }
 
-    fn lose(&mut self, out: &mut Vec<Depacketized>) {
+    /// Drops all up to the next key frame; `ask` for one even if one is waited for already.
+    fn lose(&mut self, ask: bool, out: &mut Vec<Depacketized>) {
         self.damaged = true;
         self.in_fragment = false;
-        if !self.needs_key {
-            self.needs_key = true;
+        if !std::mem::replace(&mut self.needs_key, true) || ask {
             out.push(Depacketized::Lost);
         }
     }
@@ -113,8 +124,8 @@ impl Depacketizer {
             self.unit.get_or_insert_with(|| AccessUnit { data: Vec::new(), rtp_time: packet.rtp_time, key: false });
         let appended = append(unit, &mut self.in_fragment, &packet.payload);
         if !appended || unit.data.len() > MAX_ACCESS_UNIT_BYTES {
-            self.unit = None;
-            self.lose(out);
+            let key = self.unit.take().is_some_and(|unit| unit.key);
+            self.lose(key, out);
         }
         if packet.marker {
             self.finish(out);
@@ -126,7 +137,8 @@ impl Depacketizer {
         let damaged = std::mem::take(&mut self.damaged) || std::mem::take(&mut self.in_fragment);
         let Some(unit) = unit.filter(|unit| !unit.data.is_empty()) else { return };
         if damaged {
-            self.lose(out);
+            // One loss is reported once, unless it took the very key frame that was waited for.
+            self.lose(false, out);
             self.damaged = false;
         } else if unit.key || !self.needs_key {
             self.needs_key = false;
@@ -245,6 +257,25 @@ mod tests {
             .collect();
         assert_eq!(times, (0..10).chain(70..80).collect::<Vec<_>>());
         assert_eq!(out.iter().filter(|o| **o == Depacketized::Lost).count(), 1, "asked for once");
+    }
+
+    #[test]
+    fn a_key_frame_lost_while_one_is_waited_for_is_asked_for_again() {
+        let mut depacketizer = Depacketizer::default();
+        let (_, mut sent) = packets(true, 900, 0, 0);
+        sent.remove(3);
+        let mut sequence = 20;
+        for n in 1..20 {
+            let (_, delta) = packets(false, 20, n * 3_000, sequence);
+            sequence += delta.len() as u16;
+            sent.extend(delta);
+        }
+        assert_eq!(push_all(&mut depacketizer, sent.clone())[..1], [Depacketized::Lost]);
+        // Few packets a frame: time, not their number, ended the wait.
+        assert!(sent.len() < WINDOW_PACKETS);
+        let (key, again) = packets(true, 900, 90_000, sequence);
+        let out = push_all(&mut depacketizer, again);
+        assert_eq!(out, [Depacketized::Unit(AccessUnit { data: key, rtp_time: 90_000, key: true })]);
     }
 
     #[test]
