@@ -1,7 +1,7 @@
 /** The page: finds out which camera to show, and joins the library to the elements. */
 
 import { Camera, type CameraEvent, type CameraState, type Stats, type Status } from "../lib/index.ts";
-import { followAmbience } from "./ambience.ts";
+import { drawAmbience, followAmbience } from "./ambience.ts";
 import { followPeople, stir } from "./calm.ts";
 import { followControls } from "./controls.ts";
 import { buttons, root } from "./elements.ts";
@@ -78,6 +78,7 @@ function watch(settings: Settings, mayChange: boolean): void {
     if (got !== undefined && got.camera !== (shown ??= got.camera)) return;
     show(got?.stream);
     buttons.sound.hidden = !hasSound();
+    if (got === undefined) showNumbers(undefined, undefined);
   });
   camera.on("stats", (stats) => {
     stillFor = stats.still ? stillFor + 1 : 0;
@@ -86,6 +87,7 @@ function watch(settings: Settings, mayChange: boolean): void {
   });
   onFirstPicture((time) => {
     const join = camera.events.findLast((event) => event.name === "join");
+    drawAmbience();
     firstPictureMs = join === undefined ? undefined : time - join.time;
     stir(true);
     state();

@@ -2,10 +2,11 @@
 
 import { root, video } from "./elements.ts";
 
-/** Shows a stream, or lets the last picture stand when there is none. */
+/** Shows a stream; without one, only the last picture's light stays. */
 export function show(stream: MediaStream | undefined): void {
-  // Without a stream the last picture stays, and the page puts it out of focus.
-  if (stream === undefined || video.srcObject === stream) return;
+  if (stream !== undefined && video.srcObject === stream) return;
+  root.dataset["picture"] = "false";
+  if (stream === undefined) return;
   video.srcObject = stream;
   void play();
 }
@@ -30,7 +31,7 @@ export async function play(): Promise<void> {
 /** Calls `seen` for the first picture of each stream that is on the screen. */
 export function onFirstPicture(seen: (time: number) => void): void {
   const mark = (): void => {
-    root.dataset["picture"] = "true";
+    root.dataset["picture"] = root.dataset["mood"] = "true";
     seen(Date.now());
   };
   video.addEventListener("loadstart", () => {
