@@ -21,7 +21,6 @@ fn main() -> io::Result<()> {
     }
 
     let built = dist.join("index.html").is_file();
-    println!("cargo:rustc-env=CAMERA_NODE_VIEWER={}", if built { "built" } else { "unbuilt" });
     if embedded.exists() {
         fs::remove_dir_all(&embedded)?;
     }

@@ -23,6 +23,7 @@ pub mod encode;
 pub mod fanout;
 pub mod http;
 pub mod media;
+pub mod node;
 pub mod peer;
 pub mod rate;
 pub mod session;

@@ -43,8 +43,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rtc", &["peer"]),
     ("rumqttc", &["signalling"]),
     ("mqtt5", &["signalling"]),
-    ("openh264", &["encode", "sys/openh264.rs"]),
-    ("openh264_sys2", &["encode", "sys/openh264.rs"]),
+    ("openh264", &["encode", "sys/h264_bitrate.rs"]),
+    ("openh264_sys2", &["encode", "sys/h264_bitrate.rs"]),
     ("axum", &["http"]),
     ("rust_embed", &["http"]),
 ];
@@ -160,7 +160,7 @@ fn the_crate_rule_sees_a_crate_out_of_place() {
     }
     for (path, text) in [
         ("peer/mod.rs", "use webrtc::peer_connection::Thing; // rumqttc::"),
-        ("sys/openh264.rs", "use openh264_sys2::API;"),
+        ("sys/h264_bitrate.rs", "use openh264_sys2::API;"),
         ("session/mod.rs", "use crate::webrtc::X; struct rtc; mod a { use super::mqtt5::X; }"),
     ] {
         assert_kept(crates_out_of_place(&one(path, text)));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::media::Bounded;
+use crate::media::{Bounded, Flip, Rotation};
 
 /// Where a camera's pictures come from, and which are asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -122,64 +122,6 @@ pub enum FormatPreference {
     Mjpeg,
     /// The camera's own H.264, passed through.
     H264,
-}
-
-/// Degrees clockwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(try_from = "i64", into = "u16")]
-pub enum Rotation {
-    /// As it is.
-    #[default]
-    None,
-    /// A quarter to the right.
-    Clockwise90,
-    /// Upside down.
-    Half,
-    /// A quarter to the left.
-    Clockwise270,
-}
-
-/// Something other than 0, 90, 180 or 270 degrees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be 0, 90, 180 or 270, not {0}")]
-pub struct BadRotation(i64);
-
-impl TryFrom<i64> for Rotation {
-    type Error = BadRotation;
-
-    fn try_from(degrees: i64) -> Result<Self, BadRotation> {
-        match degrees {
-            0 => Ok(Self::None),
-            90 => Ok(Self::Clockwise90),
-            180 => Ok(Self::Half),
-            270 => Ok(Self::Clockwise270),
-            _ => Err(BadRotation(degrees)),
-        }
-    }
-}
-
-impl From<Rotation> for u16 {
-    fn from(rotation: Rotation) -> Self {
-        match rotation {
-            Rotation::None => 0,
-            Rotation::Clockwise90 => 90,
-            Rotation::Half => 180,
-            Rotation::Clockwise270 => 270,
-        }
-    }
-}
-
-/// Mirroring.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Flip {
-    /// As it is.
-    #[default]
-    None,
-    /// Left and right change places.
-    Horizontal,
-    /// Top and bottom change places.
-    Vertical,
 }
 
 #[cfg(test)]

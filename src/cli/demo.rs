@@ -1,7 +1,16 @@
 //! `camera-node demo`: everything in one process, on loopback.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::out;
+use super::run::until_signal;
+use crate::config::Config;
+use crate::node::Node;
+use crate::session::NodeId;
 
 /// Options of `demo`.
 #[derive(Debug, clap::Args)]
@@ -23,14 +32,48 @@ pub struct Args {
     config: Option<PathBuf>,
 }
 
+/// What one needs to know to use the demo.
+#[derive(Debug, Serialize)]
+struct Addresses<'a> {
+    page: String,
+    broker: &'a str,
+    broker_ws: &'a str,
+    node: &'a NodeId,
+}
+
 /// Runs the demo until a signal stops it.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let config = super::load(args.config.as_deref())?;
+    let config = on_loopback(super::load(args.config.as_deref())?, &args);
     super::logging::start(&config.log)?;
-    anyhow::bail!(
-        "not built in yet (pages on port {}, brokers on {} and {})",
-        args.http_port,
-        args.mqtt_port,
-        args.ws_port
-    )
+    let id = config.node.id();
+    let node = Node::start(config).await?;
+    let addresses = Addresses {
+        page: node.page().map(|page| format!("http://{page}/")).unwrap_or_default(),
+        broker: node.broker_url(),
+        broker_ws: node.broker_websocket_url().unwrap_or_default(),
+        node: &id,
+    };
+    if args.json {
+        out::json(&addresses)?;
+    } else {
+        out::line(&format!("page    {}", addresses.page))?;
+        out::line(&format!("broker  {}  (browsers: {})", addresses.broker, addresses.broker_ws))?;
+        out::line(&format!("node    {}", addresses.node))?;
+        out::line("Open the page in a browser on this machine; Ctrl-C ends the demo.")?;
+    }
+    until_signal(node).await
+}
+
+/// The config with everything that leaves the machine brought back to loopback.
+fn on_loopback(mut config: Config, args: &Args) -> Config {
+    let loopback = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+    config.broker.embedded = true;
+    config.broker.embedded_bind = loopback(args.mqtt_port);
+    config.broker.embedded_websocket_bind = loopback(args.ws_port);
+    config.http.enabled = true;
+    config.http.bind = loopback(args.http_port);
+    config.ice.bind = Vec::new();
+    config.ice.interfaces = Vec::new();
+    config.ice.include_loopback = true;
+    config
 }

@@ -37,9 +37,7 @@ pub fn start(log: &Log) -> Result<(), BadFilter> {
     let builder = tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter(filter);
     let started = match log.format {
         config::Format::Json => builder.json().flatten_event(true).try_init(),
-        config::Format::Text if writes_to_journal() => builder
-            .event_format(Journal(Format::default().without_time().with_level(false).with_ansi(false)))
-            .try_init(),
+        config::Format::Text if writes_to_journal() => builder.with_ansi(false).event_format(for_journal()).try_init(),
         config::Format::Text => builder.with_ansi(io::stderr().is_terminal()).try_init(),
     };
     // A second start in one process (tests) leaves the first as it is.
@@ -49,14 +47,17 @@ pub fn start(log: &Log) -> Result<(), BadFilter> {
     Ok(())
 }
 
+/// What remote peers can make the WebRTC crates say at WARN and ERROR would fill a log, and `peer` tells what matters.
+const QUIET: &str = "rtc=off,webrtc=off";
+
 /// Our own messages from `level` on, those of the crates below us only when they warn.
 fn directives(level: config::Level, from_env: Option<&str>) -> String {
     match from_env {
         // A bare level means ours, as in the config.
-        Some(bare) if bare.parse::<Level>().is_ok() => format!("warn,camera_node={bare}"),
+        Some(bare) if bare.parse::<Level>().is_ok() => format!("warn,{QUIET},camera_node={bare}"),
         Some(given) => given.to_owned(),
-        None if level == config::Level::Error => "error".to_owned(),
-        None => format!("warn,camera_node={}", level.as_str()),
+        None if level == config::Level::Error => format!("error,{QUIET}"),
+        None => format!("warn,{QUIET},camera_node={}", level.as_str()),
     }
 }
 
@@ -72,13 +73,19 @@ fn log_panics() {
     panic::set_hook(Box::new(|info| {
         let thread = thread::current();
         let place = info.location().map(ToString::to_string).unwrap_or_default();
-        let text = info.payload_as_str().unwrap_or("no message");
+        let payload = info.payload();
+        let text = payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
+        let text = text.unwrap_or("no message");
         tracing::error!(thread = thread.name().unwrap_or("unnamed"), %place, "panicked: {text}");
     }));
 }
 
 /// Text with the level as a prefix that the journal understands.
 struct Journal(Format<Full, ()>);
+
+fn for_journal() -> Journal {
+    Journal(Format::default().without_time().with_level(false).with_ansi(false))
+}
 
 impl<S, N> FormatEvent<S, N> for Journal
 where
@@ -99,13 +106,15 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     #[test]
     fn a_level_is_ours_and_the_crates_below_only_warn() {
-        assert_eq!(directives(config::Level::Info, None), "warn,camera_node=info");
-        assert_eq!(directives(config::Level::Error, None), "error");
-        assert_eq!(directives(config::Level::Info, Some("debug")), "warn,camera_node=debug");
+        assert_eq!(directives(config::Level::Info, None), "warn,rtc=off,webrtc=off,camera_node=info");
+        assert_eq!(directives(config::Level::Error, None), "error,rtc=off,webrtc=off");
+        assert_eq!(directives(config::Level::Info, Some("debug")), "warn,rtc=off,webrtc=off,camera_node=debug");
         assert_eq!(directives(config::Level::Info, Some("rumqttc=trace")), "rumqttc=trace");
     }
 
@@ -115,5 +124,41 @@ mod tests {
         for level in [Error, Warn, Info, Debug, Trace] {
             assert!(EnvFilter::try_new(directives(level, None)).is_ok(), "{level:?}");
         }
+    }
+
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("one thread").extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_journal_gets_its_level_as_a_prefix_and_no_time() {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .event_format(for_journal())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(viewers = 2, "streaming");
+            tracing::error!("lost");
+        });
+        let text = String::from_utf8(buffer.0.lock().expect("one thread").clone()).expect("text");
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(
+            lines[0].starts_with("<6>camera_node::cli::logging") && lines[0].ends_with("streaming viewers=2"),
+            "{text}"
+        );
+        assert!(lines[1].starts_with("<3>"), "{text}");
     }
 }

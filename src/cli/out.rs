@@ -17,7 +17,7 @@ pub fn line(text: &str) -> io::Result<()> {
 /// Writes a value as one line of JSON.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub fn json(value: &impl Serialize) -> io::Result<()> {
     line(&serde_json::to_string(value)?)
 }

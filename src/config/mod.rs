@@ -11,7 +11,6 @@ mod document;
 mod error;
 mod log;
 mod node;
-mod pending;
 mod read;
 mod rules;
 mod schema;
@@ -22,9 +21,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::media::{Bounded, CameraName};
-use crate::{capture, http, peer, session, signalling};
+use crate::{capture, encode, http, peer, session, signalling};
 use document::{Document, Variable};
-use pending::encode;
 use read::PREFIX;
 use schema::Schema;
 

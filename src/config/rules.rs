@@ -7,7 +7,8 @@ use std::path::Path;
 use super::document::{Document, Step, shown};
 use super::error::Problem;
 use super::{Camera, Config};
-use crate::capture::config::{AudioSourceKind, Flip, FormatPreference, Rotation, VideoSourceKind};
+use crate::capture::config::{AudioSourceKind, FormatPreference, VideoSourceKind};
+use crate::media::{Flip, Rotation};
 use crate::peer::config::{IcePolicy, IceServerConfig};
 
 /// All the rules that `config` breaks.

@@ -4,14 +4,14 @@ use yuv::{BufferStoreMut, YuvPackedImage, YuvPlanarImageMut, uyvy422_to_yuv420, 
 
 use super::EncodeError;
 use super::jpeg::JpegDecoder;
-use super::orient::Orientation;
 use super::planes::{PlaneBuffer, Planes};
+use super::turn::Turn;
 use crate::media::{Frame, FrameFormat, PixelFormat};
 
 /// Converts frame after frame; its buffers are used again.
 #[derive(Debug)]
 pub struct Converter {
-    orientation: Orientation,
+    turn: Turn,
     /// Made when the first JPEG comes.
     jpeg: Option<JpegDecoder>,
     converted: PlaneBuffer,
@@ -19,9 +19,9 @@ pub struct Converter {
 }
 
 impl Converter {
-    /// A converter that turns and mirrors every picture by `orientation`.
-    pub fn new(orientation: Orientation) -> Self {
-        Self { orientation, jpeg: None, converted: PlaneBuffer::default(), oriented: PlaneBuffer::default() }
+    /// A converter that turns and mirrors every picture by `turn`.
+    pub fn new(turn: Turn) -> Self {
+        Self { turn, jpeg: None, converted: PlaneBuffer::default(), oriented: PlaneBuffer::default() }
     }
 
     /// The picture in `frame`; I420, and the luma of NV12, are the frame's own memory unless they are turned.
@@ -46,10 +46,10 @@ impl Converter {
             PixelFormat::H264 => return Err(EncodeError::Unsupported("h.264 that is already encoded".to_owned())),
         };
         let upright = upright.ok_or_else(|| too_short(frame))?;
-        if self.orientation.is_upright() {
+        if self.turn.is_upright() {
             return Ok(upright);
         }
-        self.orientation.apply(upright, &mut self.oriented).ok_or_else(|| too_short(frame))
+        self.turn.apply(upright, &mut self.oriented).ok_or_else(|| too_short(frame))
     }
 }
 
@@ -192,7 +192,7 @@ mod tests {
     }
 
     /// The picture pixel by pixel as a person would describe it: for each place in the result, where it was before.
-    fn naive(width: usize, height: usize, o: Orientation, sample: impl Fn(usize, usize) -> u8) -> Vec<u8> {
+    fn naive(width: usize, height: usize, o: Turn, sample: impl Fn(usize, usize) -> u8) -> Vec<u8> {
         let turned = o.rotation.swaps_sides();
         let (out_w, out_h) = if turned { (height, width) } else { (width, height) };
         let mut out = Vec::new();
@@ -218,10 +218,10 @@ mod tests {
         (0..height).flat_map(|y| plane[y * stride..][..width].to_vec()).collect()
     }
 
-    fn orientations() -> Vec<Orientation> {
+    fn turns() -> Vec<Turn> {
         let rotations = [Rotation::None, Rotation::Clockwise90, Rotation::Half, Rotation::Clockwise270];
         let flips = [Flip::None, Flip::Horizontal, Flip::Vertical];
-        rotations.iter().flat_map(|&rotation| flips.map(|flip| Orientation { rotation, flip })).collect()
+        rotations.iter().flat_map(|&rotation| flips.map(|flip| Turn { rotation, flip })).collect()
     }
 
     #[test]
@@ -231,7 +231,7 @@ mod tests {
             // Sizes below, at and above one tile and one vector; padding that is and is not a multiple of two.
             for (width, height, padding) in [(2, 2, 0), (6, 4, 2), (64, 36, 0), (70, 66, 10), (130, 72, 3)] {
                 let frame = frame(pixel, width, height, padding);
-                for o in orientations() {
+                for o in turns() {
                     let mut converter = Converter::new(o);
                     let planes = converter.convert(&frame).expect("a good frame");
                     let name = format!("{pixel:?} {width}x{height}+{padding} {o:?}");
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn an_upright_planar_frame_is_not_copied() {
-        let mut converter = Converter::new(Orientation::default());
+        let mut converter = Converter::new(Turn::default());
         for pixel in [PixelFormat::I420, PixelFormat::Nv12] {
             let frame = frame(pixel, 64, 36, 0);
             assert_eq!(converter.convert(&frame).expect("good").luma().0.as_ptr(), frame.data.as_ptr(), "{pixel:?}");
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn odd_sides_lose_their_last_line_and_column() {
         let frame = frame(PixelFormat::I420, 33, 19, 0);
-        let mut converter = Converter::new(Orientation::default());
+        let mut converter = Converter::new(Turn::default());
         let planes = converter.convert(&frame).expect("a good frame");
         assert_eq!((planes.width(), planes.height()), (32, 18));
         assert_eq!(planes.chroma().0[17], chroma(0, 0, 1), "chroma lines are 17 long");
@@ -274,7 +274,7 @@ mod tests {
             let whole = frame(pixel, 8, 6, 0);
             for len in 0..whole.data.len() {
                 let short = Frame { data: whole.data.slice(..len), ..whole.clone() };
-                let refused = Converter::new(Orientation::default()).convert(&short).map(|_| ());
+                let refused = Converter::new(Turn::default()).convert(&short).map(|_| ());
                 assert!(matches!(refused, Err(EncodeError::BadFrame(_))), "{pixel:?} {len}");
             }
         }
@@ -287,7 +287,7 @@ mod tests {
             {
                 let mut frame = frame(pixel, 8, 6, 0);
                 frame.format = FrameFormat { width, height, stride, ..frame.format };
-                let refused = Converter::new(Orientation::default()).convert(&frame).map(|_| ());
+                let refused = Converter::new(Turn::default()).convert(&frame).map(|_| ());
                 assert!(matches!(refused, Err(EncodeError::BadFrame(_))), "{pixel:?} {width}x{height}+{stride}");
             }
         }
@@ -320,7 +320,7 @@ mod tests {
         let samplings = [Subsamp::None, Subsamp::Sub2x1, Subsamp::Sub2x2, Subsamp::Sub1x2, Subsamp::Sub4x1];
         for subsamp in samplings {
             let frame = jpeg_frame(subsamp, 64, 48);
-            let mut converter = Converter::new(Orientation { rotation: Rotation::Half, flip: Flip::None });
+            let mut converter = Converter::new(Turn { rotation: Rotation::Half, flip: Flip::None });
             let planes = converter.convert(&frame).expect("a good jpeg");
             assert_eq!((planes.width(), planes.height()), (64, 48));
             let ((y, y_stride), (u, v, uv_stride)) = (planes.luma(), planes.chroma());
@@ -338,7 +338,7 @@ mod tests {
             }
         }
         let grey = jpeg_frame(Subsamp::Gray, 64, 48);
-        let mut converter = Converter::new(Orientation::default());
+        let mut converter = Converter::new(Turn::default());
         let (u, v, _) = converter.convert(&grey).expect("a good jpeg").chroma();
         assert!(u.iter().chain(v).all(|&sample| sample == 128));
     }
@@ -346,7 +346,7 @@ mod tests {
     #[test]
     fn a_damaged_jpeg_is_a_bad_frame_and_the_next_one_is_fine() {
         let good = jpeg_frame(turbojpeg::Subsamp::Sub2x1, 64, 48);
-        let mut converter = Converter::new(Orientation::default());
+        let mut converter = Converter::new(Turn::default());
         for len in 0..good.data.len() - 2 {
             let cut = Frame { data: good.data.slice(..len), ..good.clone() };
             let refused = converter.convert(&cut).map(|_| ());
@@ -367,7 +367,7 @@ mod tests {
         stray.splice(stray.len() - 2..stray.len() - 2, [0x12, 0x34, 0x56]);
         for data in [padded, stray] {
             let frame = Frame { data: Bytes::from(data), ..good.clone() };
-            assert!(Converter::new(Orientation::default()).convert(&frame).is_ok());
+            assert!(Converter::new(Turn::default()).convert(&frame).is_ok());
         }
     }
 }

@@ -1,19 +1,66 @@
 //! Seam: raw frames to H.264, sound to Opus.
 
+pub mod config;
 mod convert;
+mod decode;
 mod jpeg;
-mod orient;
-#[cfg(test)]
-mod experiment;
+mod key_frame_aim;
+mod openh264;
+mod opus;
+mod passthrough;
 #[cfg(test)]
 mod pictures;
 mod planes;
+mod turn;
 
 pub use convert::Converter;
-pub use orient::Orientation;
+pub use decode::{H264Decoder, Picture};
+pub use passthrough::Passthrough;
 pub use planes::Planes;
+pub use turn::Turn;
 
-use crate::media::{Bitrate, EncodedAudio, EncodedVideo, Frame, Pcm};
+pub use self::openh264::{OpenH264, Settings};
+pub use self::opus::OpusEncoder;
+use crate::media::{Bitrate, EncodedAudio, EncodedVideo, Frame, FrameFormat, MediaTime, Pcm, PixelFormat};
+
+/// Opens the encoder for frames of `format` at `fps` frames a second, turned as `turn` says.
+///
+/// # Errors
+/// [`EncodeError::Unsupported`] when a camera's own H.264 is to be turned, or a size makes no picture;
+/// [`EncodeError::Codec`] when the library refuses.
+pub fn open_video(
+    config: &config::H264,
+    format: FrameFormat,
+    fps: u32,
+    turn: Turn,
+) -> Result<Box<dyn VideoEncoder>, EncodeError> {
+    if format.pixel == PixelFormat::H264 {
+        return if turn.is_upright() {
+            Ok(Box::new(Passthrough::new()))
+        } else {
+            Err(EncodeError::Unsupported("a camera's own h.264 turned or mirrored".to_owned()))
+        };
+    }
+    let settings = Settings { bitrate: Bitrate::from_bps(config.bitrate_kbps.value() * 1_000), fps };
+    match config.encoder {
+        config::H264Encoder::Auto | config::H264Encoder::OpenH264 => {
+            Ok(Box::new(OpenH264::new(settings, turn, (format.width, format.height))?))
+        }
+    }
+}
+
+/// Opens the encoder for sound.
+///
+/// # Errors
+/// [`EncodeError::Codec`]: libopus refuses.
+pub fn open_audio(config: &config::Opus) -> Result<Box<dyn AudioEncoder>, EncodeError> {
+    Ok(Box::new(OpusEncoder::new(config)?))
+}
+
+/// Now, on the media clock.
+fn media_now() -> MediaTime {
+    MediaTime::from_nanos(crate::sys::monotonic_nanos())
+}
 
 /// An H.264 encoder, or the pass-through for cameras that deliver H.264.
 pub trait VideoEncoder: Send {

@@ -60,7 +60,7 @@ impl PageBroker {
 
 /// Whether npm had built the page when this binary was compiled; if not, the files say how to.
 pub fn page_is_built() -> bool {
-    env!("CAMERA_NODE_VIEWER") == "built"
+    Viewer::get("index.html").is_some_and(|page| *page.data != *include_bytes!("unbuilt/index.html"))
 }
 
 /// Every file of the page, by its path relative to the page.

@@ -282,7 +282,8 @@ mod tests {
         let tag = head.lines().find_map(|line| line.strip_prefix("etag: ")).expect("a tag").to_owned();
         let (status, _, body) = fetch(&server, "/index.html", &format!("If-None-Match: {tag}\r\n")).await;
         assert_eq!((status, body.as_str()), (304, ""));
-        for (path, file) in crate::http::page_files() {
+        // The node's own config.json is told from the page's, which is for hosts that have none.
+        for (path, file) in crate::http::page_files().filter(|(path, _)| path != "config.json") {
             let (status, head, _) = fetch(&server, &format!("/{path}"), "").await;
             assert_eq!(status, 200, "{path}");
             assert!(head.contains(&format!("content-length: {}", file.len())), "{path}: {head}");

@@ -2,6 +2,7 @@
 
 pub mod annexb;
 mod bounded;
+mod depacketize;
 mod encoded;
 mod feedback;
 mod frame;
@@ -14,6 +15,7 @@ pub mod stamp;
 mod time;
 
 pub use bounded::{Bounded, OutOfRange};
+pub use depacketize::{AccessUnit, Depacketized, Depacketizer};
 pub use encoded::{EncodedAudio, EncodedVideo};
 pub use feedback::Feedback;
 pub use frame::{Frame, FrameFormat, PixelFormat};

@@ -4,6 +4,8 @@ use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MIME_TYP
 use rtc::rtp_transceiver::rtp_sender::{RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RtpCodecKind};
 use rtc::shared::error::Result;
 
+use crate::media::ProfileLevelId;
+
 /// RTP clock of video ([RFC 6184 §8.2.1](https://www.rfc-editor.org/rfc/rfc6184#section-8.2.1)).
 pub(super) const VIDEO_CLOCK_HZ: u32 = 90_000;
 /// RTP clock of Opus ([RFC 7587 §4.1](https://www.rfc-editor.org/rfc/rfc7587#section-4.1)).
@@ -17,38 +19,14 @@ const H264_FIRST_PAYLOAD_TYPE: u8 = 96;
 const RECEIVED_PROFILES: [[u8; 3]; 5] =
     [[0x42, 0xe0, 0x1f], [0x42, 0x00, 0x1f], [0x4d, 0x00, 0x1f], [0x64, 0x00, 0x1f], [0x64, 0x0c, 0x1f]];
 
-/// The lowest level offered. Every decoder in a browser does 3.1, and some refuse to talk about less.
-const LOWEST_LEVEL: u8 = 0x1f;
-
-/// The canonical `profile-level-id` for a stream whose SPS has these three bytes ([RFC 6184 §8.1], table 5): the flags that
-/// define the sub-profile and no others, as receivers compare them bit by bit.
-///
-/// [RFC 6184 §8.1]: https://www.rfc-editor.org/rfc/rfc6184#section-8.1
-pub(super) fn canonical_profile(sps: [u8; 3]) -> [u8; 3] {
-    let [profile, flags, level] = sps;
-    let has = |bits: u8| flags & bits == bits;
-    let (profile, flags) = match profile {
-        // Baseline, main and extended streams that keep to the constrained baseline say so by these flags.
-        0x42 if has(0x40) => (0x42, 0xe0),
-        0x4d if has(0x80) => (0x42, 0xe0),
-        0x58 if has(0xc0) => (0x42, 0xe0),
-        0x64 if has(0x0c) => (0x64, 0x0c),
-        other => (other, 0x00),
-    };
-    [profile, flags, level.max(LOWEST_LEVEL)]
-}
-
-/// H.264 in packetization mode 1 with this (canonical) profile and level.
-pub(super) fn h264(profile: [u8; 3]) -> RTCRtpCodec {
-    let [profile, flags, level] = profile;
+/// H.264 in packetization mode 1.
+pub(super) fn h264(profile: ProfileLevelId) -> RTCRtpCodec {
     let feedback = |typ: &str, parameter: &str| RTCPFeedback { typ: typ.to_owned(), parameter: parameter.to_owned() };
     RTCRtpCodec {
         mime_type: MIME_TYPE_H264.to_owned(),
         clock_rate: VIDEO_CLOCK_HZ,
         channels: 0,
-        sdp_fmtp_line: format!(
-            "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={profile:02x}{flags:02x}{level:02x}"
-        ),
+        sdp_fmtp_line: format!("level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={profile}"),
         rtcp_feedback: vec![feedback("nack", ""), feedback("nack", "pli"), feedback("ccm", "fir")],
     }
 }
@@ -68,7 +46,7 @@ pub(super) fn opus() -> RTCRtpCodec {
 ///
 /// # Errors
 /// The crate's refusal.
-pub(super) fn engine(profiles: &[[u8; 3]], audio: bool) -> Result<MediaEngine> {
+pub(super) fn engine(profiles: &[ProfileLevelId], audio: bool) -> Result<MediaEngine> {
     let mut engine = MediaEngine::default();
     for (payload_type, profile) in (H264_FIRST_PAYLOAD_TYPE..).step_by(2).zip(profiles) {
         let video = RTCRtpCodecParameters { rtp_codec: h264(*profile), payload_type };
@@ -97,7 +75,7 @@ pub(super) fn engine(profiles: &[[u8; 3]], audio: bool) -> Result<MediaEngine> {
 /// # Errors
 /// The crate's refusal.
 pub(super) fn receiving_engine() -> Result<MediaEngine> {
-    engine(&RECEIVED_PROFILES, true)
+    engine(&RECEIVED_PROFILES.map(ProfileLevelId::of_sps), true)
 }
 
 /// The payload type under which the other side takes `codec`: for H.264 that of the same profile in packetization mode 1,
@@ -126,20 +104,14 @@ fn fmtp<'a>(codec: &'a RTCRtpCodec, key: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn profiles_become_canonical_and_no_level_is_promised_below_the_streams() {
-        assert_eq!(canonical_profile([0x42, 0xc0, 0x1f]), [0x42, 0xe0, 0x1f], "openh264's constrained baseline");
-        assert_eq!(canonical_profile([0x42, 0xc0, 0x0d]), [0x42, 0xe0, 0x1f]);
-        assert_eq!(canonical_profile([0x42, 0x80, 0x28]), [0x42, 0x00, 0x28], "plain baseline stays");
-        assert_eq!(canonical_profile([0x4d, 0x40, 0x28]), [0x4d, 0x00, 0x28]);
-        assert_eq!(canonical_profile([0x64, 0x00, 0x33]), [0x64, 0x00, 0x33]);
-        assert_eq!(canonical_profile([0x64, 0x0c, 0x29]), [0x64, 0x0c, 0x29], "constrained high");
+    fn profile(idc: u8, flags: u8) -> ProfileLevelId {
+        ProfileLevelId::of_sps([idc, flags, 0x28])
     }
 
     #[test]
     fn the_payload_type_is_that_of_profile_and_mode_and_not_the_first() {
         let with = |payload_type, fmtp: &str| RTCRtpCodecParameters {
-            rtp_codec: RTCRtpCodec { sdp_fmtp_line: fmtp.to_owned(), ..h264([0x42, 0xe0, 0x1f]) },
+            rtp_codec: RTCRtpCodec { sdp_fmtp_line: fmtp.to_owned(), ..h264(profile(0x42, 0xe0)) },
             payload_type,
         };
         let answer = [
@@ -147,8 +119,8 @@ mod tests {
             with(102, "profile-level-id=42001f;packetization-mode=1"),
             with(108, "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42E034"),
         ];
-        assert_eq!(negotiated_payload_type(&h264([0x42, 0xe0, 0x28]), &answer), Some(108));
-        assert_eq!(negotiated_payload_type(&h264([0x64, 0x00, 0x28]), &answer), None);
+        assert_eq!(negotiated_payload_type(&h264(profile(0x42, 0xe0)), &answer), Some(108));
+        assert_eq!(negotiated_payload_type(&h264(profile(0x64, 0x00)), &answer), None);
         assert_eq!(negotiated_payload_type(&opus(), &answer), None);
     }
 }

@@ -20,7 +20,8 @@ use webrtc::peer_connection::{
 use super::Feeds;
 use super::addresses::BindPlan;
 use super::config::{Ice, IcePolicy};
-use super::link::{Failure, Forward, Link};
+use super::link::{Addressing, Failure, Link};
+use super::notice::Forward;
 use super::publisher::Publisher;
 use super::runtime::{Names, Watch, WatchedRuntime};
 use super::stats::{Counters, PeerStats};
@@ -124,7 +125,9 @@ impl Connector {
             .map_err(Failure::at(FailedStep::Internal))?;
         let pc: Arc<dyn PeerConnection> = Arc::new(pc);
         desk.keep(Arc::clone(&pc), Arc::clone(&watch));
-        Ok(Link::new(pc, watch, notices, self.ice.public_address.ip()))
+        let addressing =
+            Addressing { public: self.ice.public_address.ip(), relay_only: self.ice.policy == IcePolicy::Relay };
+        Ok(Link::new(pc, watch, notices, addressing))
     }
 
     fn configuration(&self, servers: &[IceServer]) -> webrtc::peer_connection::RTCConfiguration {

@@ -46,7 +46,7 @@ pub(super) fn public_twin(candidate: &str, public: IpAddr) -> Option<String> {
     fits.then(|| format!("candidate:{foundation}9 1 udp {PRIORITY} {public} {port} typ srflx raddr {ip} rport {port}"))
 }
 
-/// A description made by the crate as it is to be sent: without the candidates for a second component, which the crate
+/// A description made by the crate as it is to be sent: saying that candidates trickle in, without the candidates for a second component, which the crate
 /// lists though RTCP is multiplexed, and with those for the public address.
 pub(super) fn for_sending(sdp: &str, public: Option<IpAddr>) -> String {
     let mut sent = String::with_capacity(sdp.len() + 256);
@@ -58,6 +58,10 @@ pub(super) fn for_sending(sdp: &str, public: Option<IpAddr>) -> String {
     for line in sdp.lines() {
         let Some(candidate) = line.strip_prefix("a=") else {
             push(line);
+            if line.starts_with("t=") {
+                // RFC 8838 §4.1.1; the crate leaves it out, though it trickles.
+                push("a=ice-options:trickle");
+            }
             continue;
         };
         let parsed = candidate.starts_with("candidate:").then(|| CandidateLine::parse(candidate)).flatten();
@@ -114,7 +118,7 @@ pub(super) fn ice_ufrag(sdp: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    const SDP: &str = "v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 102\r\na=mid:0\r\na=ice-ufrag:abcd\r\n\
+    const SDP: &str = "v=0\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 102\r\na=mid:0\r\na=ice-ufrag:abcd\r\n\
         a=candidate:7 1 udp 2130706431 192.0.2.4 40001 typ host\r\n\
         a=candidate:7 2 udp 2130706430 192.0.2.4 40001 typ host\r\n\
         a=candidate:8 1 udp 2130706431 198.51.100.9 40001 typ host\r\n\
@@ -125,6 +129,7 @@ mod tests {
         let public = IpAddr::from([203, 0, 113, 7]);
         let sent = for_sending(SDP, Some(public));
         assert!(!sent.contains(" 2 udp "));
+        assert_eq!(sent.matches("\r\na=ice-options:trickle\r\n").count(), 1);
         assert_eq!(sent.matches("typ host").count(), 2);
         let twins: Vec<&str> = sent.lines().filter(|l| l.contains("typ srflx")).collect();
         assert_eq!(twins, ["a=candidate:79 1 udp 1694498815 203.0.113.7 40001 typ srflx raddr 192.0.2.4 rport 40001"]);

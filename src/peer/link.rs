@@ -5,20 +5,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use rtc::peer_connection::configuration::{RTCAnswerOptions, RTCOfferOptions};
 use rtc::peer_connection::transport::RTCDtlsTransportState;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_remote::TrackRemote;
-use webrtc::peer_connection::{
-    PeerConnection, PeerConnectionEventHandler, RTCIceCandidateInit, RTCIceGatheringState, RTCPeerConnectionIceEvent,
-    RTCPeerConnectionState, RTCSessionDescription,
-};
+use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCPeerConnectionState, RTCSessionDescription};
 
 use super::clock::now;
 use super::description::{for_sending, ice_ufrag, is_host, public_twin, sections};
+use super::notice::Notice;
 use super::runtime::Watch;
 use super::trickle::{Output, Trickle};
 use crate::session::{Candidate, FailedStep};
@@ -31,52 +28,6 @@ const ALERT_HANDLED: Duration = Duration::from_millis(5);
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 /// Candidates taken from the other side in one generation; a browser sends about a dozen.
 const MAX_REMOTE_CANDIDATES: usize = 64;
-
-/// What the crate's callbacks forward; they run on the driver task and must not wait.
-pub(super) enum Notice {
-    Candidate(String),
-    Gathered,
-    State(RTCPeerConnectionState),
-    Track(Arc<dyn TrackRemote>),
-    Channel(Arc<dyn DataChannel>),
-}
-
-/// The callbacks of one connection.
-pub(super) struct Forward(pub mpsc::UnboundedSender<Notice>);
-
-impl Forward {
-    fn tell(&self, notice: Notice) {
-        // Nobody listens any more once the connection's task has ended.
-        let _ = self.0.send(notice);
-    }
-}
-
-#[async_trait]
-impl PeerConnectionEventHandler for Forward {
-    async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
-        if let Ok(json) = event.candidate.to_json() {
-            self.tell(Notice::Candidate(json.candidate));
-        }
-    }
-
-    async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
-        if state == RTCIceGatheringState::Complete {
-            self.tell(Notice::Gathered);
-        }
-    }
-
-    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
-        self.tell(Notice::State(state));
-    }
-
-    async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
-        self.tell(Notice::Channel(channel));
-    }
-
-    async fn on_track(&self, track: Arc<dyn TrackRemote>) {
-        self.tell(Notice::Track(track));
-    }
-}
 
 /// A step that failed, and why.
 #[derive(Debug)]
@@ -115,6 +66,15 @@ pub(super) enum LinkEvent {
     Tick,
 }
 
+/// What the candidates we send depend on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Addressing {
+    /// The address outside of our router, if it forwards to us.
+    pub public: Option<IpAddr>,
+    /// No host candidate will come.
+    pub relay_only: bool,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Connecting,
@@ -128,7 +88,7 @@ pub(super) struct Link {
     pub pc: Arc<dyn PeerConnection>,
     pub watch: Arc<Watch>,
     notices: mpsc::UnboundedReceiver<Notice>,
-    public: Option<IpAddr>,
+    addressing: Addressing,
     trickle: Option<Trickle>,
     /// The description is to be sent; kept here so that a cancelled `next` does not lose it.
     describe: bool,
@@ -146,7 +106,7 @@ impl Link {
         pc: Arc<dyn PeerConnection>,
         watch: Arc<Watch>,
         notices: mpsc::UnboundedReceiver<Notice>,
-        public: Option<IpAddr>,
+        addressing: Addressing,
     ) -> Self {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -154,7 +114,7 @@ impl Link {
             pc,
             watch,
             notices,
-            public,
+            addressing,
             trickle: None,
             describe: false,
             generation: (None, None),
@@ -204,7 +164,11 @@ impl Link {
 
     async fn set_local(&mut self, description: RTCSessionDescription, restart: bool) -> Result<(), Failure> {
         // After a restart the sockets are bound anew by the driver, so their number is not known; gathering ends it.
-        let hosts = if restart { usize::MAX } else { self.watch.sockets() };
+        let hosts = match (self.addressing.relay_only, restart) {
+            (true, _) => 0,
+            (false, true) => usize::MAX,
+            (false, false) => self.watch.sockets(),
+        };
         self.trickle = Some(Trickle::new(hosts, now()));
         self.pc.set_local_description(description).await.map_err(Failure::at(FailedStep::LocalDescription))
     }
@@ -225,8 +189,14 @@ impl Link {
 
     /// Takes candidates of the other side. One that cannot be used is no reason to fail: others follow or came before.
     pub(super) async fn add_candidates(&mut self, candidates: Vec<Candidate>) {
+        let ufrag = self.remote_ufrag().await;
+        let current = |candidate: &Candidate| {
+            // One of a generation before an ICE restart leads nowhere.
+            let of_now = candidate.username_fragment.is_none() || candidate.username_fragment == ufrag;
+            of_now && !candidate.candidate.is_empty()
+        };
         let room = MAX_REMOTE_CANDIDATES.saturating_sub(self.remote_candidates);
-        for candidate in candidates.into_iter().take(room).filter(|candidate| !candidate.candidate.is_empty()) {
+        for candidate in candidates.into_iter().filter(current).take(room) {
             self.remote_candidates += 1;
             let init = RTCIceCandidateInit {
                 candidate: candidate.candidate,
@@ -338,7 +308,7 @@ impl Link {
                 self.describe().await;
             }
             Some(Output::Candidates { candidates, complete }) => {
-                let public = self.public;
+                let public = self.addressing.public;
                 let twin = |candidate: &String| public.and_then(|ip| public_twin(candidate, ip));
                 let lines = candidates.into_iter().flat_map(|line| [twin(&line), Some(line)]).flatten();
                 let candidates = lines.map(|line| self.to_send(line)).collect();
@@ -357,7 +327,7 @@ impl Link {
         };
         let mid = sections(&local.sdp).into_iter().next().map(|section| section.mid);
         self.generation = (mid, ice_ufrag(&local.sdp).map(str::to_owned));
-        self.ready.push_back(LinkEvent::Describe(for_sending(&local.sdp, self.public)));
+        self.ready.push_back(LinkEvent::Describe(for_sending(&local.sdp, self.addressing.public)));
     }
 
     fn to_send(&self, candidate: String) -> Candidate {

@@ -16,6 +16,7 @@ mod connector;
 mod description;
 mod feedback;
 mod link;
+mod notice;
 mod publisher;
 mod runtime;
 mod sender;

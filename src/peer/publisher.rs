@@ -15,7 +15,7 @@ use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::rtp_transceiver::RtpTransceiver;
 
 use super::clock::SessionClock;
-use super::codecs::{self, AUDIO_CLOCK_HZ, VIDEO_CLOCK_HZ, canonical_profile, negotiated_payload_type};
+use super::codecs::{self, AUDIO_CLOCK_HZ, VIDEO_CLOCK_HZ, negotiated_payload_type};
 use super::connector::{Connector, Desk, Order};
 use super::description::sections;
 use super::feedback::{FeedbackTap, HeardStream};
@@ -23,7 +23,7 @@ use super::link::{Failure, Link, LinkEvent};
 use super::sender::{Outlet, send_audio, send_video};
 use super::sender_report::{ReportedStream, SenderReports};
 use super::{AudioFeed, FeedbackSink, Feeds, VideoFeed};
-use crate::media::{CameraName, Feedback};
+use crate::media::{CameraName, Feedback, ProfileLevelId};
 use crate::session::{FailedStep, IceServer, Mid, Mids, PeerCommand, PeerEvent, TrackKind, Wants};
 
 /// Behind every interceptor of the crate's on the way in, and before them on the way out.
@@ -206,12 +206,13 @@ impl Publisher {
         if self.tracks.is_empty() && wants.channels.is_empty() {
             return Err(refused("nothing is wanted".to_owned()));
         }
-        let mut profiles: Vec<[u8; 3]> = Vec::new();
+        let mut profiles = Vec::new();
         for track in &self.tracks {
-            if let Feed::Video(feed) = &track.feed
-                && !profiles.contains(&canonical_profile(feed.profile_level))
-            {
-                profiles.push(canonical_profile(feed.profile_level));
+            if let Feed::Video(feed) = &track.feed {
+                let profile = ProfileLevelId::of_sps(feed.profile_level);
+                if !profiles.contains(&profile) {
+                    profiles.push(profile);
+                }
             }
         }
         let engine = codecs::engine(&profiles, !wants.audio.is_empty()).map_err(Failure::at(FailedStep::Offer))?;
@@ -242,7 +243,9 @@ impl Publisher {
 
     fn add_track(&mut self, camera: &CameraName, feed: Feed) {
         let (kind, name, codec) = match &feed {
-            Feed::Video(video) => (RtpCodecKind::Video, "video", codecs::h264(canonical_profile(video.profile_level))),
+            Feed::Video(video) => {
+                (RtpCodecKind::Video, "video", codecs::h264(ProfileLevelId::of_sps(video.profile_level)))
+            }
             Feed::Audio(_) => (RtpCodecKind::Audio, "audio", codecs::opus()),
         };
         let ssrc = fastrand::u32(1..);

@@ -45,6 +45,9 @@ pub(super) struct Watch {
     /// Sending waits for ever, as it would on a socket whose buffer never drains.
     #[cfg(test)]
     pub stalled: std::sync::atomic::AtomicBool,
+    /// One media packet of so many is lost; 0 for none.
+    #[cfg(test)]
+    pub loses_one_of: std::sync::atomic::AtomicU32,
 }
 
 /// Pictures whose last packet never left are forgotten beyond this number.
@@ -81,6 +84,13 @@ impl Watch {
             departures.pop_front();
         }
         departures.push_back(departure);
+    }
+
+    #[cfg(test)]
+    fn loses(&self, transmit: &Transmit<'_>) -> bool {
+        let one_of = self.loses_one_of.load(std::sync::atomic::Ordering::Relaxed);
+        let is_media = transmit.contents.len() > 300 && transmit.contents[0] >> 6 == 2;
+        is_media && one_of > 0 && fastrand::u32(..one_of) == 0
     }
 
     fn sent(&self, transmit: &Transmit<'_>) {
@@ -266,6 +276,10 @@ impl AsyncUdpSocket for WatchedSocket {
         #[cfg(test)]
         if self.watch.stalled.load(std::sync::atomic::Ordering::Relaxed) {
             return Poll::Pending;
+        }
+        #[cfg(test)]
+        if self.watch.loses(transmit) {
+            return Poll::Ready(Ok(transmit.contents.len()));
         }
         let sent = self.inner.poll_send(cx, transmit);
         if let Poll::Ready(Ok(_)) = &sent {

@@ -1,1 +1,5 @@
-//! Pure: key-frame requests and losses of N viewers, turned into what to encode.
+//! Pure: what N viewers ask and suffer, turned into what to encode.
+
+mod key_frames;
+
+pub use key_frames::KeyFrameGate;

@@ -279,7 +279,3 @@ fn clip(text: &str, max: usize) -> &str {
     let end = (0..=max.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
     &text[..end]
 }
-
-#[cfg(test)]
-#[path = "golden_tests.rs"]
-mod golden_tests;

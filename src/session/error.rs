@@ -235,4 +235,15 @@ mod tests {
         let file: serde_json::Value = serde_json::from_str(include_str!("errors.json")).expect("errors.json is JSON");
         assert_eq!(serde_json::Value::from(rows), file);
     }
+
+    #[test]
+    fn the_reference_has_the_same_table() {
+        let reference = include_str!("PROTOCOL.md");
+        let word = |flag| if flag { "yes" } else { "no" };
+        for code in ErrorCode::all() {
+            let (ends, retry) = (word(code.ends()), word(code.retry()));
+            let row = format!("| {} | `{}` | {} | {ends} | {retry} |", code.number(), code.slug(), code.name());
+            assert!(reference.contains(&row), "PROTOCOL.md has no row {row}");
+        }
+    }
 }

@@ -50,4 +50,4 @@ pub use topic::{BadPrefix, DEFAULT_PREFIX, Topic, Topics};
 pub const VERSION: u32 = 1;
 
 #[cfg(test)]
-mod sim_tests;
+mod tests;

@@ -80,7 +80,7 @@ pub enum PeerCommand {
         /// STUN and TURN servers for this session.
         ice_servers: Vec<IceServer>,
     },
-    /// Viewer: make a connection and answer this offer ([`PeerEvent::Answered`]).
+    /// Viewer: make a connection, or take the one there is, and answer this offer ([`PeerEvent::Answered`]).
     Answer {
         /// The node's offer.
         sdp: String,

@@ -3,7 +3,7 @@
 mod backoff;
 pub mod config;
 #[cfg(feature = "embedded-broker")]
-mod embedded;
+pub mod embedded;
 #[cfg(test)]
 mod link_tests;
 mod loopback;

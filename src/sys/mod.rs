@@ -7,14 +7,16 @@
 mod capture_queue;
 mod clock;
 mod controls;
+mod h264_bitrate;
 mod mapping;
-mod openh264;
+mod random;
 mod thread;
 mod video_device;
 
 pub use capture_queue::{CaptureQueue, FilledBuffer};
 pub use clock::{local_offset_s, monotonic_nanos, since_unix_epoch, sleep_until_nanos};
 pub use controls::{Control, ControlKind, controls};
-pub use openh264::set_openh264_bitrate;
+pub use h264_bitrate::set_openh264_bitrate;
+pub use random::random_bits;
 pub use thread::set_thread_nice;
 pub use video_device::{VideoDeviceInfo, open_video_device, video_device_info};

@@ -44,9 +44,14 @@ export async function openPage(browser, options = {}) {
   return page;
 }
 
-/** Keeps a picture of the page among the artefacts. */
+/** Keeps a picture of the page among the artefacts, once whatever fades has faded. */
 export async function keepScreenshot(page, name) {
   const folder = path.join(artefacts, 'screenshots');
   mkdirSync(folder, { recursive: true });
+  await page.evaluate(async () => {
+    await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+    const fading = document.getAnimations().filter((animation) => animation instanceof CSSTransition);
+    await Promise.allSettled(fading.map((animation) => animation.finished));
+  });
   await page.screenshot({ path: path.join(folder, `${name}.png`) });
 }

@@ -48,51 +48,52 @@ export function differs(one, other, by = 12) {
 
 async function watchInPage({ seconds, blocks }) {
   const video = document.querySelector('video');
-  const strip = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
-  const small = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
-  [small.canvas.width, small.canvas.height] = [64, 36];
-  const luma = (data, at) => 0.299 * data[at] + 0.587 * data[at + 1] + 0.114 * data[at + 2];
   const frames = [];
+  const copies = [];
   const end = performance.now() + seconds * 1000;
 
-  const take = (now, metadata) => {
+  const take = async (metadata) => {
     const wallMs = Date.now();
-    const { videoWidth: width, videoHeight: height } = video;
-    const side = Math.max(8, Math.floor(width / blocks / 2) * 2);
-    if (strip.canvas.width !== width || strip.canvas.height !== side) [strip.canvas.width, strip.canvas.height] = [width, side];
-    const lumas = [];
-    if (side * blocks <= width) {
-      strip.drawImage(video, 0, 0, width, side, 0, 0, width, side);
-      const { data } = strip.getImageData(0, 0, width, side);
-      // The middle of each block, which an encoder's ringing at the edges does not reach.
-      for (let block = 0; block < blocks; block += 1) {
-        let sum = 0;
-        let count = 0;
-        for (let y = side / 4; y < (side * 3) / 4; y += 1) {
-          for (let x = side / 4; x < (side * 3) / 4; x += 1, count += 1) {
-            sum += luma(data, 4 * (Math.floor(y) * width + block * side + Math.floor(x)));
-          }
-        }
-        lumas.push(sum / count);
+    // The decoder's own luma plane: much cheaper than a canvas, which has to make colours of it first.
+    const frame = new VideoFrame(video);
+    const { width, height } = frame.visibleRect;
+    const bytes = new Uint8Array(frame.allocationSize());
+    const entry = { wallMs, shownMs: metadata.expectedDisplayTime, rtp: metadata.rtpTimestamp, width, height };
+    frames.push(entry);
+    const { format } = frame;
+    const [plane] = await frame.copyTo(bytes);
+    frame.close();
+    if (format !== 'I420' && format !== 'NV12') throw new Error(`no luma plane in ${format}`);
+
+    /** Mean of a square around a point, at most `side` wide. */
+    const mean = (x, y, side) => {
+      const [left, top, size] = [x - side / 2, y - side / 2, side].map(Math.floor);
+      let sum = 0;
+      for (let line = top; line < top + size; line += 1) {
+        const start = plane.offset + line * plane.stride + left;
+        for (let at = start; at < start + size; at += 1) sum += bytes[at];
       }
-    }
-    small.drawImage(video, 0, 0, 64, 36);
-    const { data } = small.getImageData(0, 0, 64, 36);
-    const small64 = [];
-    for (let at = 0; at < data.length; at += 4) small64.push(Math.round(luma(data, at)));
+      return sum / (size * size);
+    };
+    const side = Math.max(8, Math.floor(width / blocks / 2) * 2);
+    const blockNumbers = side * blocks <= width ? [...Array(blocks).keys()] : [];
+    // The middle of each block, which an encoder's ringing at the edges does not reach.
+    entry.lumas = blockNumbers.map((block) => mean(block * side + side / 2, side / 2, side / 2));
     // The test pattern flashes in a square of a sixth of its height, at the right edge below the middle.
-    const part = height / 12;
-    small.drawImage(video, width * 0.975 - height / 12 - part / 2, height * 0.53 + height / 12 - part / 2, part, part, 0, 0, 1, 1);
-    const flash = luma(small.getImageData(0, 0, 1, 1).data, 0);
-    frames.push({ wallMs, shownMs: metadata.expectedDisplayTime, rtp: metadata.rtpTimestamp, width, height, lumas, flash, thumbnail: small64 });
+    entry.flash = mean(width * 0.975 - height / 12, height * 0.53 + height / 12, height / 12);
+    const dot = Math.max(1, Math.floor(width / 128));
+    entry.thumbnail = Array.from({ length: 64 * 36 }, (_, i) =>
+      Math.round(mean(((i % 64) + 0.5) * (width / 64), (Math.floor(i / 64) + 0.5) * (height / 36), dot)),
+    );
   };
+
   if (seconds === 0) {
-    take(0, {});
+    await take({});
     return frames;
   }
   await new Promise((resolve) => {
     const next = (now, metadata) => {
-      take(now, metadata);
+      copies.push(take(metadata));
       if (performance.now() < end) video.requestVideoFrameCallback(next);
       else resolve();
     };
@@ -100,6 +101,7 @@ async function watchInPage({ seconds, blocks }) {
     // A picture that has stopped calls back no more.
     setTimeout(resolve, seconds * 1000 + 200);
   });
+  await Promise.all(copies);
   return frames;
 }
 
@@ -156,5 +158,6 @@ async function beepsInPage({ seconds, hertz }) {
   await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
   const { contextTime, performanceTime } = context.getOutputTimestamp();
   await context.close();
-  return levels.map(([time, level]) => [performanceTime + (time - contextTime) * 1000, level]);
+  // Web Audio's own buffer stands between this graph and the card, not between the page's sound and the card.
+  return levels.map(([time, level]) => [performanceTime + (time - contextTime - context.baseLatency) * 1000, level]);
 }

@@ -8,10 +8,10 @@ export function prominenceDb(spectrum, binHertz, hertz) {
   return peak - audible[audible.length >> 1];
 }
 
-/** Frequency of the loudest bin between 100 and 8000 Hz. */
-export function loudestHertz(spectrum, binHertz) {
-  let best = Math.ceil(100 / binHertz);
-  for (let bin = best; bin < 8000 / binHertz; bin += 1) if (spectrum[bin] > spectrum[best]) best = bin;
+/** Frequency of the loudest bin between `from` and `to` Hz. */
+export function loudestHertz(spectrum, binHertz, from = 100, to = 8000) {
+  let best = Math.ceil(from / binHertz);
+  for (let bin = best; bin < to / binHertz; bin += 1) if (spectrum[bin] > spectrum[best]) best = bin;
   return best * binHertz;
 }
 

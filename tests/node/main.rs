@@ -1,1 +1,104 @@
+//! The whole node in this process, with real sockets and its embedded broker; viewers are real `camera-node watch`
+//! processes.
 
+mod stage;
+
+use std::time::Duration;
+
+use stage::{Stage, Watch, eventually};
+
+/// Time for what happens at once, on a machine that does other things too.
+const SOON: Duration = Duration::from_secs(15);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_sees_hears_and_leaves_in_the_protocols_order() {
+    let stage = Stage::start("").await;
+    let mut steps = stage.node().events();
+    let seen = Watch::start(&stage, &["--seconds", "3"]).report().await;
+
+    assert!(seen.frames >= 45, "3 s at 30 fps: {seen:?}");
+    assert!(seen.stamps_distinct >= 45, "every frame is a new one: {seen:?}");
+    assert!(seen.audio_packets >= 100, "3 s at 50 packets: {seen:?}");
+    assert!(seen.latency_ms.p50 < 500.0, "pictures are of now: {seen:?}");
+    let order = ["join", "peer", "opening", "offer", "answer", "connected", "leave"];
+    assert_eq!(seen.events, order, "the viewer's log");
+    let mut heard = Vec::new();
+    eventually("the node has logged the end", SOON, || {
+        while let Ok(event) = steps.try_recv() {
+            heard.push(event.step.name());
+        }
+        heard.last() == Some(&"leave")
+    })
+    .await;
+    assert_eq!(heard, order, "the node's log");
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_viewers_come_and_go_and_leave_nothing_behind() {
+    let stage = Stage::start("").await;
+    let before = stage.resources();
+    let viewers: Vec<_> = (0..10).map(|_| Watch::start(&stage, &["--seconds", "3"])).collect();
+    for viewer in viewers {
+        let seen = viewer.report().await;
+        assert!(seen.frames >= 30, "{seen:?}");
+        assert!(seen.first_frame_ms > 0.0, "{seen:?}");
+    }
+    eventually("all are gone", SOON, || stage.viewers() == 0).await;
+    eventually("their sockets are closed", SOON, || stage.resources() <= before).await;
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_that_stops_reading_slows_nobody() {
+    let stage = Stage::start("").await;
+    let stuck = Watch::start(&stage, &[]);
+    eventually("the first watches", SOON, || stage.viewers() == 1).await;
+    stuck.freeze();
+    let seen = Watch::start(&stage, &["--seconds", "5"]).report().await;
+    assert!(seen.frames >= 120, "5 s at 30 fps beside a stuck viewer: {seen:?}");
+    assert!(seen.latency_ms.max < 1_000.0, "nothing queued up: {seen:?}");
+    stuck.kill();
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_viewers_free_everything() {
+    let stage = Stage::start("[limits]\nsilence_timeout_s = 2\n").await;
+    let before = stage.resources();
+    let viewers: Vec<_> = (0..4).map(|_| Watch::start(&stage, &[])).collect();
+    eventually("all watch", SOON, || stage.viewers() == 4).await;
+    for viewer in viewers {
+        viewer.kill();
+    }
+    eventually("nobody is sent to", SOON, || stage.viewers() == 0).await;
+    eventually("their sockets are closed", SOON, || stage.resources() <= before).await;
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopping_says_goodbye_to_every_viewer_within_three_seconds() {
+    let stage = Stage::start("").await;
+    let viewer = Watch::start(&stage, &[]);
+    eventually("it watches", SOON, || stage.viewers() == 1).await;
+    let stopped = tokio::time::timeout(Duration::from_secs(3), stage.stop()).await;
+    assert!(stopped.is_ok(), "it takes longer than 3 s");
+    viewer.interrupt();
+    let seen = viewer.report().await;
+    assert_eq!(seen.events.last().map(String::as_str), Some("leave"), "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_restarts_is_survived_by_pictures_and_met_again() {
+    let stage = Stage::start("").await;
+    let viewer = Watch::start(&stage, &["--seconds", "8"]);
+    eventually("it watches", SOON, || stage.viewers() == 1).await;
+    stage.restart_broker().await;
+    let seen = viewer.report().await;
+    assert!(seen.frames >= 200, "8 s at 30 fps across a broker's restart: {seen:?}");
+    let joined = seen.events.iter().filter(|step| *step == "join").count();
+    assert_eq!(joined, 1, "the session went on: {seen:?}");
+    let late = Watch::start(&stage, &["--seconds", "1"]).report().await;
+    assert!(late.frames >= 15, "a new viewer joins after it: {late:?}");
+    stage.stop().await;
+}

@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { once } from 'node:events';
-import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import test from 'node:test';
@@ -14,13 +14,15 @@ import { keepScreenshot, launchBrowser, openPage } from '../browser/browser.mjs'
 import { changes, differs, listen, look, watchPicture } from '../browser/observe.mjs';
 import { waitForPicture } from '../browser/page.mjs';
 import { Child, artefacts, binary, freePort, root, startMosquitto, temporaryFolder, until } from '../browser/processes.mjs';
-import { prominenceDb } from '../browser/sound.mjs';
+import { loudestHertz, prominenceDb } from '../browser/sound.mjs';
 
 const run = promisify(execFile);
 const TONE_HZ = 700;
 
 /** A machine with vivid and snd-aloop: `guest.run(command)` gives what it prints. */
 async function startGuest(t, forwards) {
+  // What is to be kept is taken out before the folder goes.
+  t.after(() => cpSync(path.join(share, 'node.log'), path.join(artefacts, 'vm-node.log'), { force: true }));
   const share = temporaryFolder(t);
   const machine = new Child(t, 'vm-qemu', path.join(root, 'tests/vm/boot'), [share, forwards]);
   const agent = path.join(root, 'tests/vm/guest');
@@ -74,7 +76,6 @@ test('a viewer outside sees and hears the guest, also after its camera was pulle
   const [port, broker] = [await freePort('udp'), await startMosquitto(t, 'vm-mosquitto')];
   const heard = await listenIn(t, broker, 'guest');
   const guest = await startGuest(t, `,hostfwd=udp:127.0.0.1:${port}-10.0.2.15:${port}`);
-  t.after(() => copyFileSync(path.join(guest.share, 'node.log'), path.join(artefacts, 'vm-node.log')));
 
   await guest.run('modprobe vivid n_devs=1 node_types=0x1 && modprobe snd-aloop');
   // Bars that move; what they show is told apart by change.
@@ -96,6 +97,8 @@ url = "mqtt://10.0.2.2:${broker.tcp}"
 bind = ["10.0.2.15"]
 port_range = "${port}-${port}"
 public_address = "127.0.0.1"
+[limits]
+max_viewers = 1
 [[camera]]
 [camera.video]
 source = "v4l2"
@@ -120,6 +123,8 @@ device = "plughw:CARD=Loopback,DEV=1"
   const { binHertz, spectrum } = await listen(page, 2);
   const tone = prominenceDb(spectrum, binHertz, TONE_HZ);
   assert.ok(tone > 25, `the guest's tone of ${TONE_HZ} Hz stands out by ${tone} dB`);
+  const loudest = loudestHertz(spectrum, binHertz);
+  assert.ok(Math.abs(loudest - TONE_HZ) <= binHertz, `${loudest} Hz is the loudest`);
   await keepScreenshot(page, 'vm-live');
 
   await guest.run('echo vivid.0 >/sys/bus/platform/drivers/vivid/unbind');

@@ -119,7 +119,7 @@ fn advise(reason: &str, id: &str) -> String {
             "check `broker.username` and `broker.password_file` against the broker's own; Mosquitto without a password file \
              wants `allow_anonymous true`",
         ),
-        ("client id", "the broker's rules must allow this client id"),
+        ("client id", "the broker's rules must allow clients of another id than the node's own"),
         ("did not answer in time", "is the address right, and does every firewall on the way let the port through?"),
         ("no route", "is this machine in the network, and is the address right (`ip route`)?"),
         (
@@ -130,7 +130,9 @@ fn advise(reason: &str, id: &str) -> String {
         ("refused the subscription", "the broker's rules must allow the subscription"),
     ];
     let known = table.iter().find(|(words, _)| reason.contains(words)).map(|(_, advice)| *advice);
-    format!("{} (client id {id})", known.unwrap_or("the broker's log may say more"))
+    let advice = known.unwrap_or("the broker's log may say more");
+    let is_about_us = ["not authorised", "client id", "subscription"].iter().any(|words| reason.contains(words));
+    if is_about_us { format!("{advice} (here: {id})") } else { advice.to_owned() }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::advice::{Surroundings, advise};
 use super::report::Finding;
-use super::surroundings::{group_of, holders, sound_capture_devices, user};
+use super::surroundings::{group_of, holders, sound_capture_nodes, user, video_nodes};
 use crate::capture::config::{Audio, AudioSourceKind, Video, VideoSourceKind};
 use crate::capture::devices::{DeviceKind, cameras, sound_devices};
 use crate::capture::{CaptureError, open_audio, open_video, resolve_audio, resolve_video};
@@ -53,7 +53,11 @@ pub fn check_audio(camera: &Camera) -> Finding {
         Ok(()) => {
             let found = Finding::good(part, format!("{name} gives sound"));
             let is_stand_in = camera.audio.source == AudioSourceKind::Auto && audio.source == AudioSourceKind::Tone;
-            if is_stand_in { found.with_advice(stand_in("microphone", "audio", "tone")) } else { found }
+            if is_stand_in {
+                found.with_advice(stand_in("microphone", "audio", "tone", &sound_capture_nodes()))
+            } else {
+                found
+            }
         }
         Err(error) => Finding::bad(part, error.to_string(), advise(&error, &around_microphone(&error, &audio))),
     }
@@ -77,7 +81,7 @@ fn picture(format: &FrameFormat, interval: Duration) -> String {
 /// It works, but perhaps not as it was meant.
 fn picture_advice(asked: &Video, video: &Video, format: &FrameFormat) -> Option<String> {
     if asked.source == VideoSourceKind::Auto && video.source == VideoSourceKind::TestPattern {
-        return Some(stand_in("camera", "video", "test-pattern"));
+        return Some(stand_in("camera", "video", "test-pattern", &video_nodes()));
     }
     let (width, height) = (asked.width.value(), asked.height.value());
     let is_other_size = video.source == VideoSourceKind::V4l2 && (format.width, format.height) != (width, height);
@@ -86,13 +90,18 @@ fn picture_advice(asked: &Video, video: &Video, format: &FrameFormat) -> Option<
     })
 }
 
-fn stand_in(what: &str, section: &str, source: &str) -> String {
-    format!(
-        "no {what} was found. If one is plugged in, the user {} may lack the right to see it (`sudo usermod -aG {section} {}`); \
-         if none is meant, `{section}.source = \"{source}\"` says so",
-        user(),
-        user()
-    )
+/// `nodes` are the device nodes that a right would be needed for.
+fn stand_in(what: &str, section: &str, source: &str, nodes: &[PathBuf]) -> String {
+    let plugged = match nodes.first() {
+        None => format!("no {what} is plugged in"),
+        Some(node) => format!(
+            "no {what} can be used; is there one behind {}, it wants its user in its group: `sudo usermod -aG {} {}`",
+            node.display(),
+            group_of(node, section),
+            user()
+        ),
+    };
+    format!("{plugged}; if none is meant, `{section}.source = \"{source}\"` says so")
 }
 
 fn around_camera(error: &CaptureError, video: &Video) -> Surroundings {
@@ -111,7 +120,7 @@ fn around_camera(error: &CaptureError, video: &Video) -> Surroundings {
 
 fn around_microphone(error: &CaptureError, audio: &Audio) -> Surroundings {
     let all = sound_devices();
-    let devices = sound_capture_devices();
+    let devices = sound_capture_nodes();
     let microphones = all.iter().filter(|device| device.kind == DeviceKind::AudioInput && device.id != audio.device);
     Surroundings {
         what: "microphone",

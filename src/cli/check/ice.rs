@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket, lookup_host};
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout;
 
 use super::report::Finding;
 use super::stun::{Answer, Transaction, allocate_request, binding_request, read_answer};
@@ -14,8 +14,8 @@ use crate::session::IceServer;
 
 /// A server that has not answered by then is of no use to a viewer who waits.
 const LIMIT: Duration = Duration::from_secs(3);
-/// UDP loses packets: asked again as RFC 8489 §6.2.1 has it, within [`LIMIT`].
-const ASKED_AFTER: [Duration; 3] = [Duration::ZERO, Duration::from_millis(500), Duration::from_millis(1500)];
+/// UDP loses packets: so long is each try waited for, as RFC 8489 §6.2.1 has it, within [`LIMIT`].
+const TRIES: [Duration; 3] = [Duration::from_millis(500), Duration::from_millis(1000), Duration::from_millis(1500)];
 /// No STUN answer that we ask for is larger.
 const ANSWER_BYTES: usize = 1500;
 
@@ -130,18 +130,24 @@ async fn ask_udp(server: SocketAddr, request: &[u8], transaction: Transaction) -
         if server.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
     let socket = UdpSocket::bind(any).await?;
     socket.connect(server).await?;
-    let begun = tokio::time::Instant::now();
-    let mut buffer = [0; ANSWER_BYTES];
-    for (n, _) in ASKED_AFTER.iter().enumerate() {
+    for wait in TRIES {
         socket.send(request).await?;
-        let until = begun + ASKED_AFTER.get(n + 1).copied().unwrap_or(LIMIT);
-        while let Ok(received) = timeout_at(until, socket.recv(&mut buffer)).await {
-            if let Some(answer) = read_answer(&buffer[..received?], transaction) {
-                return Ok(answer);
-            }
+        if let Ok(answer) = timeout(wait, answer_to(&socket, transaction)).await {
+            return answer;
         }
     }
     Err(io::ErrorKind::TimedOut.into())
+}
+
+/// Waits for the answer, whatever else arrives at our port.
+async fn answer_to(socket: &UdpSocket, transaction: Transaction) -> io::Result<Answer> {
+    let mut buffer = [0; ANSWER_BYTES];
+    loop {
+        let received = socket.recv(&mut buffer).await?;
+        if let Some(answer) = read_answer(&buffer[..received], transaction) {
+            return Ok(answer);
+        }
+    }
 }
 
 async fn ask_tcp(server: SocketAddr, request: &[u8], transaction: Transaction) -> io::Result<Answer> {

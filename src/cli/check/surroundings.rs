@@ -32,13 +32,21 @@ pub fn holders(devices: &[PathBuf]) -> Vec<Holder> {
 }
 
 /// The capture devices of all sound cards.
-pub fn sound_capture_devices() -> Vec<PathBuf> {
-    let all = fs::read_dir("/dev/snd").into_iter().flatten().flatten().map(|entry| entry.path());
-    all.filter(|path| {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.starts_with("pcmC") && name.ends_with('c')
-    })
-    .collect()
+pub fn sound_capture_nodes() -> Vec<PathBuf> {
+    nodes("/dev/snd", |name| name.starts_with("pcmC") && name.ends_with('c'))
+}
+
+/// All V4L2 device nodes, cameras or not.
+pub fn video_nodes() -> Vec<PathBuf> {
+    nodes("/dev", |name| name.starts_with("video"))
+}
+
+fn nodes(folder: &str, is_wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+    let all = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut wanted: Vec<PathBuf> =
+        all.filter(|entry| entry.file_name().to_str().is_some_and(&is_wanted)).map(|entry| entry.path()).collect();
+    wanted.sort();
+    wanted
 }
 
 /// The group that may open `device`, `fallback` if it cannot be told.

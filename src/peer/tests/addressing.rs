@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
@@ -74,7 +75,7 @@ async fn ports_come_from_the_range_until_it_is_used_up() {
 }
 
 /// A router with its public address on 127.0.0.1: forwards a port, unchanged, to `inside`, and hides who asked.
-async fn router(port: u16, inside: IpAddr) {
+async fn router(port: u16, inside: IpAddr, open: Arc<AtomicBool>) {
     let public = Arc::new(UdpSocket::bind(("127.0.0.1", port)).await.expect("the public port is free"));
     let mut ways: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
     let mut backs = JoinSet::new();
@@ -85,23 +86,27 @@ async fn router(port: u16, inside: IpAddr) {
             None => {
                 let way = Arc::new(UdpSocket::bind("127.0.0.1:0").await.expect("a free port"));
                 way.connect((inside, port)).await.expect("it is local");
-                let (back, public) = (Arc::clone(&way), Arc::clone(&public));
+                let (back, public, open) = (Arc::clone(&way), Arc::clone(&public), Arc::clone(&open));
                 backs.spawn(async move {
                     let mut buffer = vec![0; 2_048];
                     while let Ok(len) = back.recv(&mut buffer).await {
-                        let _ = public.send_to(&buffer[..len], viewer).await;
+                        if open.load(Ordering::Relaxed) {
+                            let _ = public.send_to(&buffer[..len], viewer).await;
+                        }
                     }
                 });
                 ways.insert(viewer, Arc::clone(&way));
                 way
             }
         };
-        let _ = way.send(&buffer[..len]).await;
+        if open.load(Ordering::Relaxed) {
+            let _ = way.send(&buffer[..len]).await;
+        }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_viewer_reaches_the_node_through_its_public_address() {
+async fn a_viewer_reaches_the_node_through_its_public_address_and_comes_back_after_silence() {
     let inside = IpAddr::from([127, 0, 0, 2]);
     let ice = Ice {
         bind: vec![inside],
@@ -109,7 +114,8 @@ async fn a_viewer_reaches_the_node_through_its_public_address() {
         public_address: "127.0.0.1".to_owned().try_into().expect("a valid address"),
         ..Ice::default()
     };
-    let router = tokio::spawn(router(42_731, inside));
+    let open = Arc::new(AtomicBool::new(true));
+    let router = tokio::spawn(router(42_731, inside, Arc::clone(&open)));
     let mut camera = Camera::new();
     let mut node = publisher(&connector(&ice), &camera, "node");
     let (mut viewer, mut packets) = viewer(&connector(&loopback()), "viewer");
@@ -129,9 +135,27 @@ async fn a_viewer_reaches_the_node_through_its_public_address() {
     camera.hears(Feedback::ViewerJoined).await;
     camera.show(0, true);
     assert_eq!(next_packet(&mut packets).await.payload.len(), 600);
-    router.abort();
-    let mut stats = viewer.handle.stats();
-    // With the router gone each side hears nothing of the other.
+
+    open.store(false, Ordering::Relaxed);
     node.expect(&PeerEvent::Silent).await;
-    timeout(PATIENCE, stats.wait_for(|stats| !stats.connected)).await.expect("in time").expect("alive");
+    viewer.expect(&PeerEvent::Silent).await;
+    camera.show(1, true);
+    open.store(true, Ordering::Relaxed);
+    node.expect(&PeerEvent::Recovered).await;
+    viewer.expect(&PeerEvent::Recovered).await;
+    camera.hears(Feedback::KeyFrameWanted).await;
+    camera.show(2, false);
+    camera.show(3, true);
+    let packet = loop {
+        let packet = next_packet(&mut packets).await;
+        if packet.payload[2..6] != 0u32.to_be_bytes() {
+            break packet;
+        }
+    };
+    assert_eq!(
+        packet.payload[2..6],
+        3u32.to_be_bytes(),
+        "nothing was sent into the silence, nor a picture nobody can show"
+    );
+    router.abort();
 }

@@ -1,5 +1,6 @@
 //! What is sent arrives, for everyone.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use super::*;
@@ -131,4 +132,40 @@ async fn sender_reports_are_answered_so_the_round_trip_is_known() {
     let mut stats = viewer.handle.stats();
     let known = timeout(PATIENCE, stats.wait_for(|stats| stats.rtt.is_some())).await;
     assert!(known.is_ok(), "the viewer knows it too, from ICE");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_lost_on_the_way_is_asked_for_and_sent_again() {
+    let mut camera = Camera::new();
+    let connector = connector(&loopback());
+    let mut node = publisher(&connector, &camera, "node");
+    let (mut viewer, mut packets) = viewer(&connector, "viewer");
+    connect(&mut node, &mut viewer, everything()).await;
+    camera.hears(Feedback::ViewerJoined).await;
+    node.handle.watch().expect("it has sockets").loses_one_of.store(10, Ordering::Relaxed);
+
+    const PICTURES: u32 = 200;
+    let mut missing: BTreeSet<(u32, u8)> = (0..PICTURES).flat_map(|n| (0..3).map(move |part| (n, part))).collect();
+    let sender = async {
+        // Pictures go on after the ones that count, so that the loss of the last is noticed too; and one of the first
+        // packets may be lost before the viewer knows of the stream at all.
+        for number in 0.. {
+            camera.show(number, number == 0);
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+    };
+    let receiver = async {
+        while missing.range((2, 0)..).next().is_some() {
+            let packet = next_packet(&mut packets).await;
+            if packet.kind == TrackKind::Video {
+                assert_eq!(packet.payload.len(), 600, "a packet sent again is as the first");
+                let number = u32::from_be_bytes(packet.payload[2..6].try_into().expect("four bytes"));
+                missing.remove(&(number, packet.payload[1]));
+            }
+        }
+    };
+    tokio::select! {
+        () = sender => unreachable!("pictures never end"),
+        received = timeout(PATIENCE, receiver) => received.expect("all arrive in the end"),
+    }
 }

@@ -383,3 +383,6 @@ impl Viewer {
         self.out.push_back(Output::Publish(Outgoing::to_node(&self.setup.topics, &self.setup.peer, message)));
     }
 }
+
+#[cfg(test)]
+mod tests;

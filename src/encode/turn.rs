@@ -5,14 +5,19 @@ use crate::media::{Flip, Rotation};
 
 /// What is to be done to every picture of a camera: turned first, then mirrored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Orientation {
+pub struct Turn {
     /// Degrees clockwise.
     pub rotation: Rotation,
     /// Mirroring, after turning.
     pub flip: Flip,
 }
 
-impl Orientation {
+impl Turn {
+    /// Turned by `rotation`, then mirrored by `flip`.
+    pub const fn of(rotation: Rotation, flip: Flip) -> Self {
+        Self { rotation, flip }
+    }
+
     /// Whether there is nothing to do.
     pub fn is_upright(self) -> bool {
         self == Self::default()

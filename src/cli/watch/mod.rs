@@ -1,0 +1,312 @@
+//! `camera-node watch`: a viewer without a window, for monitoring, tests and benches.
+
+mod eyes;
+mod tally;
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use self::eyes::Eyes;
+use self::tally::{Report, Tally};
+use super::out;
+use crate::config::Log;
+use crate::peer::config::Ice;
+use crate::peer::{Connector, PeerHandle, ReceivedPacket};
+use crate::session::viewer::{Input, Output, Shown, Viewer, ViewerSetup, ViewerState};
+use crate::session::{
+    CameraChoice, NodeId, Outgoing, PeerCommand, PeerEvent, PeerId, SessionKey, Step, Topics, WantsRequest,
+};
+use crate::signalling::config::TopicPrefix;
+use crate::signalling::{BrokerUrl, Endpoint, Link, LinkEvent, LinkSetup, MqttLink, Publish};
+use crate::sys;
+
+/// How long the node has to hear our `leave`.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// Packets between the network and the decoder: a second at 2 Mbit/s; what does not fit is lost and counted.
+const PACKETS: usize = 512;
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// Options of `watch`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The broker: mqtt://host:port.
+    #[arg(long, value_name = "URL")]
+    broker: BrokerUrl,
+    /// The node's id.
+    #[arg(long, value_name = "ID")]
+    node: NodeId,
+    /// The topics' prefix.
+    #[arg(long, value_name = "PREFIX", default_value_t)]
+    prefix: TopicPrefix,
+    /// Stop after so many seconds of pictures; without it, at a signal.
+    #[arg(long, value_name = "N")]
+    seconds: Option<u32>,
+    /// Give up when there is no picture after so many seconds.
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    patience: u32,
+    /// Print the numbers as one line of JSON.
+    #[arg(long)]
+    json: bool,
+    /// Put pictures together without decoding them: for many viewers on one machine.
+    #[arg(long)]
+    no_decode: bool,
+    /// Write the pictures to a file, H.264 in Annex B.
+    #[arg(long, value_name = "FILE.h264")]
+    out: Option<PathBuf>,
+}
+
+/// Watches until the time is up, a signal comes, or the node refuses.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    super::logging::start(&Log::default())?;
+    let file = match &args.out {
+        Some(path) => {
+            let file = File::create(path).with_context(|| format!("{}: cannot be written", path.display()))?;
+            Some(BufWriter::new(file))
+        }
+        None => None,
+    };
+    let tally = Arc::new(Mutex::new(Tally::default()));
+    let (packets_in, packets) = mpsc::channel(PACKETS);
+    let (want_key_frame, key_frames_wanted) = mpsc::channel(1);
+    let eyes =
+        Eyes { packets, tally: Arc::clone(&tally), file, want_key_frame, clock: elapsed, decode: !args.no_decode };
+    let eyes = tokio::task::spawn_blocking(move || eyes.run());
+
+    let watching = Watching::new(&args, packets_in, Arc::clone(&tally))?;
+    let outcome = watching.run(&args, key_frames_wanted).await;
+    eyes.await??;
+    let report = outcome?;
+    if args.json {
+        out::json(&report)?;
+    } else {
+        out::line(&in_words(&report))?;
+    }
+    Ok(if report.frames > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The program's time: any beginning will do for the core and the tally.
+fn elapsed() -> Duration {
+    Duration::from_nanos(sys::monotonic_nanos())
+}
+
+/// A viewer in motion.
+struct Watching {
+    core: Viewer,
+    link: MqttLink,
+    connector: Arc<Connector>,
+    peer: Option<(SessionKey, PeerHandle)>,
+    packets: mpsc::Sender<ReceivedPacket>,
+    tally: Arc<Mutex<Tally>>,
+    reports: mpsc::UnboundedSender<(SessionKey, PeerEvent)>,
+    reported: mpsc::UnboundedReceiver<(SessionKey, PeerEvent)>,
+    steps: Vec<&'static str>,
+    lost_before: u64,
+    refused: Option<String>,
+    shown: Option<Shown>,
+}
+
+impl Watching {
+    fn new(args: &Args, packets: mpsc::Sender<ReceivedPacket>, tally: Arc<Mutex<Tally>>) -> anyhow::Result<Self> {
+        let BrokerUrl::Mqtt { host, port } = &args.broker else { bail!("{}: is not an MQTT broker", args.broker) };
+        let endpoint = Endpoint { host: host.clone(), port: *port, login: None, keep_alive: KEEP_ALIVE, retain: true };
+        let peer = PeerId::try_from(format!("watch-{:016x}", sys::random_bits())).expect("letters, digits and a dash");
+        let topics = Topics::new(args.prefix.as_str(), &args.node)?;
+        let subscriptions = topics.peer_subscriptions(&peer);
+        let setup = LinkSetup { client_id: peer.to_string(), subscriptions, will: None };
+        let wants = WantsRequest { video: CameraChoice::All, audio: CameraChoice::All, ..WantsRequest::default() };
+        let (reports, reported) = mpsc::unbounded_channel();
+        Ok(Self {
+            core: Viewer::new(ViewerSetup { topics, peer, wants, token: None, entropy: Box::new(sys::random_bits) }),
+            link: MqttLink::start(endpoint, setup, sys::random_bits()),
+            connector: Arc::new(Connector::new(&Ice { include_loopback: true, ..Ice::default() })?),
+            peer: None,
+            packets,
+            tally,
+            reports,
+            reported,
+            steps: Vec::new(),
+            lost_before: 0,
+            refused: None,
+            shown: None,
+        })
+    }
+
+    async fn run(mut self, args: &Args, mut key_frames_wanted: mpsc::Receiver<()>) -> anyhow::Result<Report> {
+        let mut interrupt = signal(SignalKind::interrupt()).context("signals cannot be received")?;
+        let mut terminate = signal(SignalKind::terminate()).context("signals cannot be received")?;
+        let begun = elapsed();
+        let patience = begun + Duration::from_secs(args.patience.into());
+        let mut ticks = tokio::time::interval(Duration::from_millis(100));
+        loop {
+            self.perform();
+            if let Some(why) = self.refused.take() {
+                bail!("{}: {why}", args.node);
+            }
+            let due = self.core.poll_timeout();
+            tokio::select! {
+                event = self.link.next() => match event {
+                    Some(event) => self.link_event(event),
+                    None => bail!("the link to the broker ended"),
+                },
+                Some((key, event)) = self.reported.recv() => self.core.handle(Input::Peer(key, event), elapsed()),
+                Some(()) = key_frames_wanted.recv() => {
+                    if let Some((_, peer)) = &self.peer {
+                        peer.request_key_frame();
+                    }
+                }
+                () = sleep_until(due) => self.core.handle_timeout(elapsed()),
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+                _ = ticks.tick() => {
+                    let first = self.tally().first_frame_at();
+                    match (first, args.seconds) {
+                        (Some(first), Some(seconds)) if elapsed() >= first + Duration::from_secs(seconds.into()) => break,
+                        (None, _) if elapsed() >= patience => {
+                            let shown = self.shown.as_ref().map(in_short).unwrap_or_default();
+                            bail!("{}: no picture within {} s{shown}", args.node, args.patience);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        Ok(self.leave().await)
+    }
+
+    async fn leave(mut self) -> Report {
+        let stats = self.peer.as_ref().map(|(_, peer)| *peer.stats().borrow());
+        self.core.handle(Input::Close, elapsed());
+        let end = elapsed() + FAREWELL;
+        loop {
+            self.perform();
+            if self.core.is_settled() || elapsed() >= end {
+                break;
+            }
+            let due = self.core.poll_timeout().map_or(end, |due| due.min(end));
+            tokio::select! {
+                event = self.link.next() => match event {
+                    Some(event) => self.link_event(event),
+                    None => break,
+                },
+                () = sleep_until(Some(due)) => self.core.handle_timeout(elapsed()),
+            }
+        }
+        self.link.close(Vec::new()).await;
+        let lost = self.lost_before + stats.map_or(0, |stats| stats.packets_lost);
+        let steps = std::mem::take(&mut self.steps);
+        self.tally().report(lost, stats.and_then(|stats| stats.rtt), steps)
+    }
+
+    fn link_event(&mut self, event: LinkEvent) {
+        let input = match event {
+            LinkEvent::Up { .. } => Input::LinkUp,
+            LinkEvent::Down { reason } => {
+                tracing::info!(reason, "the broker is away");
+                Input::LinkDown
+            }
+            LinkEvent::Message { topic, payload, retained } => Input::Message { topic, payload, retained },
+        };
+        self.core.handle(input, elapsed());
+    }
+
+    fn perform(&mut self) {
+        while let Some(output) = self.core.poll_output() {
+            match output {
+                Output::Publish(Outgoing { topic, payload, retain }) => {
+                    if let Err(error) = self.link.publish(Publish { topic, payload, retain }) {
+                        tracing::debug!(%error, "not published");
+                    }
+                }
+                Output::Peer(key, command) => self.peer_command(key, command),
+                Output::Event(event) => {
+                    tracing::debug!(session = %event.session, step = ?event.step, "session");
+                    if event.step == Step::Join {
+                        self.tally().joined(elapsed());
+                    }
+                    self.steps.push(event.step.name());
+                }
+                Output::State(shown) => {
+                    tracing::info!(state = shown.state.name(), detail = shown.detail.as_deref(), "state");
+                    if shown.state == ViewerState::Refused {
+                        self.refused = Some(shown.detail.clone().unwrap_or_else(|| "refused".to_owned()));
+                    }
+                    self.shown = Some(shown);
+                }
+                Output::Unreadable(problem) => tracing::debug!(?problem, "a message could not be read"),
+            }
+        }
+    }
+
+    fn peer_command(&mut self, key: SessionKey, command: PeerCommand) {
+        if self.peer.as_ref().is_none_or(|(there, _)| *there != key) {
+            if command == PeerCommand::Close {
+                return;
+            }
+            let handle = self.connector.viewer(key.clone(), self.packets.clone(), self.reports.clone());
+            self.forget_peer();
+            self.peer = Some((key, handle));
+        }
+        if command == PeerCommand::Close {
+            self.forget_peer();
+        } else if let Some((_, peer)) = &self.peer {
+            peer.command(command);
+        }
+    }
+
+    /// Closes the connection there is, if any; its losses still count.
+    fn forget_peer(&mut self) {
+        if let Some((_, peer)) = self.peer.take() {
+            self.lost_before += peer.stats().borrow().packets_lost;
+            tokio::spawn(peer.closed());
+        }
+    }
+
+    fn tally(&self) -> std::sync::MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn sleep_until(due: Option<Duration>) {
+    match due {
+        Some(due) => tokio::time::sleep(due.saturating_sub(elapsed())).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn in_short(shown: &Shown) -> String {
+    match &shown.detail {
+        Some(detail) => format!(" ({}: {detail})", shown.state.name()),
+        None => format!(" ({})", shown.state.name()),
+    }
+}
+
+fn in_words(report: &Report) -> String {
+    let mut text = format!(
+        "{} frames of {}x{}, {:.1} fps, {} kbit/s, {} audio packets, {} packets lost",
+        report.frames,
+        report.size.0,
+        report.size.1,
+        report.fps,
+        report.bitrate_bps / 1_000,
+        report.audio_packets,
+        report.packets_lost,
+    );
+    if let Some(first) = report.first_frame_ms {
+        text += &format!(", first frame after {first:.0} ms");
+    }
+    if let Some(rtt) = report.rtt_ms {
+        text += &format!(", round trip {rtt:.1} ms");
+    }
+    if let Some(latency) = report.latency_ms {
+        text += &format!(", latency {} / {} / {} ms (p50 / p95 / max)", latency.p50, latency.p95, latency.max);
+    }
+    text
+}

@@ -1,0 +1,77 @@
+//! Whether a source is wanted now: the wish of viewers, waited for by a device's thread.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Shared between those who want a source and the thread that drives it.
+#[derive(Debug, Default)]
+pub struct Demand {
+    wish: Mutex<Wish>,
+    changed: Condvar,
+}
+
+/// What is asked of the thread.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// Deliver.
+    pub wanted: bool,
+    /// End for good.
+    pub stop: bool,
+}
+
+impl Demand {
+    /// Asks for delivery, or says that nobody needs it any more.
+    pub fn want(&self, wanted: bool) {
+        self.change(|wish| wish.wanted = wanted);
+    }
+
+    /// Ends the thread that waits on this.
+    pub fn stop(&self) {
+        self.change(|wish| wish.stop = true);
+    }
+
+    /// What is asked now.
+    pub fn wish(&self) -> Wish {
+        *self.wish.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Blocks until delivery is wanted or the end is near.
+    pub fn wait_until_wanted(&self) -> Wish {
+        let wish = self.wish.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = |wish: &mut Wish| !wish.wanted && !wish.stop;
+        *self.changed.wait_while(wish, idle).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Pauses for `time`, less when delivery is no longer wanted or the end is near.
+    pub fn pause(&self, time: Duration) -> Wish {
+        let wish = self.wish.lock().unwrap_or_else(PoisonError::into_inner);
+        let goes_on = |wish: &mut Wish| wish.wanted && !wish.stop;
+        let (wish, _) = self.changed.wait_timeout_while(wish, time, goes_on).unwrap_or_else(PoisonError::into_inner);
+        *wish
+    }
+
+    fn change(&self, edit: impl FnOnce(&mut Wish)) {
+        edit(&mut self.wish.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_waiting_thread_wakes_for_a_wish_and_for_the_end() {
+        let demand = Arc::new(Demand::default());
+        let waiting = std::thread::spawn({
+            let demand = Arc::clone(&demand);
+            move || (demand.wait_until_wanted(), demand.pause(Duration::from_secs(60)))
+        });
+        demand.want(true);
+        while !demand.wish().wanted {}
+        demand.stop();
+        let (_, paused) = waiting.join().expect("the thread ends");
+        assert!(paused.stop, "a pause of a minute ends at once");
+    }
+}

@@ -1,0 +1,259 @@
+//! The shell around the session core: waits for the broker, the connections, the cameras and the clock, gives what
+//! happened to the core, and does what it says.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use crate::config::Config;
+use crate::encode::Turn;
+use crate::peer::{Connector, PeerHandle, Reports};
+use crate::session::node::{self as core, Input, Output};
+use crate::session::{
+    CameraDetail, CameraInfo, CameraState, Event, Outgoing, PeerCommand, PeerEvent, SessionKey, Text,
+};
+use crate::signalling::{Link, LinkEvent, Publish};
+
+use super::clock::now;
+use super::feeds::Cameras;
+use super::metrics::Metrics;
+use super::state::{Board, State};
+
+/// How long viewers have to acknowledge our `leave` when the node stops; with what the link and the threads take after
+/// that, a stop stays under 3 s.
+const FAREWELL: Duration = Duration::from_millis(700);
+
+/// How often each viewer's bit rate is taken.
+const BITRATE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the desk works with.
+pub struct Desk {
+    /// The protocol's node side.
+    pub core: core::Node,
+    /// The way to the broker.
+    pub link: Box<dyn Link>,
+    /// Makes connections.
+    pub connector: Arc<Connector>,
+    /// What they send.
+    pub cameras: Cameras,
+    /// The cameras' sizes and rates, from the config.
+    pub config: Arc<Config>,
+    /// Everybody's states.
+    pub board: Arc<Board>,
+    /// Where to count.
+    pub metrics: Metrics,
+    /// Who follows the sessions' steps.
+    pub events: broadcast::Sender<Event>,
+}
+
+/// One viewer's connection, and what it had sent when its bit rate was last taken.
+struct Viewer {
+    handle: PeerHandle,
+    bytes_before: u64,
+}
+
+/// The desk in motion.
+struct Running {
+    desk: Desk,
+    viewers: BTreeMap<SessionKey, Viewer>,
+    reports: Reports,
+    closing: JoinSet<()>,
+    begun: Instant,
+}
+
+impl Desk {
+    /// Serves until `stop` is sent or dropped, then says goodbye to everybody.
+    pub async fn run(self, stop: oneshot::Receiver<()>) {
+        let (reports, reported) = mpsc::unbounded_channel();
+        let begun = now();
+        let running = Running { desk: self, viewers: BTreeMap::new(), reports, closing: JoinSet::new(), begun };
+        running.run(reported, stop).await;
+    }
+}
+
+impl Running {
+    async fn run(
+        mut self,
+        mut reported: mpsc::UnboundedReceiver<(SessionKey, PeerEvent)>,
+        mut stop: oneshot::Receiver<()>,
+    ) {
+        let mut news = self.desk.board.watch();
+        let mut bitrates = tokio::time::interval(BITRATE_INTERVAL);
+        self.tell_cameras();
+        loop {
+            self.perform();
+            let due = self.due();
+            tokio::select! {
+                _ = &mut stop => break,
+                event = self.desk.link.next() => match event {
+                    Some(event) => self.link_event(event),
+                    None => break,
+                },
+                Some((key, event)) = reported.recv() => self.handle(Input::Peer(key, event)),
+                _ = changed(&mut news) => self.tell_cameras(),
+                _ = bitrates.tick() => self.take_bitrates(),
+                Some(_) = self.closing.join_next() => {}
+                () = sleep_until(due) => {
+                    let at = self.elapsed();
+                    self.desk.core.handle_timeout(at);
+                }
+            }
+        }
+        self.say_goodbye(reported).await;
+    }
+
+    async fn say_goodbye(mut self, mut reported: mpsc::UnboundedReceiver<(SessionKey, PeerEvent)>) {
+        self.handle(Input::Shutdown);
+        let end = now() + FAREWELL;
+        loop {
+            self.perform();
+            if self.desk.core.is_settled() || now() >= end {
+                break;
+            }
+            let due = self.due().map_or(end, |due| due.min(end));
+            tokio::select! {
+                event = self.desk.link.next() => match event {
+                    Some(event) => self.link_event(event),
+                    None => break,
+                },
+                Some((key, event)) = reported.recv() => self.handle(Input::Peer(key, event)),
+                () = sleep_until(Some(due)) => {
+                    let at = self.elapsed();
+                    self.desk.core.handle_timeout(at);
+                }
+            }
+        }
+        for (_, viewer) in std::mem::take(&mut self.viewers) {
+            self.closing.spawn(viewer.handle.closed());
+        }
+        tokio::join!(self.desk.link.close(Vec::new()), async { while self.closing.join_next().await.is_some() {} });
+    }
+
+    fn elapsed(&self) -> Duration {
+        now().saturating_duration_since(self.begun)
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.desk.core.poll_timeout().map(|at| self.begun + at)
+    }
+
+    fn handle(&mut self, input: Input) {
+        let at = self.elapsed();
+        self.desk.core.handle(input, at);
+    }
+
+    fn link_event(&mut self, event: LinkEvent) {
+        let board = &self.desk.board;
+        match event {
+            LinkEvent::Up { conn } => {
+                if conn > 1 {
+                    self.desk.metrics.mqtt_reconnects.inc();
+                }
+                board.note("broker", State::Live, "");
+                self.handle(Input::LinkUp { conn });
+            }
+            LinkEvent::Down { reason } => {
+                board.note("broker", State::Away, reason);
+                self.handle(Input::LinkDown);
+            }
+            LinkEvent::Message { topic, payload, retained } => {
+                self.handle(Input::Message { topic, payload, retained });
+            }
+        }
+    }
+
+    /// Does what the core says.
+    fn perform(&mut self) {
+        while let Some(output) = self.desk.core.poll_output() {
+            match output {
+                Output::Publish(outgoing) => {
+                    let Outgoing { topic, payload, retain } = outgoing;
+                    if let Err(error) = self.desk.link.publish(Publish { topic, payload, retain }) {
+                        tracing::debug!(%error, "not published");
+                    }
+                }
+                Output::Peer(key, PeerCommand::Close) => {
+                    if let Some(viewer) = self.viewers.remove(&key) {
+                        self.desk.metrics.forget_viewer(&key.to_string());
+                        self.closing.spawn(viewer.handle.closed());
+                    }
+                }
+                Output::Peer(key, command) => {
+                    let viewer = self.viewers.entry(key).or_insert_with_key(|key| Viewer {
+                        handle: self.desk.connector.publisher(
+                            key.clone(),
+                            Arc::new(self.desk.cameras.clone()),
+                            self.reports.clone(),
+                        ),
+                        bytes_before: 0,
+                    });
+                    viewer.handle.command(command);
+                }
+                Output::Event(event) => {
+                    tracing::info!(session = %event.session, step = event.step.name(), "session");
+                    tracing::debug!(session = %event.session, step = ?event.step, "session in full");
+                    // Nobody need follow.
+                    let _ = self.desk.events.send(event);
+                }
+                Output::Unreadable(peer, malformed) => {
+                    tracing::debug!(%peer, problem = ?malformed, "a message could not be read");
+                }
+            }
+        }
+    }
+
+    fn take_bitrates(&mut self) {
+        for (key, viewer) in &mut self.viewers {
+            let bytes = viewer.handle.stats().borrow().bytes_sent;
+            let since = bytes.saturating_sub(std::mem::replace(&mut viewer.bytes_before, bytes));
+            let bits_per_second = since as f64 * 8.0 / BITRATE_INTERVAL.as_secs_f64();
+            self.desk.metrics.viewer_bitrate.with_label_values(&[&key.to_string()]).set(bits_per_second);
+        }
+    }
+
+    /// Tells the core, and so `status`, how the cameras are.
+    fn tell_cameras(&mut self) {
+        let conditions = self.desk.board.conditions();
+        let small = |n: u32| u16::try_from(n).unwrap_or(u16::MAX);
+        let cameras = self.desk.config.camera.iter().map(|camera| {
+            let condition = conditions.get(&format!("camera:{}", camera.name));
+            let state = condition.map_or(CameraState::Idle, |condition| match condition.state {
+                State::Idle | State::Starting => CameraState::Idle,
+                State::Live => CameraState::Running,
+                State::Away => CameraState::Away,
+                State::Busy | State::Stalled | State::Unsupported | State::Failed => CameraState::Failed,
+            });
+            let words = condition.filter(|_| matches!(state, CameraState::Away | CameraState::Failed));
+            let video = &camera.video;
+            let (width, height) = Turn::of(video.rotate, video.flip).sides(video.width.value(), video.height.value());
+            core::Camera {
+                info: CameraInfo {
+                    name: camera.name.clone(),
+                    width: small(width),
+                    height: small(height),
+                    fps: small(camera.video.fps.value()),
+                },
+                detail: CameraDetail { state, message: words.map(|condition| Text::clipped(&condition.detail)) },
+            }
+        });
+        let cameras = cameras.collect();
+        self.handle(Input::Cameras(cameras));
+    }
+}
+
+/// Waits for news on the board; for ever once there will be none.
+async fn changed(news: &mut watch::Receiver<u32>) {
+    if news.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}

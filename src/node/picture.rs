@@ -1,0 +1,143 @@
+//! The thread that reads a camera: open, deliver, heal. While there is no camera it delivers a card that says so.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::capture::{self, CaptureError, Card, VideoSource, config::Video};
+use crate::fanout::Latest;
+use crate::media::{CameraName, Frame};
+
+use super::clock::media_now;
+use super::demand::Demand;
+use super::metrics::Metrics;
+use super::state::{Board, State};
+
+/// How long a camera may be silent before it is opened anew. A long exposure is under a second; vivid's slowest rate and
+/// UVC's start-up are under two.
+const SILENCE_LIMIT: Duration = Duration::from_secs(3);
+
+/// How long a read may block: so much later at most the thread hears that it is to stop.
+const READ_LIMIT: Duration = Duration::from_millis(500);
+
+/// The card is repeated this often: often enough for a viewer who joins, cheap for the encoder.
+const CARD_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Pause between attempts to open a camera: short at first, as a replugged one is there within a second.
+const RETRY_PAUSES: [Duration; 4] =
+    [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5)];
+
+/// What the capture thread works with.
+pub struct Picture {
+    /// Whose.
+    pub camera: CameraName,
+    /// How to open it.
+    pub config: Video,
+    /// Where the newest frame goes.
+    pub frames: Arc<Latest<Frame>>,
+    /// Whether frames are wanted.
+    pub demand: Arc<Demand>,
+    /// Where to say what it does.
+    pub board: Arc<Board>,
+    /// Where to count.
+    pub metrics: Metrics,
+}
+
+impl Picture {
+    /// Runs until the demand stops it.
+    pub fn run(self) {
+        let part = format!("camera:{}", self.camera);
+        let mut failures = 0;
+        loop {
+            if !self.demand.wish().wanted {
+                self.board.note(&part, State::Idle, "");
+            }
+            if self.demand.wait_until_wanted().stop {
+                break;
+            }
+            if failures == 0 {
+                self.board.note(&part, State::Starting, "");
+            }
+            let mut delivered = false;
+            if let Err(error) = self.run_once(&part, &mut delivered) {
+                failures = if delivered { 1 } else { failures + 1 };
+                let state = State::after(&error);
+                self.board.note(&part, state, error.to_string());
+                let pause = RETRY_PAUSES[(failures - 1).min(RETRY_PAUSES.len() - 1)];
+                self.show_card(state, &error, pause);
+            } else {
+                failures = 0;
+            }
+        }
+        self.frames.close();
+    }
+
+    /// Opens the camera and delivers until nobody wants it (`Ok`) or it fails.
+    fn run_once(&self, part: &str, delivered: &mut bool) -> Result<(), CaptureError> {
+        let mut source = capture::open_video(&self.config)?;
+        let mut last_sequence = None;
+        let mut silent = Duration::ZERO;
+        while self.wanted() {
+            let frame = match source.next(READ_LIMIT) {
+                Err(CaptureError::Stalled { .. }) if silent + READ_LIMIT < SILENCE_LIMIT => {
+                    silent += READ_LIMIT;
+                    continue;
+                }
+                Err(CaptureError::Stalled { device, .. }) => {
+                    return Err(CaptureError::Stalled { device, waited: SILENCE_LIMIT });
+                }
+                other => other?,
+            };
+            silent = Duration::ZERO;
+            if !*delivered {
+                *delivered = true;
+                self.board.note(part, State::Live, describe(source.as_ref()));
+            }
+            let camera = [self.camera.as_str()];
+            self.metrics.captured.with_label_values(&camera).inc();
+            if let Some(last) = last_sequence.replace(frame.sequence) {
+                let gap = frame.sequence.wrapping_sub(last).saturating_sub(1);
+                // A counter that starts anew is not a gap of billions.
+                if gap > 0 && gap < 1_000 {
+                    self.metrics.dropped.with_label_values(&[self.camera.as_str(), "driver"]).inc_by(gap.into());
+                }
+            }
+            if self.frames.put(frame).is_some() {
+                self.metrics.dropped.with_label_values(&[self.camera.as_str(), "raw"]).inc();
+            }
+        }
+        Ok(())
+    }
+
+    fn wanted(&self) -> bool {
+        let wish = self.demand.wish();
+        wish.wanted && !wish.stop
+    }
+
+    /// Delivers the card that tells viewers what is wrong, for as long as `pause`.
+    fn show_card(&self, state: State, error: &CaptureError, pause: Duration) {
+        let (width, height) = (self.config.width.value(), self.config.height.value());
+        let headline = match state {
+            State::Away => "camera away",
+            State::Busy => "camera in use",
+            State::Stalled => "camera silent",
+            State::Unsupported => "camera not usable",
+            _ => "camera failed",
+        };
+        let card = Card::new(width, height, headline, &error.to_string());
+        let mut sequence = 0;
+        let mut left = pause;
+        while !left.is_zero() && self.wanted() {
+            self.frames.put(card.frame(media_now(), sequence));
+            sequence += 1;
+            let step = left.min(CARD_INTERVAL);
+            self.demand.pause(step);
+            left -= step;
+        }
+    }
+}
+
+fn describe(source: &dyn VideoSource) -> String {
+    let (format, interval) = source.format();
+    let fps = if interval.is_zero() { 0.0 } else { 1.0 / interval.as_secs_f64() };
+    format!("{}x{} {:?} at {fps:.1} fps", format.width, format.height, format.pixel)
+}

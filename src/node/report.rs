@@ -1,0 +1,66 @@
+//! What the node tells over HTTP: where the broker is, how it is, what it has counted.
+
+use std::sync::Arc;
+
+use crate::http::{Health, PageBroker, PageConfig, PartState, Probe};
+use crate::session::NodeId;
+
+use super::feeds::Cameras;
+use super::metrics::{Metrics, write_latency};
+use super::state::{Board, State};
+
+const SINCE_CAPTURE: (&str, &str) =
+    ("camera_node_capture_to_wire_seconds", "From a delta frame's capture stamp to its last packet at the socket");
+const SINCE_ENCODED: (&str, &str) = (
+    "camera_node_encoded_to_wire_seconds",
+    "From a delta frame's leaving the encoder to its last packet at the socket",
+);
+
+/// The node's answers to `http`.
+pub struct Report {
+    /// Its id.
+    pub node: NodeId,
+    /// What stands before it in topics.
+    pub prefix: String,
+    /// The broker as browsers reach it, where that is known.
+    pub broker: Option<PageBroker>,
+    /// Everybody's states.
+    pub board: Arc<Board>,
+    /// What was counted.
+    pub metrics: Metrics,
+    /// For the time to the wire.
+    pub cameras: Cameras,
+}
+
+impl Probe for Report {
+    fn health(&self) -> Health {
+        let mut health = Health::default();
+        for (name, condition) in self.board.conditions() {
+            let state = match condition.state {
+                State::Idle | State::Live => PartState::Ok,
+                State::Starting | State::Away | State::Busy | State::Stalled | State::Unsupported => PartState::Waiting,
+                State::Failed => PartState::Failed,
+            };
+            let word = condition.state.word();
+            let detail =
+                if condition.detail.is_empty() { word.to_owned() } else { format!("{word}: {}", condition.detail) };
+            health.set(name, state, Some(detail));
+        }
+        health
+    }
+
+    fn metrics(&self) -> String {
+        self.metrics.set_states(&self.board.conditions());
+        let mut text = self.metrics.text();
+        for camera in self.cameras.0.values() {
+            let (name, latency) = (camera.name(), camera.latency());
+            write_latency(&mut text, SINCE_CAPTURE, name, &latency.since_capture());
+            write_latency(&mut text, SINCE_ENCODED, name, &latency.since_encoded());
+        }
+        text
+    }
+
+    fn page(&self) -> PageConfig {
+        PageConfig { node: self.node.clone(), prefix: self.prefix.clone(), broker: self.broker.clone() }
+    }
+}

@@ -1,0 +1,141 @@
+//! The two threads of a microphone: one reads the card and heals it, one encodes for all viewers.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::capture::{self, CaptureError, config::Audio};
+use crate::encode::{self, AudioEncoder, EncodeError, config::Opus};
+use crate::fanout::Fanout;
+use crate::media::{CameraName, EncodedAudio, Pcm};
+
+use super::demand::Demand;
+use super::state::{Board, State};
+
+/// A card delivers a period every 20 ms; after this long it is opened anew.
+const SILENCE_LIMIT: Duration = Duration::from_secs(1);
+
+/// Periods between the card's thread and the encoder's. Cards whose periods are not ours hand over several at once, so
+/// one is not enough; 80 ms is the most that sound can lag here.
+const PERIODS_IN_BETWEEN: usize = 4;
+
+/// Pauses between attempts to open a card.
+const RETRY_PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
+
+/// The way from the card's thread to the encoder's.
+pub fn periods() -> (SyncSender<Pcm>, Receiver<Pcm>) {
+    sync_channel(PERIODS_IN_BETWEEN)
+}
+
+/// What the card's thread works with.
+pub struct Sound {
+    /// Whose.
+    pub camera: CameraName,
+    /// How to open it.
+    pub config: Audio,
+    /// Where periods go.
+    pub periods: SyncSender<Pcm>,
+    /// Whether sound is wanted.
+    pub demand: Arc<Demand>,
+    /// Where to say what it does.
+    pub board: Arc<Board>,
+}
+
+impl Sound {
+    /// Runs until the demand stops it.
+    pub fn run(self) {
+        let part = format!("microphone:{}", self.camera);
+        let mut failures = 0;
+        loop {
+            if !self.demand.wish().wanted {
+                self.board.note(&part, State::Idle, "");
+            }
+            if self.demand.wait_until_wanted().stop {
+                return;
+            }
+            let mut delivered = false;
+            match self.run_once(&part, &mut delivered) {
+                Ok(()) => failures = 0,
+                Err(error) => {
+                    failures = if delivered { 1 } else { failures + 1 };
+                    self.board.note(&part, State::after(&error), error.to_string());
+                    self.demand.pause(RETRY_PAUSES[(failures - 1).min(RETRY_PAUSES.len() - 1)]);
+                }
+            }
+        }
+    }
+
+    /// Opens the card and delivers until nobody wants it (`Ok`) or it fails.
+    fn run_once(&self, part: &str, delivered: &mut bool) -> Result<(), CaptureError> {
+        let Some(mut source) = capture::open_audio(&self.config)? else {
+            self.board.note(part, State::Idle, "none configured");
+            while self.wanted() {
+                self.demand.pause(Duration::from_secs(60));
+            }
+            return Ok(());
+        };
+        while self.wanted() {
+            let pcm = source.next(SILENCE_LIMIT)?;
+            if !*delivered {
+                *delivered = true;
+                self.board.note(part, State::Live, "");
+            }
+            match self.periods.try_send(pcm) {
+                Ok(()) => {}
+                Err(TrySendError::Full(_)) => tracing::trace!(part, "the encoder is late: 20 ms of sound dropped"),
+                Err(TrySendError::Disconnected(_)) => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    fn wanted(&self) -> bool {
+        let wish = self.demand.wish();
+        wish.wanted && !wish.stop
+    }
+}
+
+/// What the encoder's thread works with.
+pub struct SoundEncoding {
+    /// Whose.
+    pub camera: CameraName,
+    /// How to encode.
+    pub config: Opus,
+    /// Where periods come from; it ends when their sender does.
+    pub periods: Receiver<Pcm>,
+    /// Where packets go.
+    pub packets: Arc<Fanout<EncodedAudio>>,
+    /// The worst loss any viewer reported lately, 0–1.
+    pub loss: Arc<Mutex<f32>>,
+    /// Where to say what it does.
+    pub board: Arc<Board>,
+}
+
+impl SoundEncoding {
+    /// Runs until the periods end.
+    pub fn run(self) {
+        if let Err(error) = self.run_once() {
+            // Opus fails only for reasons that trying again does not cure.
+            self.board.note(&format!("opus:{}", self.camera), State::Failed, error.to_string());
+        }
+    }
+
+    fn run_once(&self) -> Result<(), EncodeError> {
+        let mut encoder: Box<dyn AudioEncoder> = encode::open_audio(&self.config)?;
+        let mut loss_set = 0.0;
+        loop {
+            match self.periods.recv_timeout(Duration::from_secs(1)) {
+                Ok(pcm) => {
+                    let loss = *self.loss.lock().unwrap_or_else(PoisonError::into_inner);
+                    if (loss - loss_set).abs() >= 0.01 {
+                        encoder.set_loss(loss)?;
+                        loss_set = loss;
+                    }
+                    self.packets.publish(encoder.encode(&pcm)?);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+        }
+    }
+}

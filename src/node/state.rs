@@ -1,0 +1,130 @@
+//! The named states a person sees: in `status`, `/healthz`, `/metrics`, the log, and on the page.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::capture::CaptureError;
+
+/// What one part of the node is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Nobody asks for it (`on_demand`), or the config has none.
+    Idle,
+    /// Being opened or connected.
+    Starting,
+    /// Delivering.
+    Live,
+    /// The device is not there; it is looked for again.
+    Away,
+    /// Another program holds the device; it is tried again.
+    Busy,
+    /// The device is there and gives nothing; it is opened again.
+    Stalled,
+    /// The device gives nothing we can use; it is tried again in case it is exchanged.
+    Unsupported,
+    /// Something else is wrong; it is tried again.
+    Failed,
+}
+
+impl State {
+    /// The word that stands in `status`, in labels and in JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Starting => "starting",
+            Self::Live => "live",
+            Self::Away => "away",
+            Self::Busy => "busy",
+            Self::Stalled => "stalled",
+            Self::Unsupported => "unsupported",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The state that follows from a source's error.
+    pub const fn after(error: &CaptureError) -> Self {
+        match error {
+            CaptureError::NotFound { .. } | CaptureError::Gone { .. } => Self::Away,
+            CaptureError::Busy { .. } => Self::Busy,
+            CaptureError::Unsupported { .. } => Self::Unsupported,
+            CaptureError::Stalled { .. } => Self::Stalled,
+            CaptureError::Io { .. } => Self::Failed,
+        }
+    }
+}
+
+/// One part's state and, in a sentence, why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// What it is doing.
+    pub state: State,
+    /// For a person; empty when there is nothing to add.
+    pub detail: String,
+}
+
+/// All parts' conditions, by the part's name (`camera:main`, `microphone:main`, `broker`). Shared by everything that
+/// reports or shows them.
+#[derive(Debug)]
+pub struct Board {
+    parts: Mutex<BTreeMap<String, Condition>>,
+    changed: watch::Sender<u32>,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self { parts: Mutex::default(), changed: watch::Sender::new(0) }
+    }
+}
+
+impl Board {
+    /// Notes what `part` is doing; says so in the log and to watchers if that is news.
+    pub fn note(&self, part: &str, state: State, detail: impl Into<String>) {
+        let now = Condition { state, detail: detail.into() };
+        let before = {
+            let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+            parts.insert(part.to_owned(), now.clone())
+        };
+        if before.as_ref() == Some(&now) {
+            return;
+        }
+        let detail = now.detail.as_str();
+        match state {
+            State::Idle | State::Starting | State::Live => tracing::info!(part, state = state.word(), detail, "state"),
+            _ if before.is_some_and(|b| b.state == state) => {
+                tracing::info!(part, state = state.word(), detail, "state");
+            }
+            _ => tracing::warn!(part, state = state.word(), detail, "state"),
+        }
+        self.changed.send_modify(|n| *n = n.wrapping_add(1));
+    }
+
+    /// What every part is doing now.
+    pub fn conditions(&self) -> BTreeMap<String, Condition> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Wakes whenever a condition changes.
+    pub fn watch(&self) -> watch::Receiver<u32> {
+        self.changed.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn watchers_wake_for_news_and_not_for_repetition() {
+        let board = Board::default();
+        let mut watcher = board.watch();
+        board.note("camera:main", State::Away, "not there");
+        assert!(watcher.has_changed().expect("the board lives"));
+        watcher.borrow_and_update();
+        board.note("camera:main", State::Away, "not there");
+        assert!(!watcher.has_changed().expect("the board lives"));
+        board.note("camera:main", State::Live, "");
+        assert!(watcher.has_changed().expect("the board lives"));
+    }
+}

@@ -1,0 +1,310 @@
+/**
+ * The library's face: one {@link Camera} watches one node. It gives the core the time, the chance and what happens, and
+ * performs what the core wants done; it decides nothing itself.
+ */
+
+import type { ErrorSlug } from "./core/errors.ts";
+import type { Input, Output, ProtocolEvent } from "./core/io.ts";
+import type { Mid, Status, Wants } from "./core/message.ts";
+import type { ViewerState } from "./core/state.ts";
+import { DEFAULT_PREFIX, isId, isPrefix, topicsOf } from "./core/topics.ts";
+import { Viewer } from "./core/viewer.ts";
+import { Emitter } from "./emitter.ts";
+import { peerId } from "./identity.ts";
+import { type Endpoint, Link } from "./link.ts";
+import { newConnection, Peer } from "./peer.ts";
+import { type Sample, sample, type Stats, statsBetween } from "./stats.ts";
+import { type Words, wordsFor } from "./words.ts";
+
+/** What to watch, and how to get there. */
+export interface CameraOptions {
+  /** The broker's address, `wss://…` or `ws://…`. Either this or {@link connect}. */
+  broker?: string;
+  /** Asked before every connection, for addresses and passwords that are good for a while only. */
+  connect?: () => Promise<Endpoint>;
+  /** The node's id. */
+  node: string;
+  /** Of all topics; `camera-node/v1` unless the node is configured otherwise. */
+  prefix?: string;
+  /** Picture and sound of all cameras when absent. */
+  wants?: Wants;
+  /** Where the node asks for one. */
+  token?: string;
+  /**
+   * How many milliseconds the browser is asked to buffer, 0 when absent: least delay, at the cost of a short stutter
+   * whenever the network's delay jumps. 100 to 200 gives calmer pictures over mobile networks.
+   */
+  bufferMs?: number;
+}
+
+/** A state, with the words for it. */
+export interface CameraState extends Omit<ViewerState, "retryAt">, Words {
+  /** When the next try begins, as `Date.now()` counts. */
+  readonly retryAt?: number;
+}
+
+/** One step of the protocol, in the order in which they happened. */
+export interface CameraEvent extends ProtocolEvent {
+  /** As `Date.now()` counts. */
+  readonly time: number;
+}
+
+/** Something that went wrong, whether or not it ends anything. */
+export interface CameraError {
+  readonly code: number;
+  readonly slug: ErrorSlug | undefined;
+  readonly name: string;
+  readonly message: string;
+}
+
+export interface CameraEvents {
+  state: CameraState;
+  /** Pictures and sound of one of the node's cameras, again when a track is added; `undefined` when they are gone. */
+  stream: { camera: string; stream: MediaStream } | undefined;
+  stats: Stats;
+  event: CameraEvent;
+  status: Status;
+  channel: RTCDataChannel;
+  error: CameraError;
+}
+
+/** Steps kept in {@link Camera.events}. */
+const MAX_EVENTS = 500;
+const STATS_EVERY_MS = 1_000;
+
+export class Camera extends Emitter<CameraEvents> {
+  private readonly core: Viewer;
+  private readonly link: Link;
+  private spare: RTCPeerConnection | undefined;
+  private peer: { session: string; connection: Peer } | undefined;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private statsTimer: ReturnType<typeof setInterval> | undefined;
+  private lastSample: Sample | undefined;
+  private readonly log: CameraEvent[] = [];
+  private readonly watchesMedia: boolean;
+  private stopWatching: (() => void) | undefined;
+  private current: CameraState = { ...wordsFor({ state: "idle", reason: "stopped" }), state: "idle", reason: "stopped" };
+  private readonly playing = new Map<string, MediaStream>();
+  private numbers: Stats | undefined;
+  /** The page is being left: there is no later. */
+  private unloading = false;
+
+  /** @throws {TypeError} when node or prefix cannot stand in a topic, or there is no way to a broker. */
+  constructor(private readonly options: CameraOptions) {
+    super();
+    const { node, prefix = DEFAULT_PREFIX, wants = { video: true, audio: true }, token } = options;
+    if (!isId(node)) throw new TypeError(`a node's id is 1 to 64 of A-Z, a-z, 0-9, "_" and "-", not "${node}"`);
+    if (!isPrefix(prefix)) throw new TypeError(`a prefix is one or two levels of plain letters, not "${prefix}"`);
+    if (options.broker === undefined && options.connect === undefined) throw new TypeError("a camera needs broker or connect");
+    this.watchesMedia = (wants.video ?? false) !== false || (wants.audio ?? false) !== false;
+    this.core = new Viewer({ prefix, node, wants, token }, chance);
+    this.link = new Link(
+      () => this.endpoint(),
+      (peer) => {
+        const { status, toPeer } = topicsOf(prefix, node, peer);
+        return [status, toPeer];
+      },
+      {
+        up: (peer) => {
+          this.tell({ type: "linkUp", peer });
+        },
+        down: (problem) => {
+          this.tell({ type: "linkDown", problem });
+        },
+        message: (topic, payload, retain) => {
+          this.tell({ type: "message", topic, payload, retain });
+        },
+      },
+    );
+  }
+
+  /** Connects and stays connected until {@link stop}; harmless when it already does. */
+  start(): void {
+    this.stopWatching ??= this.watchPage();
+    if (this.peer === undefined) this.spare ??= newConnection();
+    this.tell({ type: "start" });
+  }
+
+  /** Leaves. */
+  stop(): void {
+    this.stopWatching?.();
+    this.stopWatching = undefined;
+    this.spare?.close();
+    this.spare = undefined;
+    this.tell({ type: "stop" });
+  }
+
+  get state(): CameraState {
+    return this.current;
+  }
+
+  /** The streams there are, by camera. */
+  get streams(): ReadonlyMap<string, MediaStream> {
+    return this.playing;
+  }
+
+  get stats(): Stats | undefined {
+    return this.numbers;
+  }
+
+  /** The latest steps of the protocol. */
+  get events(): readonly CameraEvent[] {
+    return this.log;
+  }
+
+  /** The node's latest status. */
+  get status(): Status | undefined {
+    return this.core.status;
+  }
+
+  private async endpoint(): Promise<Endpoint & { clientId: string }> {
+    const endpoint = this.options.connect === undefined ? { url: this.options.broker ?? "" } : await this.options.connect();
+    return { ...endpoint, clientId: endpoint.clientId ?? peerId() };
+  }
+
+  private tell(input: Input): void {
+    this.core.handle(input, performance.now());
+    this.perform();
+  }
+
+  private perform(): void {
+    for (const output of this.core.takeOutputs()) this.performOne(output);
+    clearTimeout(this.timer);
+    const due = this.core.pollTimeout();
+    if (due === undefined) return;
+    // A timer may fire a little early; the core then has nothing to do yet and asks again.
+    this.timer = setTimeout(() => {
+      this.core.handleTimeout(performance.now());
+      this.perform();
+    }, Math.max(0, Math.ceil(due - performance.now())));
+  }
+
+  private performOne(output: Output): void {
+    switch (output.type) {
+      case "connect":
+        this.link.connect();
+        break;
+      case "disconnect":
+        this.link.close();
+        break;
+      case "publish":
+        if (this.unloading) this.link.publishAtOnce(output.topic, output.payload);
+        else this.link.publish(output.topic, output.payload);
+        break;
+      case "peer":
+        if (output.command.do === "open") this.openPeer(output.session);
+        if (this.peer?.session !== output.session) break;
+        this.peer.connection.perform(output.command);
+        if (output.command.do === "close") this.closePeer();
+        break;
+      case "event": {
+        const event = { ...output.event, time: wallClock(output.event.at) };
+        this.log.push(event);
+        if (this.log.length > MAX_EVENTS) this.log.shift();
+        this.emit("event", event);
+        break;
+      }
+      case "state": {
+        const { retryAt, ...state } = output.state;
+        this.current = { ...state, ...(retryAt !== undefined && { retryAt: wallClock(retryAt) }), ...wordsFor(output.state) };
+        this.emit("state", this.current);
+        break;
+      }
+      case "status":
+        this.emit("status", output.status);
+        break;
+      case "error": {
+        const { code, name, message } = output.failure;
+        this.emit("error", { code, slug: output.slug, name, message });
+        break;
+      }
+    }
+  }
+
+  private openPeer(session: string): void {
+    this.closePeer();
+    const connection: Peer = new Peer(
+      {
+        event: (event) => {
+          this.tell({ type: "peer", session, event });
+        },
+        track: (track, mid) => {
+          if (this.peer?.connection === connection) this.addTrack(track, mid);
+        },
+        channel: (channel) => {
+          this.emit("channel", channel);
+        },
+      },
+      this.options.bufferMs ?? 0,
+      this.spare,
+    );
+    this.spare = undefined;
+    this.peer = { session, connection };
+    this.statsTimer = setInterval(() => void this.takeStats(session, connection), STATS_EVERY_MS);
+  }
+
+  private closePeer(): void {
+    if (this.peer === undefined) return;
+    this.peer.connection.close();
+    this.peer = undefined;
+    clearInterval(this.statsTimer);
+    this.lastSample = undefined;
+    this.numbers = undefined;
+    if (this.playing.size === 0) return;
+    this.playing.clear();
+    this.emit("stream", undefined);
+  }
+
+  private addTrack(track: MediaStreamTrack, { camera }: Mid): void {
+    const stream = this.playing.get(camera) ?? new MediaStream();
+    stream.addTrack(track);
+    this.playing.set(camera, stream);
+    this.emit("stream", { camera, stream });
+  }
+
+  private async takeStats(session: string, connection: Peer): Promise<void> {
+    const report = await connection.stats();
+    if (report === undefined || this.peer?.connection !== connection) return;
+    const taken = sample(report);
+    this.numbers = statsBetween(this.lastSample, taken);
+    this.lastSample = taken;
+    if (this.watchesMedia) this.tell({ type: "media", session, bytes: taken.bytes });
+    this.emit("stats", this.numbers);
+  }
+
+  /** Follows what the browser says about the page and the network. */
+  private watchPage(): () => void {
+    const wake = (): void => {
+      if (document.visibilityState === "visible") this.tell({ type: "wake" });
+    };
+    const leave = (): void => {
+      this.unloading = true;
+      this.tell({ type: "stop" });
+      this.unloading = false;
+    };
+    const back = (event: PageTransitionEvent): void => {
+      // The page comes back from the browser's cache, where it had left.
+      if (event.persisted) this.tell({ type: "start" });
+    };
+    document.addEventListener("visibilitychange", wake);
+    addEventListener("online", wake);
+    addEventListener("pagehide", leave);
+    addEventListener("pageshow", back);
+    return () => {
+      document.removeEventListener("visibilitychange", wake);
+      removeEventListener("online", wake);
+      removeEventListener("pagehide", leave);
+      removeEventListener("pageshow", back);
+    };
+  }
+}
+
+/** A random number from 0 up to 1, good enough for ids that nobody shall guess. */
+function chance(): number {
+  return (crypto.getRandomValues(new Uint32Array(1))[0] ?? 0) / 2 ** 32;
+}
+
+/** The core's clock as `Date.now()` counts. */
+function wallClock(at: number): number {
+  return Math.round(Date.now() - performance.now() + at);
+}

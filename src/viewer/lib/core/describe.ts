@@ -1,0 +1,53 @@
+/** From all that the viewer knows to the one state a person is told. */
+
+import type { Retry } from "./retry.ts";
+import type { Phase } from "./session.ts";
+import type { LinkProblem, ViewerState } from "./state.ts";
+
+interface Known {
+  readonly started: boolean;
+  readonly link: {
+    readonly up: boolean;
+    readonly wasUp: boolean;
+    readonly problem: LinkProblem | undefined;
+    readonly retryAt: number | undefined;
+  };
+  /** Whether anything is known about the node. */
+  readonly known: boolean;
+  readonly online: boolean;
+  readonly phase: Phase | undefined;
+  readonly retry: Retry;
+}
+
+export function describe({ started, link, known, online, phase, retry }: Known): ViewerState {
+  if (!started) return { state: "idle", reason: "stopped" };
+  if (phase === "connected") return { state: "live", reason: "live", ...(!link.up && { brokerAway: true }) };
+  if (!link.up) {
+    const retryAt = link.retryAt === undefined ? {} : { retryAt: link.retryAt };
+    switch (link.problem) {
+      case "unauthorized":
+      case "topicsRefused":
+      case "badAddress":
+      case "insecure":
+        return { state: "refused", reason: link.problem, ...retryAt };
+      case "unreachable":
+      case "lost":
+        if (phase === "silent") return { state: "lost", reason: "network", ...retryAt };
+        return { state: "waiting", reason: link.wasUp ? "brokerAway" : "unreachable", ...retryAt };
+      case undefined:
+        return { state: "connecting", reason: "broker" };
+    }
+  }
+  if (phase === "silent") return { state: "lost", reason: "silent" };
+  if (phase === "closing") return { state: "lost", reason: "closed" };
+  if (phase !== undefined && phase !== "ended") return { state: "connecting", reason: "join" };
+  const { cause, at } = retry;
+  const retryAt = at === undefined ? {} : { retryAt: at };
+  if (cause?.kind === "ended" && (online || at === undefined)) {
+    return { state: cause.state, reason: cause.reason, ...retryAt, ...(cause.said !== undefined && { said: cause.said }) };
+  }
+  if (!known) return { state: "connecting", reason: "node" };
+  if (!online) return { state: "waiting", reason: "nodeOffline" };
+  if (cause?.kind === "rebooted") return { state: "waiting", reason: "nodeRestarted", ...retryAt };
+  return { state: "connecting", reason: "join" };
+}

@@ -1,0 +1,52 @@
+/** What the viewer's core is told, and what it wants done. */
+
+import type { ErrorSlug } from "./errors.ts";
+import type { Failure, Status, Wants } from "./message.ts";
+import type { PeerCommand, PeerEvent, Step } from "./session.ts";
+import type { LinkProblem, ViewerState } from "./state.ts";
+
+/** What the viewer is to watch. */
+export interface ViewerConfig {
+  readonly prefix: string;
+  readonly node: string;
+  readonly wants: Wants;
+  readonly token?: string | undefined;
+}
+
+/** What happened. */
+export type Input =
+  | { type: "start" }
+  | { type: "stop" }
+  /** Connected to the broker as `peer`, subscriptions acknowledged. */
+  | { type: "linkUp"; peer: string }
+  | { type: "linkDown"; problem: LinkProblem }
+  | { type: "message"; topic: string; payload: string; retain: boolean }
+  /** The connection of `session` reports. */
+  | { type: "peer"; session: string; event: PeerEvent }
+  /** Bytes of media received so far by the connection, about once a second while there should be any. */
+  | { type: "media"; session: string; bytes: number }
+  /** The page has been in the background, or the network has changed: what was there may be gone. */
+  | { type: "wake" };
+
+/** One step of the protocol. */
+export interface ProtocolEvent {
+  /** In the clock of the core. */
+  readonly at: number;
+  readonly name: Step;
+  readonly session: string;
+  readonly direction?: "in" | "out";
+  readonly detail?: string;
+}
+
+/** What to do. */
+export type Output =
+  /** Connect to the broker; an older connection is over. */
+  | { type: "connect" }
+  | { type: "disconnect" }
+  | { type: "publish"; topic: string; payload: string }
+  | { type: "peer"; session: string; command: PeerCommand }
+  | { type: "event"; event: ProtocolEvent }
+  | { type: "state"; state: ViewerState }
+  /** The node's status has changed. */
+  | { type: "status"; status: Status }
+  | { type: "error"; slug: ErrorSlug | undefined; failure: Failure; session: string | undefined };

@@ -1,0 +1,266 @@
+/** What the messages of protocol version 1 say: a body for each type, read strictly, unknown fields dropped. */
+
+import type { Fields, Reader } from "./read.ts";
+import { fields, flag, form, isFields, list, map, maybe, must, text, Unreadable, whole, word } from "./read.ts";
+
+/** A node's or a peer's id: it stands in topics. */
+export const id = form(/^[A-Za-z0-9_-]{1,64}$/, "1 to 64 of A-Z, a-z, 0-9, '_' and '-'");
+/** A session's id. */
+export const sessionId = form(/^[0-9a-f]{32}$/, "32 lower-case hex digits");
+const boot = form(/^[0-9a-f]{8,64}$/, "8 to 64 lower-case hex digits");
+const cameraName = form(/^[a-z0-9-]{1,32}$/, "1 to 32 of a-z, 0-9 and '-'");
+const sdp = text(65_536);
+const nonce = text(128);
+const token = text(8_192);
+
+/** Which cameras: all, none, or these. */
+export type CameraChoice = boolean | string[];
+
+/** What a session is to carry. */
+export interface Wants {
+  video?: CameraChoice;
+  audio?: CameraChoice;
+  /** To be heard at the camera. */
+  talk?: boolean;
+  /** Labels of the data channels the node is to open. */
+  channels?: string[];
+}
+
+export interface IceServer {
+  urls: string | string[];
+  username?: string;
+  credential?: string;
+}
+
+export interface Candidate {
+  candidate: string;
+  sdpMid?: string;
+  sdpMLineIndex?: number;
+  usernameFragment?: string;
+}
+
+/** What one media section carries. */
+export interface Mid {
+  camera: string;
+  kind: "video" | "audio";
+}
+
+export interface NodeInfo {
+  name: string;
+  boot: string;
+  version: string;
+  key?: string;
+}
+
+export type LeaveReason = "closed" | "replaced" | "expired" | "limit" | "shutdown" | "failed";
+
+/** How one camera is; none of these refuses a join. */
+export interface CameraDetail {
+  state: "idle" | "running" | "away" | "failed";
+  message?: string;
+}
+
+/** A node's presence. */
+export interface Status {
+  type: "status";
+  versions: number[];
+  state: "online" | "offline";
+  /** This run of the node's program. */
+  boot: string;
+  /** Which of its broker connections within that run, from 1. */
+  conn: number;
+  name?: string;
+  cameras?: { name: string; width: number; height: number; fps: number }[];
+  access?: "open" | "token";
+  viewers?: number;
+  state_detail?: { cameras: Record<string, CameraDetail> };
+}
+
+/** What went wrong, as it goes over the wire. */
+export interface Failure {
+  type: "error";
+  code: number;
+  name: string;
+  message: string;
+  /** Seconds. */
+  retryAfter?: number;
+  versions?: number[];
+}
+
+export type Body =
+  | { type: "join"; wants: Wants; token?: string; nonce: string }
+  | { type: "peer"; iceServers: IceServer[]; node: NodeInfo; nonce: string; expires?: number }
+  | { type: "offer"; sdp: string; mids: Record<string, Mid> }
+  | { type: "answer"; sdp: string }
+  | { type: "ice"; candidates: Candidate[]; complete: boolean }
+  | { type: "leave"; reason: LeaveReason }
+  | { type: "ack" | "ringing" | "unregister" | "probe" }
+  | Failure
+  | { type: "call"; sdp?: string; from: string; wants?: Wants; token?: string; nonce: string }
+  | { type: "cancel"; reason: "closed" | "timeout" | "failed" }
+  | { type: "callResponse"; response: "accepted"; sdp?: string; nonce: string }
+  | { type: "callResponse"; response: "rejected"; reason: "busy" | "declined" | "timeout" | "notAllowed" | "unsupported" }
+  | { type: "register" | "registered"; name: string; ttl: number }
+  | { type: "renew"; token: string }
+  | Status;
+
+export type MessageType = Body["type"];
+
+const choice: Reader<CameraChoice> = (value, what) =>
+  typeof value === "boolean" ? value : list(cameraName, 16)(value, what);
+
+const wants: Reader<Wants> = (value, what) => {
+  const from = fields(value, what);
+  return {
+    ...maybe(from, "video", choice),
+    ...maybe(from, "audio", choice),
+    ...maybe(from, "talk", flag),
+    ...maybe(from, "channels", list(text(64), 16)),
+  };
+};
+
+/** Whether nothing at all is asked for. */
+export function wantsNothing(asked: Wants): boolean {
+  const none = (value: CameraChoice | undefined) => value === undefined || value === false || (Array.isArray(value) && value.length === 0);
+  return none(asked.video) && none(asked.audio) && asked.talk !== true && (asked.channels ?? []).length === 0;
+}
+
+const iceServer: Reader<IceServer> = (value, what) => {
+  const from = fields(value, what);
+  const urls: Reader<string | string[]> = (value, what) =>
+    typeof value === "string" ? text(512)(value, what) : list(text(512), 8, 1)(value, what);
+  return {
+    urls: must(from, "urls", urls),
+    ...maybe(from, "username", text(512, 0)),
+    ...maybe(from, "credential", text(512, 0)),
+  };
+};
+
+const candidate: Reader<Candidate> = (value, what) => {
+  const from = fields(value, what);
+  return {
+    candidate: must(from, "candidate", text(1024, 0)),
+    ...maybe(from, "sdpMid", text(64, 0)),
+    ...maybe(from, "sdpMLineIndex", whole(0xffff)),
+    ...maybe(from, "usernameFragment", text(256, 0)),
+  };
+};
+
+const mid: Reader<Mid> = (value, what) => {
+  const from = fields(value, what);
+  return { camera: must(from, "camera", cameraName), kind: must(from, "kind", word("video", "audio")) };
+};
+
+const node: Reader<NodeInfo> = (value, what) => {
+  const from = fields(value, what);
+  return {
+    name: must(from, "name", text(64, 0)),
+    boot: must(from, "boot", boot),
+    version: must(from, "version", text(64)),
+    ...maybe(from, "key", text(1024)),
+  };
+};
+
+const detail: Reader<CameraDetail> = (value, what) => {
+  const from = fields(value, what);
+  return {
+    state: must(from, "state", word("idle", "running", "away", "failed")),
+    ...maybe(from, "message", text(256, 0)),
+  };
+};
+
+const camera: Reader<{ name: string; width: number; height: number; fps: number }> = (value, what) => {
+  const from = fields(value, what);
+  return {
+    name: must(from, "name", cameraName),
+    width: must(from, "width", whole(0xffff)),
+    height: must(from, "height", whole(0xffff)),
+    fps: must(from, "fps", whole(0xffff)),
+  };
+};
+
+function status(from: Fields): Status {
+  const read: Status = {
+    type: "status",
+    versions: must(from, "versions", list(whole(), 16, 1)),
+    state: must(from, "state", word("online", "offline")),
+    boot: must(from, "boot", boot),
+    conn: must(from, "conn", whole(0xffff_ffff, 1)),
+    ...maybe(from, "name", text(64, 0)),
+    ...maybe(from, "cameras", list(camera, 64)),
+    ...maybe(from, "access", word("open", "token")),
+    ...maybe(from, "viewers", whole()),
+    ...maybe(from, "state_detail", (value, what) => ({
+      cameras: maybe(fields(value, what), "cameras", map(detail, 64, cameraName)).cameras ?? {},
+    })),
+  };
+  if (read.state === "online" && (read.cameras === undefined || read.access === undefined)) {
+    throw new Unreadable("an online status says its cameras and access");
+  }
+  return read;
+}
+
+function callResponse(from: Fields): Body {
+  const response = must(from, "response", word("accepted", "rejected"));
+  if (response === "accepted") {
+    return { type: "callResponse", response, ...maybe(from, "sdp", sdp), nonce: must(from, "nonce", nonce) };
+  }
+  const reasons = word("busy", "declined", "timeout", "notAllowed", "unsupported");
+  return { type: "callResponse", response, reason: must(from, "reason", reasons) };
+}
+
+const registration = (from: Fields) => ({ name: must(from, "name", text(64)), ttl: must(from, "ttl", whole(3600, 1)) });
+
+/** A reader for the body of each type. */
+const BODIES: { readonly [T in MessageType]: (from: Fields) => Body } = {
+  join: (from) => ({ type: "join", wants: must(from, "wants", wants), ...maybe(from, "token", token), nonce: must(from, "nonce", nonce) }),
+  peer: (from) => ({
+    type: "peer",
+    iceServers: must(from, "iceServers", list(iceServer, 16)),
+    node: must(from, "node", node),
+    nonce: must(from, "nonce", nonce),
+    ...maybe(from, "expires", whole()),
+  }),
+  offer: (from) => ({ type: "offer", sdp: must(from, "sdp", sdp), mids: must(from, "mids", map(mid, 64, text(1024, 0))) }),
+  answer: (from) => ({ type: "answer", sdp: must(from, "sdp", sdp) }),
+  ice: (from) => ({ type: "ice", candidates: must(from, "candidates", list(candidate, 64)), complete: must(from, "complete", flag) }),
+  leave: (from) => ({
+    type: "leave",
+    reason: must(from, "reason", word("closed", "replaced", "expired", "limit", "shutdown", "failed")),
+  }),
+  ack: () => ({ type: "ack" }),
+  ringing: () => ({ type: "ringing" }),
+  unregister: () => ({ type: "unregister" }),
+  probe: () => ({ type: "probe" }),
+  error: (from) => ({
+    type: "error",
+    code: must(from, "code", whole(0xffff)),
+    name: must(from, "name", text(64)),
+    message: must(from, "message", text(512, 0)),
+    ...maybe(from, "retryAfter", whole()),
+    ...maybe(from, "versions", list(whole(), 16)),
+  }),
+  call: (from) => ({
+    type: "call",
+    ...maybe(from, "sdp", sdp),
+    from: must(from, "from", id),
+    ...maybe(from, "wants", wants),
+    ...maybe(from, "token", token),
+    nonce: must(from, "nonce", nonce),
+  }),
+  cancel: (from) => ({ type: "cancel", reason: must(from, "reason", word("closed", "timeout", "failed")) }),
+  callResponse,
+  register: (from) => ({ type: "register", ...registration(from) }),
+  registered: (from) => ({ type: "registered", ...registration(from) }),
+  renew: (from) => ({ type: "renew", token: must(from, "token", token) }),
+  status,
+};
+
+/** The body of `type` in `from`; `undefined` when the type is unknown. */
+export function readBody(type: string, from: Fields): Body | undefined {
+  return isKnown(type) && isFields(from) ? BODIES[type](from) : undefined;
+}
+
+function isKnown(type: string): type is MessageType {
+  return Object.hasOwn(BODIES, type);
+}

@@ -1,0 +1,37 @@
+/** Whether media still come, by reports of the bytes received, about one a second. */
+
+/**
+ * Reports in a row without anything new after which a connection is dead. Reports are counted and not seconds, since
+ * a page in the background may be stopped for minutes while its media go on. A path that is gone is noticed earlier and
+ * by other means; this is for one that stands and carries nothing.
+ */
+const DEAD_REPORTS = 8;
+/** Just woken up, the doubt is greater. */
+const DEAD_REPORTS_AWAKE = 2;
+
+export class Pulse {
+  /** Whether anything has come at all. */
+  felt = false;
+  private bytes = 0;
+  private missed = 0;
+  private awake = false;
+
+  /** The page has been in the background. */
+  wake(): void {
+    this.awake = true;
+    this.missed = 0;
+  }
+
+  /** Takes a report in; whether the connection is now dead. */
+  isDead(bytes: number): boolean {
+    if (bytes > this.bytes) {
+      this.bytes = bytes;
+      this.missed = 0;
+      this.awake = false;
+      this.felt = true;
+      return false;
+    }
+    this.missed += 1;
+    return this.missed >= (this.awake ? DEAD_REPORTS_AWAKE : DEAD_REPORTS);
+  }
+}

@@ -1,0 +1,387 @@
+/**
+ * One session as the viewer lives it: join, peer, offer, answer, candidates both ways, leave. It is told what happened
+ * and when, and says what to do; it reads no clock and asks no chance.
+ */
+
+import { Delivery, Overflow } from "./delivery.ts";
+import type { Malformed, Message } from "./envelope.ts";
+import { ERRORS, type ErrorSlug, slugOf } from "./errors.ts";
+import type { Body, Candidate, Failure, IceServer, LeaveReason, Mid, NodeInfo, Wants } from "./message.ts";
+import { Trickle, type Usable } from "./trickle.ts";
+
+/** From the join to the offer: the node may have to start its camera first. */
+const OFFER_LIMIT_MS = 20_000;
+/** From the offer to our answer, which is this machine's own work. */
+const ANSWER_LIMIT_MS = 10_000;
+/** From the answer to the connection; the node waits as long. */
+const CONNECT_LIMIT_MS = 30_000;
+/**
+ * How long a silent connection may recover before a new join is quicker. The node offers an ICE restart after 5 s of
+ * silence; browsers notice it after 3 to 5 s.
+ */
+const SILENCE_LIMIT_MS = 8_000;
+/** How long a closed connection waits for the reason. */
+const REASON_WAIT_MS = 500;
+
+/** What the connection is to do; each names its session, in order. */
+export type PeerCommand =
+  | { do: "open"; iceServers: IceServer[] }
+  | { do: "configure"; iceServers: IceServer[] }
+  | { do: "answer"; sdp: string; mids: Record<string, Mid> }
+  | { do: "addCandidates"; candidates: Candidate[]; complete: boolean }
+  | { do: "close" };
+
+/** What the connection reports. */
+export type PeerEvent =
+  | { type: "answered"; sdp: string }
+  | { type: "candidates"; candidates: Candidate[]; complete: boolean }
+  | { type: "connected" }
+  | { type: "silent" }
+  | { type: "recovered" }
+  | { type: "closed" }
+  | { type: "failed"; step: ErrorSlug; message: string };
+
+/** The steps of a session; the node logs the same words, so that the two logs can be laid side by side. */
+export type Step =
+  | "join"
+  | "peer"
+  | "opening"
+  | "offer"
+  | "answer"
+  | "ice"
+  | "connected"
+  | "silent"
+  | "recovered"
+  | "leave"
+  | "failed"
+  | "refused"
+  | "rebooted";
+
+/** How a session ended. */
+export type End =
+  | { how: "left"; reason: LeaveReason }
+  | { how: "theyLeft"; reason: LeaveReason }
+  | { how: "closedByPeer" }
+  | { how: "failed"; slug: ErrorSlug; message: string }
+  | { how: "theyFailed" | "refused"; failure: Failure }
+  | { how: "rebooted" };
+
+/** What to do. */
+export type SessionOutput =
+  | { type: "peer"; command: PeerCommand }
+  | { type: "step"; step: Step; direction?: "in" | "out"; detail?: string }
+  /** Something is wrong at the node that does not end the session. */
+  | { type: "notice"; failure: Failure }
+  | { type: "ended"; end: End };
+
+export type Phase = "joining" | "opening" | "answering" | "checking" | "connected" | "silent" | "closing" | "ended";
+
+/** What a session starts with. */
+export interface Joining {
+  /** 32 random lower-case hex digits. */
+  id: string;
+  /** Random text. */
+  nonce: string;
+  wants: Wants;
+  token?: string | undefined;
+}
+
+export class Session {
+  readonly id: string;
+  phase: Phase = "joining";
+  /** The node as it introduced itself. */
+  node: NodeInfo | undefined;
+  /** When media could first flow. */
+  connectedAt: number | undefined;
+  private readonly delivery: Delivery;
+  private readonly trickle = new Trickle();
+  /** `seq` of the offers that the connection has not answered yet. */
+  private unanswered: number[] = [];
+  private limit: number | undefined;
+  private outputs: SessionOutput[] = [];
+  private linkUp = true;
+
+  constructor(joining: Joining, now: number) {
+    this.id = joining.id;
+    this.delivery = new Delivery(joining.id, true);
+    const token = joining.token === undefined ? {} : { token: joining.token };
+    this.delivery.send({ type: "join", wants: joining.wants, ...token, nonce: joining.nonce }, undefined, now);
+    this.limit = now + OFFER_LIMIT_MS;
+    this.step("join", "out");
+  }
+
+  /** What is to be done now. */
+  takeOutputs(): SessionOutput[] {
+    return this.outputs.splice(0);
+  }
+
+  /** The next message to publish. */
+  pollTransmit(now: number): Message | undefined {
+    if (this.phase !== "ended") {
+      const ice = this.trickle.poll(now);
+      if (ice !== undefined) {
+        this.delivery.send(ice, undefined, now);
+        this.step("ice", "out", candidateCount(ice));
+      }
+    }
+    return this.delivery.pollTransmit(now);
+  }
+
+  /** When {@link handleTimeout} or {@link pollTransmit} may have something to do. */
+  pollTimeout(): number | undefined {
+    const times = [this.delivery.pollTimeout()];
+    if (this.phase !== "ended") times.push(this.trickle.pollTimeout(), this.linkUp ? this.limit : undefined);
+    return earliest(times);
+  }
+
+  /** Whether it has ended and its last word has been heard, or never will be. */
+  isOver(): boolean {
+    return this.phase === "ended" && this.delivery.isSettled();
+  }
+
+  handleMessage(message: Message, bytes: number, now: number): void {
+    this.guarded(now, () => {
+      for (const each of this.delivery.receive(message, bytes, now)) this.act(each, now);
+    });
+    // Whoever still says something has not heard that we left.
+    const { type } = message.body;
+    if (this.phase === "ended" && message.seq !== undefined && type !== "leave" && type !== "cancel") this.delivery.repeatLast(now);
+  }
+
+  /** A message of this session that could not be read. */
+  handleMalformed(malformed: Malformed, now: number): void {
+    if (!malformed.isError && this.phase !== "ended") this.delivery.sendError(failureOf(malformed.slug, malformed.message), malformed.seq);
+    const { seq } = malformed;
+    if (seq === undefined) return;
+    this.guarded(now, () => {
+      for (const each of this.delivery.skip(seq, now)) this.act(each, now);
+    });
+  }
+
+  handlePeer(event: PeerEvent, now: number): void {
+    if (this.phase === "ended") return;
+    switch (event.type) {
+      case "answered":
+        this.answered(event.sdp, now);
+        break;
+      case "candidates":
+        this.trickle.found(event.candidates, event.complete);
+        break;
+      case "connected":
+        if (this.phase === "silent") {
+          this.recovered(now);
+        } else if (this.phase !== "connected" && this.phase !== "closing") {
+          this.phase = "connected";
+          this.connectedAt = now;
+          this.limit = undefined;
+          this.delivery.setPersistent(true, now);
+          this.step("connected");
+        }
+        break;
+      case "silent":
+        if (this.phase !== "connected") break;
+        this.phase = "silent";
+        this.limit = now + SILENCE_LIMIT_MS;
+        this.delivery.setPersistent(false, now);
+        this.step("silent");
+        break;
+      case "recovered":
+        if (this.phase === "silent") this.recovered(now);
+        break;
+      case "closed":
+        // The node's leave, which says why, comes over the broker and so a little later.
+        if (this.phase === "closing") break;
+        this.phase = "closing";
+        this.limit = now + REASON_WAIT_MS;
+        break;
+      case "failed":
+        this.fail(event.step, event.message, now);
+        break;
+    }
+  }
+
+  handleTimeout(now: number): void {
+    if (this.delivery.hasFailed(now)) {
+      if (this.phase === "ended") this.delivery.giveUp();
+      else this.fail("signallingLost", "the node acknowledges nothing", now);
+    } else if (this.phase !== "ended" && this.linkUp && this.limit !== undefined && this.limit <= now) {
+      const late = { joining: "no offer came", opening: "no offer came", answering: "the answer took too long" };
+      if (this.phase === "closing") this.closedByPeer();
+      else if (this.phase === "silent") this.fail("iceFailed", "nothing was heard any more", now);
+      else if (this.phase === "checking") this.fail("iceFailed", "no path was found in time", now);
+      else if (this.phase !== "connected") this.fail("timedOut", late[this.phase], now);
+    }
+  }
+
+  /** Follows the connection to the broker. */
+  setLink(up: boolean, now: number): void {
+    this.linkUp = up;
+    this.delivery.setLink(up, now);
+  }
+
+  /** We leave. */
+  leave(reason: LeaveReason, now: number): void {
+    if (this.phase === "ended") return;
+    this.delivery.sendLast({ type: "leave", reason }, now);
+    this.step("leave", "out", reason);
+    this.end({ how: "left", reason });
+  }
+
+  /** It cannot go on: says so to the node, and leaves. */
+  fail(slug: ErrorSlug, message: string, now: number): void {
+    if (this.phase === "ended") return;
+    this.delivery.sendError(failureOf(slug, message), undefined);
+    this.delivery.sendLast({ type: "leave", reason: "failed" }, now);
+    this.step("failed", undefined, `${slug}: ${message}`);
+    this.end({ how: "failed", slug, message });
+  }
+
+  /** The node has started anew and knows nothing of it. */
+  rebooted(): void {
+    if (this.phase === "ended") return;
+    this.step("rebooted");
+    this.end({ how: "rebooted" });
+  }
+
+  private act(message: Message, now: number): void {
+    if (this.phase === "ended") return;
+    const { body, seq, re } = message;
+    switch (body.type) {
+      case "peer":
+        this.step("peer", "in");
+        this.introduced(body);
+        break;
+      case "offer":
+        this.step("offer", "in");
+        this.offered(body, seq ?? 0, now);
+        break;
+      case "ice":
+        this.step("ice", "in", candidateCount(body));
+        this.use(this.trickle.theirs(body));
+        break;
+      case "leave":
+        this.step("leave", "in", body.reason);
+        this.end({ how: "theyLeft", reason: body.reason });
+        break;
+      case "error":
+        this.theyFailed(body, re);
+        break;
+      default:
+        // Calls and answers are for the node; a status stands outside of sessions.
+        this.delivery.sendError(failureOf("unsupported", `no ${body.type} here`), seq);
+    }
+  }
+
+  private introduced(body: Extract<Body, { type: "peer" }>): void {
+    this.node = body.node;
+    if (this.phase === "joining") {
+      this.phase = "opening";
+      this.step("opening");
+      this.command({ do: "open", iceServers: body.iceServers });
+    } else {
+      this.command({ do: "configure", iceServers: body.iceServers });
+    }
+  }
+
+  private offered(body: Extract<Body, { type: "offer" }>, seq: number, now: number): void {
+    if (this.phase === "joining") {
+      this.delivery.sendError(failureOf("offerFailed", "an offer before peer"), seq);
+      return;
+    }
+    if (this.phase === "opening") {
+      this.phase = "answering";
+      this.limit = now + ANSWER_LIMIT_MS;
+    } else if (this.phase === "silent") {
+      this.limit = now + SILENCE_LIMIT_MS;
+    }
+    this.unanswered.push(seq);
+    this.command({ do: "answer", sdp: body.sdp, mids: body.mids });
+    this.use(this.trickle.describe(body.sdp));
+  }
+
+  private answered(sdp: string, now: number): void {
+    const re = this.unanswered.shift();
+    if (re === undefined) return;
+    this.guarded(now, () => {
+      this.delivery.send({ type: "answer", sdp }, re, now);
+      this.trickle.restartOurs();
+      this.step("answer", "out");
+      if (this.phase !== "answering") return;
+      this.phase = "checking";
+      this.limit = now + CONNECT_LIMIT_MS;
+    });
+  }
+
+  private recovered(now: number): void {
+    this.phase = "connected";
+    this.limit = undefined;
+    this.delivery.setPersistent(true, now);
+    this.step("recovered");
+  }
+
+  private theyFailed(failure: Failure, re: number | undefined): void {
+    const slug = slugOf(failure.code);
+    // Something later has overtaken the join, which is yet to arrive.
+    if (this.phase === "joining" && slug === "unknownSession") return;
+    if (this.phase === "joining" || re === 0) {
+      this.step("refused", "in", slug ?? String(failure.code));
+      this.end({ how: "refused", failure });
+    } else if (slug === undefined || ERRORS[slug].ends) {
+      this.step("failed", "in", slug ?? String(failure.code));
+      this.end({ how: "theyFailed", failure });
+    } else {
+      this.outputs.push({ type: "notice", failure });
+    }
+  }
+
+  private use(usable: Usable | undefined): void {
+    if (usable !== undefined) this.command({ do: "addCandidates", ...usable });
+  }
+
+  private closedByPeer(): void {
+    this.step("leave", "in", "the connection was closed");
+    this.end({ how: "closedByPeer" });
+  }
+
+  private end(end: End): void {
+    this.phase = "ended";
+    this.limit = undefined;
+    if (end.how !== "left" && end.how !== "failed") this.delivery.giveUp();
+    this.command({ do: "close" });
+    this.outputs.push({ type: "ended", end });
+  }
+
+  private command(command: PeerCommand): void {
+    this.outputs.push({ type: "peer", command });
+  }
+
+  private step(step: Step, direction?: "in" | "out", detail?: string): void {
+    this.outputs.push({ type: "step", step, ...(direction && { direction }), ...(detail && { detail }) });
+  }
+
+  private guarded(now: number, action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      if (!(error instanceof Overflow)) throw error;
+      this.fail("windowOverflow", error.message, now);
+    }
+  }
+}
+
+/** A failure in the words of the table, `detail` for the other side's programmer. */
+export function failureOf(slug: ErrorSlug, detail?: string): Failure {
+  const row = ERRORS[slug];
+  const message = (detail ?? row.message).slice(0, 512);
+  return { type: "error", code: row.code, name: row.name, message, ...(slug === "unsupportedVersion" && { versions: [1] }) };
+}
+
+/** The earliest of some times, if there is any. */
+export function earliest(times: (number | undefined)[]): number | undefined {
+  const known = times.filter((time) => time !== undefined);
+  return known.length > 0 ? Math.min(...known) : undefined;
+}
+
+function candidateCount(ice: { candidates: unknown[]; complete: boolean }): string {
+  return `${ice.candidates.length}${ice.complete ? ", complete" : ""}`;
+}

@@ -1,0 +1,52 @@
+/** What a person is told: one of six states, why, and since the sentences depend on both, nothing else. */
+
+import type { ErrorSlug } from "./errors.ts";
+
+/** The six states of a {@link Camera}. */
+export type StateName = "idle" | "connecting" | "waiting" | "live" | "lost" | "refused";
+
+/** Why the connection to the broker could not be made or was lost. */
+export type LinkProblem =
+  /** Nobody answers at the address, or the browser forbids the connection. */
+  | "unreachable"
+  /** It was there and went. */
+  | "lost"
+  /** The broker does not accept the user name or password. */
+  | "unauthorized"
+  /** The broker does not allow the topics. */
+  | "topicsRefused"
+  /** The address is none that a browser could connect to. */
+  | "badAddress"
+  /** A page from https:// may only use wss://. */
+  | "insecure";
+
+/** Why a state is what it is. */
+export type Reason =
+  | "stopped"
+  | "broker"
+  | "node"
+  | "join"
+  | "brokerAway"
+  | "nodeOffline"
+  | "nodeRestarted"
+  | "live"
+  | "silent"
+  | "network"
+  | "replaced"
+  | "closed"
+  | "expired"
+  | "limit"
+  | Exclude<LinkProblem, "lost">
+  | ErrorSlug;
+
+/** The state of a viewer. */
+export interface ViewerState {
+  readonly state: StateName;
+  readonly reason: Reason;
+  /** When the next try begins, in the clock of the core; absent when there is none, or it is under way. */
+  readonly retryAt?: number;
+  /** What the node said itself, for details. */
+  readonly said?: string;
+  /** Live, while the broker is away: pictures go on, nothing else can be changed. */
+  readonly brokerAway?: boolean;
+}

@@ -1,0 +1,21 @@
+/**
+ * Watch a camera-node from a browser.
+ *
+ * ```ts
+ * const camera = new Camera({ broker: "wss://broker.example.org/mqtt", node: "porch" });
+ * camera.on("stream", (got) => { video.srcObject = got?.stream ?? null; });
+ * camera.on("state", ({ title, text }) => { label.textContent = `${title}. ${text}`; });
+ * camera.start();
+ * ```
+ */
+
+export { Camera } from "./camera.ts";
+export type { CameraError, CameraEvent, CameraEvents, CameraOptions, CameraState } from "./camera.ts";
+export { ERRORS } from "./core/errors.ts";
+export type { ErrorSlug } from "./core/errors.ts";
+export type { CameraDetail, Status, Wants } from "./core/message.ts";
+export type { Reason, StateName } from "./core/state.ts";
+export { DEFAULT_PREFIX, isId, isPrefix } from "./core/topics.ts";
+export type { Endpoint } from "./link.ts";
+export { ageMs, blockSide, readStamp } from "./stamp.ts";
+export type { Stats } from "./stats.ts";

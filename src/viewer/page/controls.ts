@@ -1,0 +1,107 @@
+/** Buttons and keys. */
+
+import type { Camera } from "../lib/index.ts";
+import { buttons, root, stage, toast, video } from "./elements.ts";
+import { hasSound, play } from "./player.ts";
+import { saveSnapshot } from "./snapshot.ts";
+
+/** For the names of files. */
+interface Names {
+  readonly node: string;
+  readonly shown: () => string;
+}
+
+/** iPhones know full screen for a video alone. */
+type PhoneVideo = HTMLVideoElement & { webkitEnterFullscreen?: () => void };
+
+const TOAST_MS = 3_500;
+let toastTimer: ReturnType<typeof setTimeout> | undefined;
+
+/** Makes buttons and keys work. */
+export function followControls(camera: Camera, names: Names): void {
+  const isWatching = (): boolean => camera.state.state !== "idle";
+
+  const connect = (): void => {
+    if (root.dataset["tap"] === "true") {
+      void play();
+      return;
+    }
+    // Anew also when it waits: the person does not want to.
+    camera.stop();
+    camera.start();
+  };
+  const disconnect = (): void => {
+    camera.stop();
+    buttons.connect.focus({ preventScroll: true });
+  };
+  const sound = (): void => {
+    if (!hasSound()) return;
+    video.muted = !video.muted;
+    void play();
+  };
+  const snapshot = (): void => {
+    void saveSnapshot(names.node, names.shown()).then((name) => {
+      notify(name === undefined ? "There is no picture to save yet." : `Saved ${name}`);
+    });
+  };
+
+  buttons.connect.addEventListener("click", connect);
+  buttons.disconnect.addEventListener("click", disconnect);
+  buttons.change.addEventListener("click", () => {
+    location.hash = "";
+  });
+  buttons.sound.addEventListener("click", sound);
+  buttons.snapshot.addEventListener("click", snapshot);
+  buttons.fullscreen.addEventListener("click", fullscreen);
+  stage.addEventListener("dblclick", fullscreen);
+  video.addEventListener("volumechange", showSound);
+  document.addEventListener("fullscreenchange", showFullscreen);
+  buttons.fullscreen.hidden = !document.fullscreenEnabled && !("webkitEnterFullscreen" in video);
+  showSound();
+
+  addEventListener("keydown", (event) => {
+    const typing = event.target instanceof HTMLInputElement;
+    if (typing || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
+    switch (event.key.toLowerCase()) {
+      case "m":
+        sound();
+        break;
+      case "s":
+        snapshot();
+        break;
+      case "f":
+        fullscreen();
+        break;
+      case "c":
+        if (isWatching()) disconnect();
+        else connect();
+        break;
+    }
+  });
+}
+
+function fullscreen(): void {
+  if (document.fullscreenElement !== null) void document.exitFullscreen();
+  else if (document.fullscreenEnabled) void root.requestFullscreen({ navigationUI: "hide" }).catch(() => undefined);
+  else (video as PhoneVideo).webkitEnterFullscreen?.();
+}
+
+function showSound(): void {
+  const heard = !video.muted;
+  buttons.sound.setAttribute("aria-pressed", String(heard));
+  buttons.sound.setAttribute("aria-label", "Sound");
+  buttons.sound.title = heard ? "Mute (M)" : "Sound (M)";
+}
+
+function showFullscreen(): void {
+  buttons.fullscreen.setAttribute("aria-pressed", String(document.fullscreenElement !== null));
+}
+
+function notify(text: string): void {
+  toast.textContent = text;
+  toast.dataset["shown"] = "true";
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => {
+    toast.dataset["shown"] = "false";
+  }, TOAST_MS);
+}

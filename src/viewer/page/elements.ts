@@ -1,0 +1,39 @@
+/** The page's elements, found once; a missing one is a mistake in index.html. */
+
+function found<T extends Element>(selector: string, kind: new () => T): T {
+  const element = document.querySelector(selector);
+  if (!(element instanceof kind)) throw new Error(`index.html has no ${selector}`);
+  return element;
+}
+
+const byTestId = <T extends Element>(id: string, kind: new () => T): T => found(`[data-testid="${id}"]`, kind);
+
+export const root = document.documentElement;
+export const stage = byTestId("stage", HTMLElement);
+export const video = byTestId("video", HTMLVideoElement);
+export const ambience = found(".ambience", HTMLCanvasElement);
+
+export const card = {
+  title: byTestId("card-title", HTMLElement),
+  text: byTestId("card-text", HTMLElement),
+  hint: byTestId("card-hint", HTMLElement),
+};
+export const plate = { name: byTestId("name", HTMLElement), state: byTestId("state", HTMLElement) };
+export const setup = byTestId("setup", HTMLFormElement);
+export const numbers = byTestId("numbers", HTMLElement);
+export const toast = byTestId("toast", HTMLElement);
+export const said = byTestId("said", HTMLElement);
+
+export const buttons = {
+  connect: byTestId("connect", HTMLButtonElement),
+  change: byTestId("change", HTMLButtonElement),
+  sound: byTestId("sound", HTMLButtonElement),
+  snapshot: byTestId("snapshot", HTMLButtonElement),
+  fullscreen: byTestId("fullscreen", HTMLButtonElement),
+  disconnect: byTestId("disconnect", HTMLButtonElement),
+};
+
+/** The place of one number. */
+export function numberPlace(name: string): HTMLElement {
+  return byTestId(name, HTMLElement);
+}

@@ -1,0 +1,125 @@
+/** The page: finds out which camera to show, and joins the library to the elements. */
+
+import { Camera, type CameraEvent, type CameraState, type Stats, type Status } from "../lib/index.ts";
+import { drawAmbience, followAmbience } from "./ambience.ts";
+import { followPeople, stir } from "./calm.ts";
+import { followControls } from "./controls.ts";
+import { buttons, root } from "./elements.ts";
+import { measureLatency } from "./latency.ts";
+import { hasSound, onFirstPicture, show } from "./player.ts";
+import { showName, showNumbers, showState } from "./screen.ts";
+import { brokerAddress, findSettings, isComplete, type Settings } from "./settings.ts";
+import { askForSettings } from "./setup.ts";
+import { followVisibility, keepAwake } from "./wakelock.ts";
+
+declare global {
+  interface Window {
+    /** For tests and the curious; reading it changes nothing. */
+    readonly cameraNode?: Hook;
+  }
+}
+
+/** What `window.cameraNode` offers. */
+interface Hook {
+  readonly camera: Camera;
+  readonly state: CameraState;
+  readonly stats: Stats | undefined;
+  readonly status: Status | undefined;
+  /** Steps of the protocol, oldest first; `time` is as `Date.now()` counts. */
+  readonly events: readonly CameraEvent[];
+  /** From the last `join` to its first picture on the screen. */
+  readonly firstPictureMs: number | undefined;
+  /** From the stamp of a test pattern to the screen. */
+  readonly measuredLatencyMs: number | undefined;
+}
+
+async function main(): Promise<void> {
+  followPeople();
+  followVisibility();
+  followAmbience();
+  // Another fragment is another camera.
+  addEventListener("hashchange", () => {
+    location.reload();
+  });
+  const { settings, from } = await findSettings();
+  if (isComplete(settings)) watch(settings, from === "fragment");
+  else askForSettings(settings);
+}
+
+function watch(settings: Settings, mayChange: boolean): void {
+  const { node, prefix } = settings;
+  const camera = new Camera({
+    broker: brokerAddress(settings.broker, location.href),
+    node,
+    ...(prefix !== undefined && { prefix }),
+  });
+  let shown: string | undefined;
+  let firstPictureMs: number | undefined;
+  let stillFor = 0;
+  const measured = measureLatency();
+
+  const state = (): void => {
+    const detail = shown === undefined ? undefined : camera.status?.state_detail?.cameras[shown];
+    showState(camera.state, { detail, isStill: stillFor >= 3, mayChange });
+  };
+
+  camera.on("state", ({ state: name }) => {
+    if (name !== "live") stillFor = 0;
+    keepAwake(name === "live");
+    stir(true);
+    state();
+  });
+  camera.on("status", ({ name }) => {
+    showName(name ?? node);
+    state();
+  });
+  camera.on("stream", (got) => {
+    // A page shows one camera: the first that comes.
+    if (got !== undefined && got.camera !== (shown ??= got.camera)) return;
+    show(got?.stream);
+    buttons.sound.hidden = !hasSound();
+    if (got === undefined) showNumbers(undefined, undefined);
+  });
+  camera.on("stats", (stats) => {
+    stillFor = stats.still ? stillFor + 1 : 0;
+    showNumbers(stats, measured());
+    state();
+  });
+  onFirstPicture((time) => {
+    const join = camera.events.findLast((event) => event.name === "join");
+    drawAmbience();
+    firstPictureMs = join === undefined ? undefined : time - join.time;
+    stir(true);
+    state();
+  });
+  followControls(camera, { node, shown: () => shown ?? "camera" });
+
+  const hook: Hook = {
+    camera,
+    get state() {
+      return camera.state;
+    },
+    get stats() {
+      return camera.stats;
+    },
+    get status() {
+      return camera.status;
+    },
+    get events() {
+      return camera.events;
+    },
+    get firstPictureMs() {
+      return firstPictureMs;
+    },
+    get measuredLatencyMs() {
+      return measured();
+    },
+  };
+  Object.defineProperty(window, "cameraNode", { value: Object.freeze(hook) });
+
+  root.dataset["page"] = "camera";
+  showName(node);
+  camera.start();
+}
+
+void main();

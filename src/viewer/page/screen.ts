@@ -1,0 +1,88 @@
+/** What is written on the page: name, state, words, numbers. */
+
+import type { CameraDetail, CameraState, Stats } from "../lib/index.ts";
+import { buttons, card, numberPlace, numbers, plate, root, said } from "./elements.ts";
+import { numberTexts, secondsUntil } from "./numbers.ts";
+
+/** What is known beside the state. */
+interface More {
+  /** How the camera itself is, while the node is there. */
+  readonly detail: CameraDetail | undefined;
+  /** The picture has not changed for some seconds. */
+  readonly isStill: boolean;
+  /** Whether another camera may be chosen. */
+  readonly mayChange: boolean;
+}
+
+const LATENCY_MEASURED = "Measured: from the stamp in the test pattern to this screen, if both clocks are in step.";
+const LATENCY_ESTIMATED = "Estimated: half the round trip, plus buffer and decoding here. Camera and encoder are not in it.";
+
+let current: CameraState | undefined;
+let spoken = "";
+let countdown: ReturnType<typeof setInterval> | undefined;
+
+/** Writes the state everywhere it stands. */
+export function showState(state: CameraState, more: More): void {
+  current = state;
+  const { attention, word } = oneWord(state, more);
+  root.dataset["state"] = state.state;
+  root.dataset["reason"] = state.reason;
+  root.dataset["attention"] = String(attention);
+  plate.state.textContent = word;
+  title();
+  const waitsForPicture = state.state === "live" && root.dataset["picture"] !== "true";
+  const needsTap = root.dataset["tap"] === "true";
+  card.title.textContent = needsTap ? "Ready" : waitsForPicture ? "Connected" : state.title;
+  card.text.textContent = needsTap ? "This browser wants a tap before it plays." : waitsForPicture ? "Waiting for the first picture." : state.text;
+  showHint();
+  clearInterval(countdown);
+  if (state.retryAt !== undefined) countdown = setInterval(showHint, 500);
+  const isTrying = state.state === "connecting" || (state.state === "live" && !needsTap);
+  buttons.connect.hidden = isTrying;
+  buttons.connect.textContent = needsTap ? "Play" : state.state === "idle" || state.retryAt === undefined ? "Connect" : "Try now";
+  if (state.reason === "nodeOffline" || state.reason === "silent" || state.reason === "closed") buttons.connect.hidden = true;
+  buttons.change.hidden = !more.mayChange || state.state === "live" || state.state === "connecting";
+  say(word === state.title ? `${state.title}. ${waitsForPicture ? "" : state.text}` : word);
+}
+
+/** The camera's name for people. */
+export function showName(name: string): void {
+  plate.name.textContent = name;
+  title();
+}
+
+/** Writes the numbers. */
+export function showNumbers(stats: Stats | undefined, measuredMs: number | undefined): void {
+  for (const [name, text] of Object.entries(numberTexts(stats, measuredMs))) {
+    const place = numberPlace(name);
+    if (place.textContent !== text) place.textContent = text;
+  }
+  numbers.title = measuredMs === undefined ? LATENCY_ESTIMATED : LATENCY_MEASURED;
+}
+
+function oneWord(state: CameraState, { detail, isStill }: More): { attention: boolean; word: string } {
+  if (state.state !== "live") return { attention: false, word: state.title };
+  if (detail?.state === "away") return { attention: true, word: "Camera unplugged" };
+  if (detail?.state === "failed") return { attention: true, word: "Camera failed" };
+  if (isStill) return { attention: true, word: "Picture stands still" };
+  if (state.brokerAway === true) return { attention: true, word: "Live, broker away" };
+  return { attention: false, word: state.title };
+}
+
+function title(): void {
+  document.title = [plate.name.textContent, plate.state.textContent].filter((part) => part !== "").join(" · ");
+}
+
+function showHint(): void {
+  if (current === undefined) return;
+  const { hint, retryAt, state } = current;
+  const next = retryAt === undefined ? "" : `Next try in ${secondsUntil(retryAt, Date.now())} s.`;
+  card.hint.textContent = state === "live" ? "" : [hint, next].filter((part) => part !== "").join(" ");
+}
+
+/** Tells screen readers, but only what is new. */
+function say(text: string): void {
+  if (text === spoken) return;
+  spoken = text;
+  said.textContent = text;
+}

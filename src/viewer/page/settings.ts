@@ -1,0 +1,76 @@
+/** Which camera to show: the address's fragment, else what the node serves beside the page, else ask. */
+
+import { isId, isPrefix } from "../lib/index.ts";
+
+/** A camera's place. */
+export interface Settings {
+  readonly broker: string;
+  readonly node: string;
+  readonly prefix?: string;
+}
+
+/** What was found. */
+export interface Found {
+  readonly settings: Partial<Settings>;
+  /** Whoever chose by the fragment may choose another; a node's own page shows that node. */
+  readonly from: "fragment" | "node" | "nowhere";
+}
+
+/** Looks for settings. */
+export async function findSettings(): Promise<Found> {
+  const fragment = fromFragment(location.hash);
+  if (Object.keys(fragment).length > 0) return { settings: fragment, from: "fragment" };
+  const served = await fromNode();
+  return { settings: served, from: isComplete(served) ? "node" : "nowhere" };
+}
+
+/** Whether nothing is missing. */
+export function isComplete(settings: Partial<Settings>): settings is Settings {
+  const { broker, node, prefix } = settings;
+  return broker !== undefined && node !== undefined && isId(node) && (prefix === undefined || isPrefix(prefix));
+}
+
+/** `#broker=…&node=…&prefix=…` */
+export function fromFragment(hash: string): Partial<Settings> {
+  return pick(Object.fromEntries(new URLSearchParams(hash.replace(/^#/, ""))));
+}
+
+/** The fragment for these settings. */
+export function toFragment(settings: Settings): string {
+  // Addresses stay readable in the address bar: only what would end a value is escaped.
+  const plain = (text: string): string => encodeURIComponent(text).replace(/%(3A|2F)/g, (escaped) => decodeURIComponent(escaped));
+  return `#${Object.entries(settings).map(([key, value]) => `${key}=${plain(String(value))}`).join("&")}`;
+}
+
+/**
+ * The broker's address as a browser takes it: paths and `http(s)` belong to the page's own host or scheme, a bare host
+ * gets the scheme that fits the page.
+ */
+export function brokerAddress(text: string, page: string): string {
+  const secure = new URL(page).protocol === "https:";
+  const trimmed = text.trim();
+  if (/^wss?:\/\//i.test(trimmed)) return trimmed;
+  if (/^https?:\/\//i.test(trimmed)) return trimmed.replace(/^http/i, "ws");
+  if (trimmed.startsWith("/")) return new URL(trimmed, page).href.replace(/^http/, "ws");
+  return /^[a-z]+:\/\//i.test(trimmed) ? trimmed : `${secure ? "wss" : "ws"}://${trimmed}`;
+}
+
+async function fromNode(): Promise<Partial<Settings>> {
+  try {
+    const response = await fetch("config.json", { cache: "no-store" });
+    const served: unknown = response.ok ? await response.json() : {};
+    return typeof served === "object" && served !== null ? pick(served as Record<string, unknown>) : {};
+  } catch {
+    // No such file, or the page was opened from a disk.
+    return {};
+  }
+}
+
+function pick(from: Record<string, unknown>): Partial<Settings> {
+  const found: Record<string, string> = {};
+  for (const key of ["broker", "node", "prefix"]) {
+    const value = from[key];
+    if (typeof value === "string" && value !== "") found[key] = value;
+  }
+  return found;
+}

@@ -1,0 +1,126 @@
+/** Everything else that is pure: statistics, stamps, words, settings, numbers. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { parse, publishPacket } from "../lib/link.ts";
+import { refusedSection } from "../lib/peer.ts";
+import { ageMs, blockSide, readStamp } from "../lib/stamp.ts";
+import { sample, statsBetween } from "../lib/stats.ts";
+import { wordsFor } from "../lib/words.ts";
+import { bitrate, numberTexts, secondsUntil, snapshotName } from "../page/numbers.ts";
+import { brokerAddress, fromFragment, isComplete, toFragment } from "../page/settings.ts";
+
+function report(seconds: number): Map<string, unknown> {
+  return new Map<string, unknown>([
+    ["v", { type: "inbound-rtp", kind: "video", codecId: "c", timestamp: seconds * 1_000, bytesReceived: seconds * 250_000, packetsLost: 2, framesDecoded: seconds * 30, totalDecodeTime: seconds * 0.06, jitterBufferDelay: seconds * 0.6, jitterBufferEmittedCount: seconds * 30, frameWidth: 1_280, frameHeight: 720 }],
+    ["a", { type: "inbound-rtp", kind: "audio", timestamp: seconds * 1_000, bytesReceived: seconds * 4_000, packetsLost: 1 }],
+    ["c", { type: "codec", mimeType: "video/H264" }],
+    ["t", { type: "transport", selectedCandidatePairId: "p" }],
+    ["p", { type: "candidate-pair", currentRoundTripTime: 0.02, localCandidateId: "l" }],
+    ["l", { type: "local-candidate", candidateType: "relay" }],
+  ]);
+}
+
+test("numbers come from the difference of two reports", () => {
+  const stats = statsBetween(sample(report(3)), sample(report(4)));
+  assert.equal(stats.width, 1_280);
+  assert.equal(stats.fps, 30);
+  assert.equal(stats.bitrateBps, 2_032_000);
+  assert.equal(stats.roundTripMs, 20);
+  assert.equal(Math.round(stats.bufferMs ?? 0), 20);
+  assert.equal(Math.round(stats.latencyMs ?? 0), 32, "half a round trip, 20 ms of buffer, 2 ms of decoding");
+  assert.deepEqual([stats.codec, stats.path, stats.packetsLost, stats.still], ["H264", "relay", 3, false]);
+});
+
+test("a picture that does not change is still, and gives no invented latency", () => {
+  const stats = statsBetween(sample(report(3)), { ...sample(report(3)), atMs: 4_000 });
+  assert.deepEqual([stats.still, stats.fps, stats.latencyMs], [true, 0, undefined]);
+});
+
+test("an empty report is no error", () => {
+  assert.deepEqual(statsBetween(undefined, sample(new Map())), { still: false });
+});
+
+/** Paints a stamp as the test pattern does, in the pixels of a canvas. */
+function painted(millis: number, side: number, sumError = 0): Uint8ClampedArray {
+  const bytes = [millis >>> 24, (millis >>> 16) & 255, (millis >>> 8) & 255, millis & 255];
+  bytes.push((bytes.reduce((sum, each) => sum + each, 0) + sumError) & 255);
+  const rgba = new Uint8ClampedArray(40 * side * side * 4);
+  for (let pixel = 0; pixel < 40 * side * side; pixel += 1) {
+    const block = Math.floor((pixel % (40 * side)) / side);
+    const bit = ((bytes[block >> 3] ?? 0) >> (7 - (block & 7))) & 1;
+    rgba.fill(bit === 1 ? 235 : 16, pixel * 4, pixel * 4 + 3);
+  }
+  return rgba;
+}
+
+test("a stamp is read back, one with a wrong sum or a black picture is none", () => {
+  for (const side of [8, 16, 32]) {
+    for (const millis of [1, 0x12345678, 0xffff_ffff]) assert.equal(readStamp(painted(millis, side), side), millis);
+    assert.equal(readStamp(painted(0x12345678, side, 1), side), undefined);
+    assert.equal(readStamp(painted(0, side), side), undefined);
+  }
+  assert.deepEqual([blockSide(1_280, 720), blockSide(640, 480), blockSide(300, 200)], [32, 16, undefined]);
+});
+
+test("an age survives the wrap of 32 bits", () => {
+  assert.equal(ageMs(2 ** 40 + 5, 0xffff_fffb), 10);
+  assert.equal(ageMs(100, 110), -10);
+});
+
+test("an answer that refuses the picture is noticed, one that refuses only the sound is not", () => {
+  const mids = { "0": { camera: "front", kind: "video" }, "1": { camera: "front", kind: "audio" } } as const;
+  const answer = (video: number, audio: number): string =>
+    `v=0\r\nm=video ${video} UDP/TLS/RTP/SAVPF 102\r\na=mid:0\r\nm=audio ${audio} UDP/TLS/RTP/SAVPF 111\r\na=mid:1\r\n`;
+  assert.equal(refusedSection(answer(9, 9), mids), undefined);
+  assert.equal(refusedSection(answer(9, 0), mids), undefined);
+  assert.equal(refusedSection(answer(0, 9), mids), "picture (H.264)");
+  assert.equal(refusedSection("v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:0\r\n", {}), undefined);
+});
+
+test("an address is left as it is, unless it holds a user", () => {
+  const signed = "wss://x.iot.example.com/mqtt?X-Amz-Signature=a%2Fb%3D";
+  assert.deepEqual(parse(signed), { url: signed });
+  assert.deepEqual(parse("wss://ann:p%40ss@h/mqtt"), { url: "wss://h/mqtt", username: "ann", password: "p@ss" });
+  assert.equal(parse("mqtt://h"), undefined);
+  assert.equal(parse("no address"), undefined);
+});
+
+test("the packet for a page's last word is a PUBLISH of QoS 0", () => {
+  assert.deepEqual([...publishPacket("a/b", "xy")], [0x30, 7, 0, 3, 0x61, 0x2f, 0x62, 0x78, 0x79]);
+  assert.deepEqual([...publishPacket("a", "x".repeat(200)).slice(0, 6)], [0x30, 0xcb, 0x01, 0, 1, 0x61]);
+});
+
+test("what goes on by itself is not said of what has stopped", () => {
+  assert.match(wordsFor({ state: "refused", reason: "clockUnknown", retryAt: 1 }).hint, /by itself/);
+  assert.doesNotMatch(wordsFor({ state: "refused", reason: "rateLimited" }).hint, /by itself/);
+  assert.match(wordsFor({ state: "live", reason: "live", brokerAway: true }).text, /broker is away/);
+});
+
+test("a fragment names broker, node and prefix, and is written as it is read", () => {
+  const settings = { broker: "wss://h:8084/mqtt?a=1&b=2", node: "porch", prefix: "site/cams" };
+  assert.deepEqual(fromFragment(toFragment(settings)), settings);
+  assert.equal(toFragment({ broker: "wss://h/mqtt", node: "porch" }), "#broker=wss://h/mqtt&node=porch");
+  assert.deepEqual(fromFragment("#x=1"), {});
+  assert.ok(!isComplete({ broker: "wss://h", node: "two words" }));
+  assert.ok(!isComplete({ broker: "wss://h", node: "n", prefix: "a/b/c" }));
+});
+
+test("a broker's address may be short", () => {
+  const page = "https://cam.example.org/view/";
+  assert.equal(brokerAddress("wss://h/mqtt", page), "wss://h/mqtt");
+  assert.equal(brokerAddress("/mqtt", page), "wss://cam.example.org/mqtt");
+  assert.equal(brokerAddress("http://h:9001", "http://x/"), "ws://h:9001");
+  assert.equal(brokerAddress(" h:9001 ", "http://x/"), "ws://h:9001");
+  assert.equal(brokerAddress("mqtt://h", page), "mqtt://h");
+});
+
+test("numbers are short, and an estimate is marked as one", () => {
+  assert.deepEqual([bitrate(999), bitrate(640_000), bitrate(2_040_000)], ["1 kbit/s", "640 kbit/s", "2.0 Mbit/s"]);
+  assert.equal(numberTexts({ still: false, latencyMs: 81.6 }, undefined).latency, "≈ 82 ms latency");
+  assert.equal(numberTexts({ still: false, latencyMs: 81.6 }, 64).latency, "64 ms latency");
+  assert.equal(numberTexts(undefined, undefined).fps, "");
+  assert.equal(secondsUntil(1_001, 1_000), 1);
+  assert.equal(snapshotName("porch", "front", new Date(2026, 10, 21, 6, 5, 9), "jpg"), "porch-front-2026-11-21T06-05-09.jpg");
+});

@@ -1,0 +1,176 @@
+//! A node to test, and viewers to test it with.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use camera_node::config::Config;
+use camera_node::node::{Node, State};
+use camera_node::signalling::config::TopicPrefix;
+use camera_node::signalling::embedded::{EmbeddedBroker, EmbeddedConfig};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+use tokio::process::{Child, Command};
+use tokio::sync::{Mutex, MutexGuard};
+
+/// A picture small enough for ten decoders on two cores, and wide enough for the time stamp.
+const SMALL: &str = r#"
+[node]
+id = "stage"
+[[camera]]
+linger_s = 1
+[camera.video]
+source = "test-pattern"
+width = 320
+height = 180
+fps = 30
+[camera.h264]
+bitrate_kbps = 500
+[camera.audio]
+source = "tone"
+[http]
+bind = "127.0.0.1:0"
+[ice]
+include_loopback = true
+"#;
+
+/// A running node with a broker beside it that can be restarted.
+pub struct Stage {
+    node: Node,
+    broker: Mutex<Option<EmbeddedBroker>>,
+    tcp: std::net::SocketAddr,
+    websocket: std::net::SocketAddr,
+    _alone: MutexGuard<'static, ()>,
+}
+
+/// Tests of this binary run side by side; stages do not, as they count the process's sockets and share two cores.
+static STAGE: Mutex<()> = Mutex::const_new(());
+
+impl Stage {
+    /// A node with a small test picture; `more` is added to its config.
+    pub async fn start(more: &str) -> Self {
+        let alone = STAGE.lock().await;
+        let any = ([127, 0, 0, 1], 0).into();
+        let broker = broker(any, any).await;
+        let text = format!("{SMALL}\n[broker]\nurl = \"mqtt://{}\"\n{more}", broker.tcp_addr());
+        let config = Config::from_text("stage.toml", &text, []).expect("the stage's config is good");
+        let node = Node::start(config).await.expect("the node starts");
+        let stage = Self {
+            node,
+            tcp: broker.tcp_addr(),
+            websocket: broker.ws_addr(),
+            broker: Mutex::new(Some(broker)),
+            _alone: alone,
+        };
+        let up = || stage.node.conditions()["broker"].state == State::Live;
+        eventually("the node is at the broker", Duration::from_secs(15), up).await;
+        stage
+    }
+
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Viewers that are sent pictures.
+    pub fn viewers(&self) -> usize {
+        self.node.viewers()
+    }
+
+    /// Sockets this process holds.
+    pub fn resources(&self) -> usize {
+        let fds = std::fs::read_dir("/proc/self/fd").expect("linux");
+        fds.flatten()
+            .filter_map(|fd| std::fs::read_link(fd.path()).ok())
+            .filter(|target| target.to_string_lossy().starts_with("socket:"))
+            .count()
+    }
+
+    /// Ends the broker and starts another at the same place.
+    pub async fn restart_broker(&self) {
+        let mut slot = self.broker.lock().await;
+        slot.take().expect("there is a broker").stop().await;
+        *slot = Some(broker(self.tcp, self.websocket).await);
+    }
+
+    pub async fn stop(self) {
+        self.node.stop().await.expect("no thread is stuck");
+        if let Some(broker) = self.broker.into_inner() {
+            broker.stop().await;
+        }
+    }
+}
+
+async fn broker(tcp: std::net::SocketAddr, websocket: std::net::SocketAddr) -> EmbeddedBroker {
+    let config =
+        EmbeddedConfig { tcp, websocket, prefix: TopicPrefix::default(), reserved: Vec::new(), origins: Vec::new() };
+    EmbeddedBroker::start(config).await.expect("loopback has free ports")
+}
+
+/// A `camera-node watch` process. Dropped, it is killed.
+pub struct Watch(Child);
+
+/// What `watch --json` says at its end.
+#[derive(Debug, Deserialize)]
+pub struct Report {
+    pub first_frame_ms: f64,
+    pub frames: u32,
+    pub audio_packets: u32,
+    pub stamps_distinct: u32,
+    pub latency_ms: Latency,
+    pub events: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub struct Latency {
+    pub p50: f64,
+    pub max: f64,
+}
+
+impl Watch {
+    pub fn start(stage: &Stage, options: &[&str]) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_camera-node"))
+            .args(["watch", "--json", "--node", "stage", "--broker", &format!("mqtt://{}", stage.tcp)])
+            .args(options)
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the binary runs");
+        Self(child)
+    }
+
+    /// Waits for its end.
+    pub async fn report(self) -> Report {
+        let ended = tokio::time::timeout(Duration::from_secs(60), self.0.wait_with_output());
+        let output = ended.await.expect("it ends").expect("it ran");
+        let text = String::from_utf8(output.stdout).expect("JSON is text");
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    /// Stops it in its tracks: it reads nothing, and says nothing.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Asks it to end and report.
+    pub fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
+    pub fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = self.0.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("it runs");
+        kill_process(pid, signal).expect("it is our child");
+    }
+}
+
+/// Waits until `condition` holds; fails with `what` if that takes longer than `limit`.
+pub async fn eventually(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
+    let held = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    assert!(tokio::time::timeout(limit, held).await.is_ok(), "not within {limit:?}: {what}");
+}
