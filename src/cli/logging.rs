@@ -112,9 +112,9 @@ mod tests {
 
     #[test]
     fn a_level_is_ours_and_the_crates_below_only_warn() {
-        assert_eq!(directives(config::Level::Info, None), "warn,camera_node=info");
-        assert_eq!(directives(config::Level::Error, None), "error");
-        assert_eq!(directives(config::Level::Info, Some("debug")), "warn,camera_node=debug");
+        assert_eq!(directives(config::Level::Info, None), "warn,rtc=off,webrtc=off,camera_node=info");
+        assert_eq!(directives(config::Level::Error, None), "error,rtc=off,webrtc=off");
+        assert_eq!(directives(config::Level::Info, Some("debug")), "warn,rtc=off,webrtc=off,camera_node=debug");
         assert_eq!(directives(config::Level::Info, Some("rumqttc=trace")), "rumqttc=trace");
     }
 
