@@ -21,14 +21,20 @@ const SIZES = [
   { width: 1440, height: 900 },
 ];
 
-async function keepAllSizes(page, state) {
+/** `enter` brings the page into the state before each pair of pictures, where it does not stay there for
+ * long by itself. */
+async function keepAllSizes(page, state, enter = async () => {}) {
   for (const size of SIZES) {
     await page.setViewportSize(size);
+    await enter();
     for (const colorScheme of ['dark', 'light']) {
       await page.emulateMedia({ colorScheme });
       const wider = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
       assert.ok(wider <= 0, `${state} at ${size.width} px is ${wider} px wider than the screen`);
+      // The controls go when nobody moves.
+      await page.mouse.move(size.width / 2, size.height / (colorScheme === 'dark' ? 3 : 4));
       await keepScreenshot(page, `${state}-${size.width}-${colorScheme}`);
+      assert.equal(await page.locator('html').getAttribute('data-state'), state);
     }
   }
 }
@@ -55,8 +61,13 @@ test('every state of the page fits every screen', { timeout: 180_000 }, async (t
   await page.getByTestId('connect').click();
   await waitForPicture(page);
   assert.deepEqual(page.complaints, []);
-  // No word of farewell: the page has to notice.
-  demo.child.signal('SIGKILL');
-  await waitForState(page, 'lost', 60_000);
-  await keepAllSizes(page, 'lost');
+  // Frozen, the node says no word of farewell, and no connection breaks: the page has to notice, and to come back.
+  await keepAllSizes(page, 'lost', async () => {
+    demo.child.signal('SIGCONT');
+    await waitForState(page, 'live', 30_000);
+    demo.child.signal('SIGSTOP');
+    await waitForState(page, 'lost', 30_000);
+  });
+  demo.child.signal('SIGCONT');
+  await waitForState(page, 'live', 30_000);
 });
