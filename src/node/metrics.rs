@@ -42,9 +42,10 @@ pub struct Metrics {
     pub mqtt_reconnects: IntCounter,
 }
 
-/// Seconds; fine around a frame's time at 30 fps, as that is what decides about latency.
-const LATENCY_BUCKETS: [f64; 14] =
-    [0.001, 0.002, 0.003, 0.005, 0.0075, 0.010, 0.015, 0.020, 0.033, 0.050, 0.100, 0.250, 0.500, 1.0];
+/// The same buckets for every latency, so that stages can be told apart by subtraction.
+fn latency_buckets() -> Vec<f64> {
+    LATENCY_BOUNDS_US.iter().map(|us| f64::from(*us) / 1e6).collect()
+}
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -57,7 +58,7 @@ impl Default for Metrics {
             register(&registry, IntGaugeVec::new(Opts::new(name, help).namespace("camera_node"), labels))
         };
         let histograms = |name: &str, help: &str, labels: &[&str]| {
-            let opts = HistogramOpts::new(name, help).namespace("camera_node").buckets(LATENCY_BUCKETS.to_vec());
+            let opts = HistogramOpts::new(name, help).namespace("camera_node").buckets(latency_buckets());
             register(&registry, HistogramVec::new(opts, labels))
         };
         Self {

@@ -39,8 +39,8 @@ const LOST_AFTER: Duration = Duration::from_secs(30);
 const KEEPALIVE: Duration = Duration::from_millis(750);
 /// Pause between checks of a pair while connecting (RFC 8445's Ta), and how many are sent on each: for 10 s, since the
 /// other side's user may be slower than its candidates.
-const CHECK_INTERVAL: Duration = Duration::from_millis(50);
-const CHECKS: u16 = 200;
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
+const CHECKS: u16 = 500;
 /// A relay costs latency and money: the direct ways get this much of a start.
 const RELAY_WAIT: Duration = Duration::from_millis(300);
 /// Closing in good order takes the crate a tenth of a second at most.

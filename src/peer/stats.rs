@@ -46,19 +46,26 @@ impl Counters {
     }
 }
 
-/// Upper bounds of the buckets, in microseconds; finest around 3 ms, where the target for sending lies.
-pub const LATENCY_BOUNDS_US: [u32; 22] = [
-    250, 500, 750, 1_000, 1_500, 2_000, 2_500, 3_000, 4_000, 5_000, 7_500, 10_000, 15_000, 20_000, 30_000, 40_000,
-    50_000, 75_000, 100_000, 200_000, 500_000, 1_000_000,
+/// Upper bounds of the buckets, in microseconds; a millisecond wide up to 20, where one encode and the way out lie.
+pub const LATENCY_BOUNDS_US: [u32; 36] = [
+    250, 500, 750, 1_000, 1_500, 2_000, 2_500, 3_000, 4_000, 5_000, 6_000, 7_000, 8_000, 9_000, 10_000, 11_000, 12_000,
+    13_000, 14_000, 15_000, 16_000, 17_000, 18_000, 19_000, 20_000, 25_000, 30_000, 35_000, 40_000, 50_000, 75_000,
+    100_000, 150_000, 200_000, 500_000, 1_000_000,
 ];
 
 /// How long something took, counted in buckets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LatencyCounts {
     /// Observations in each bucket of [`LATENCY_BOUNDS_US`], and beyond the last.
     pub buckets: [u32; LATENCY_BOUNDS_US.len() + 1],
     /// All of them together, in microseconds.
     pub sum_us: u64,
+}
+
+impl Default for LatencyCounts {
+    fn default() -> Self {
+        Self { buckets: [0; LATENCY_BOUNDS_US.len() + 1], sum_us: 0 }
+    }
 }
 
 impl LatencyCounts {

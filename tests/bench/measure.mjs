@@ -127,6 +127,7 @@ async function one(run) {
   await viewersSettled(page, 1);
 
   const browser = await launchBrowser(scope);
+  record('first frame in Chromium, first page of a new browser, ms', await firstFrameMs(browser, page));
   record('first frame in Chromium, ms', await firstFrameMs(browser, page));
   await browser.close();
   await viewersSettled(page, 1);
