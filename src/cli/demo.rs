@@ -4,10 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use serde::Serialize;
 
 use super::out;
-use super::run::until_signal;
+use super::run::Signals;
 use crate::config::Config;
 use crate::node::Node;
 use crate::session::NodeId;
@@ -46,7 +47,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = on_loopback(super::load(args.config.as_deref())?, &args);
     super::logging::start(&config.log)?;
     let id = config.node.id();
-    let node = Node::start(config).await?;
+    let signals = Signals::new()?;
+    let node = Node::start(config).await.context(
+        "the demo did not start (--http-port, --mqtt-port and --ws-port choose its ports; 0 takes any free one)",
+    )?;
     let addresses = Addresses {
         page: node.page().map(|page| format!("http://{page}/")).unwrap_or_default(),
         broker: node.broker_url(),
@@ -61,7 +65,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         out::line(&format!("node    {}", addresses.node))?;
         out::line("Open the page in a browser on this machine; Ctrl-C ends the demo.")?;
     }
-    until_signal(node).await
+    signals.until(node).await
 }
 
 /// The config with everything that leaves the machine brought back to loopback.

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
+use anyhow::{Context, bail};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::ConfigFile;
 use crate::node::Node;
@@ -19,27 +19,45 @@ pub struct Args {
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = args.file.load()?;
     super::logging::start(&config.log)?;
+    let signals = Signals::new()?;
     let node = Node::start(config).await?;
     if let Some(page) = node.page() {
         tracing::info!(url = %format_args!("http://{page}/"), "page");
     }
-    until_signal(node).await
+    signals.until(node).await
 }
 
-/// Waits for SIGINT or SIGTERM, then stops the node in order; a second signal ends the process at once.
-pub async fn until_signal(mut node: Node) -> anyhow::Result<ExitCode> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("signals cannot be received")?;
-    let mut terminate = signal(SignalKind::terminate()).context("signals cannot be received")?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        () = node.ended() => anyhow::bail!("the node ended by itself: this is a defect, please report it with its log"),
+/// SIGINT and SIGTERM, caught from the moment this is made: a node that is still starting is stopped in order too.
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Catches them from now on.
+    pub fn new() -> anyhow::Result<Self> {
+        let catch = |kind| signal(kind).context("signals cannot be received");
+        Ok(Self { interrupt: catch(SignalKind::interrupt())?, terminate: catch(SignalKind::terminate())? })
     }
-    tracing::info!("stopping");
-    tokio::select! {
-        stopped = node.stop() => stopped.map(|()| ExitCode::SUCCESS),
-        _ = interrupt.recv() => Ok(at_once()),
-        _ = terminate.recv() => Ok(at_once()),
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    /// Waits for one, then stops the node in order; a second one ends the process at once.
+    pub async fn until(mut self, mut node: Node) -> anyhow::Result<ExitCode> {
+        tokio::select! {
+            () = self.next() => {}
+            () = node.ended() => bail!("the node ended by itself: this is a defect, please report it with its log"),
+        }
+        tracing::info!("stopping");
+        tokio::select! {
+            stopped = node.stop() => stopped.map(|()| ExitCode::SUCCESS),
+            () = self.next() => Ok(at_once()),
+        }
     }
 }
 

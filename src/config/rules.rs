@@ -8,7 +8,7 @@ use super::document::{Document, Step, shown};
 use super::error::Problem;
 use super::{Camera, Config};
 use crate::capture::config::{AudioSourceKind, FormatPreference, VideoSourceKind};
-use crate::media::{Flip, Rotation};
+use crate::media::{Flip, Rotation, stamp};
 use crate::peer::config::{IcePolicy, IceServerConfig};
 
 /// All the rules that `config` breaks.
@@ -63,6 +63,17 @@ fn sources(camera: &Camera, path: &[Step], found: &mut Findings<'_>) {
     }
     if camera.audio.source == AudioSourceKind::File && is_missing(&camera.audio.file) {
         found.add(&audio("source"), "plays a file, and `file` does not say which");
+    }
+    if matches!(camera.video.source, VideoSourceKind::TestPattern | VideoSourceKind::Still) {
+        let (width, height) = (camera.video.width.value(), camera.video.height.value());
+        let fits = stamp::block_side(width as usize, height as usize).is_some();
+        for (name, side) in [("width", width), ("height", height)] {
+            if !side.is_multiple_of(2) {
+                found.add(&video(name), format!("must be even for the test pattern, not {side}"));
+            } else if !fits && name == "width" {
+                found.add(&video(name), "must be at least 320 for the test pattern, which carries a time stamp");
+            }
+        }
     }
     if camera.video.format == FormatPreference::H264 {
         let passed_through = "a camera's own H.264 is passed through as it is: use another `format` to";

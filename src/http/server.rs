@@ -200,9 +200,10 @@ async fn told(stopped: &mut watch::Receiver<bool>) {
 }
 
 /// A page load takes six; the rest is for scrapers and more pages.
-const MAX_CONNECTIONS: usize = 64;
-/// For a request's head, and between two requests.
-const IDLE_FOR: Duration = Duration::from_secs(15);
+const MAX_CONNECTIONS: usize = 128;
+/// For a request's head, and between two requests: short, so that connections that say nothing cannot keep a watchdog
+/// from `/healthz` for long.
+const IDLE_FOR: Duration = Duration::from_secs(5);
 /// A request line and headers; bodies are never read.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// A client that reads slowly, or never, holds its place no longer.

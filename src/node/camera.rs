@@ -83,6 +83,7 @@ impl Camera {
         let encoding = Encoding {
             camera: name.clone(),
             config: config.h264.clone(),
+            size: (video.width.value(), video.height.value()),
             turn,
             fps,
             warm: Some(warm),

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::encode::{self, EncodeError, VideoEncoder, config::H264};
+use crate::capture::Card;
+use crate::encode::{self, EncodeError, Turn, VideoEncoder, config::H264};
 use crate::fanout::{Fanout, Latest};
 use crate::media::{CameraName, Feedback, Frame, FrameFormat, PixelFormat, VideoPackets};
 use crate::rate::KeyFrameGate;
@@ -19,6 +20,9 @@ const FRAME_WAIT: Duration = Duration::from_millis(500);
 /// extensions, rounded down. Browsers use much the same.
 const MAX_PAYLOAD_BYTES: usize = 1_180;
 
+/// How often a card is sent in place of pictures.
+const CARD_INTERVAL: Duration = Duration::from_millis(200);
+
 /// A pause before a broken encoder is built anew, so that one that never works does not burn the processor.
 const REBUILD_PAUSE: Duration = Duration::from_secs(1);
 
@@ -28,8 +32,10 @@ pub struct Encoding {
     pub camera: CameraName,
     /// How to encode.
     pub config: H264,
+    /// Width and height asked of the camera, for the card when nothing can be encoded.
+    pub size: (u32, u32),
     /// How the picture is turned on the way.
-    pub turn: encode::Turn,
+    pub turn: Turn,
     /// Frames a second asked for.
     pub fps: u32,
     /// The encoder made at the start, for raw frames.
@@ -52,11 +58,15 @@ impl Encoding {
     /// Runs until the frames end.
     pub fn run(mut self) {
         let part = format!("encoder:{}", self.camera);
+        let mut card_encoder = None;
         while !self.frames.is_closed() {
             self.board.note(&part, State::Idle, "");
             if let Err(error) = self.run_once(&part) {
                 self.board.note(&part, State::Failed, error.to_string());
-                self.discard_for(REBUILD_PAUSE);
+                let shown = self.show_card_for(REBUILD_PAUSE, &error, &mut card_encoder);
+                if let Err(error) = shown {
+                    tracing::debug!(%error, "not even a card can be encoded");
+                }
             }
         }
     }
@@ -114,12 +124,33 @@ impl Encoding {
         Ok(())
     }
 
-    /// Lets frames go by for `time`.
-    fn discard_for(&self, time: Duration) {
+    /// Lets frames go by for `time`, and sends a card in their place that says what is wrong.
+    fn show_card_for(
+        &self,
+        time: Duration,
+        error: &EncodeError,
+        encoder: &mut Option<Box<dyn VideoEncoder>>,
+    ) -> Result<(), EncodeError> {
+        let card = Card::new(self.size.0, self.size.1, "not encodable", &error.to_string()).frame(media_now(), 0);
+        let encoder = match encoder {
+            Some(encoder) => encoder,
+            none => {
+                self.want_key_frame();
+                none.insert(encode::open_video(&self.config, card.format, self.fps, Turn::default())?)
+            }
+        };
         let end = now() + time;
         while !self.frames.is_closed() && now() < end {
-            self.frames.take(end.saturating_duration_since(now()));
+            let key = self.gate().poll(now());
+            if let Some(encoded) = encoder.encode(&Frame { captured: media_now(), ..card.clone() }, key)? {
+                self.packets.publish(Arc::new(VideoPackets::from_access_unit(&encoded, MAX_PAYLOAD_BYTES)));
+            }
+            let pause = now() + CARD_INTERVAL.min(end.saturating_duration_since(now()));
+            while !self.frames.is_closed() && now() < pause {
+                self.frames.take(pause.saturating_duration_since(now()));
+            }
         }
+        Ok(())
     }
 
     fn want_key_frame(&self) {

@@ -200,8 +200,10 @@ impl Publisher {
             self.add_track(camera, Feed::Video(feed));
         }
         for camera in &wants.audio {
-            let feed = self.feeds.audio(camera).ok_or_else(|| refused(format!("{camera}: no sound to offer")))?;
-            self.add_track(camera, Feed::Audio(feed));
+            // Sound is a wish: a camera without a microphone is offered all the same.
+            if let Some(feed) = self.feeds.audio(camera) {
+                self.add_track(camera, Feed::Audio(feed));
+            }
         }
         if self.tracks.is_empty() && wants.channels.is_empty() {
             return Err(refused("nothing is wanted".to_owned()));
@@ -215,7 +217,8 @@ impl Publisher {
                 }
             }
         }
-        let engine = codecs::engine(&profiles, !wants.audio.is_empty()).map_err(Failure::at(FailedStep::Offer))?;
+        let sound = self.tracks.iter().any(|track| matches!(track.feed, Feed::Audio(_)));
+        let engine = codecs::engine(&profiles, sound).map_err(Failure::at(FailedStep::Offer))?;
         let link = self.connector.open(engine, self.interceptors(), servers, &self.desk).await?;
         for track in &mut self.tracks {
             let init = RTCRtpTransceiverInit {

@@ -110,6 +110,8 @@ struct Watching {
     steps: Vec<&'static str>,
     lost_before: u64,
     refused: Option<String>,
+    /// Why the broker is away.
+    down: Option<String>,
     shown: Option<Shown>,
 }
 
@@ -135,6 +137,7 @@ impl Watching {
             steps: Vec::new(),
             lost_before: 0,
             refused: None,
+            down: None,
             shown: None,
         })
     }
@@ -165,13 +168,16 @@ impl Watching {
                 () = sleep_until(due) => self.core.handle_timeout(elapsed()),
                 _ = interrupt.recv() => break,
                 _ = terminate.recv() => break,
+                // The thread that looks has ended; it tells why.
+                () = self.packets.closed() => bail!("nobody looks any more"),
                 _ = ticks.tick() => {
                     let first = self.tally().first_frame_at();
                     match (first, args.seconds) {
                         (Some(first), Some(seconds)) if elapsed() >= first + Duration::from_secs(seconds.into()) => break,
                         (None, _) if elapsed() >= patience => {
-                            let shown = self.shown.as_ref().map(in_short).unwrap_or_default();
-                            bail!("{}: no picture within {} s{shown}", args.node, args.patience);
+                            let why = self.down.as_ref().map(|why| format!(" (the broker is away: {why})"));
+                            let why = why.or_else(|| self.shown.as_ref().map(in_short)).unwrap_or_default();
+                            bail!("{}: no picture within {} s{why}", args.node, args.patience);
                         }
                         _ => {}
                     }
@@ -207,9 +213,13 @@ impl Watching {
 
     fn link_event(&mut self, event: LinkEvent) {
         let input = match event {
-            LinkEvent::Up { .. } => Input::LinkUp,
+            LinkEvent::Up { .. } => {
+                self.down = None;
+                Input::LinkUp
+            }
             LinkEvent::Down { reason } => {
                 tracing::info!(reason, "the broker is away");
+                self.down = Some(reason);
                 Input::LinkDown
             }
             LinkEvent::Message { topic, payload, retained } => Input::Message { topic, payload, retained },

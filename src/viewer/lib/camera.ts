@@ -266,10 +266,12 @@ export class Camera extends Emitter<CameraEvents> {
     const report = await connection.stats();
     if (report === undefined || this.peer?.connection !== connection) return;
     const taken = sample(report);
-    this.numbers = statsBetween(this.lastSample, taken);
+    const numbers = statsBetween(this.lastSample, taken);
+    this.numbers = numbers;
     this.lastSample = taken;
+    this.emit("stats", numbers);
+    // Last, since it may end the session, and the numbers with it.
     if (this.watchesMedia) this.tell({ type: "media", session, bytes: taken.bytes });
-    this.emit("stats", this.numbers);
   }
 
   /** Follows what the browser says about the page and the network. */
