@@ -39,8 +39,10 @@ use self::state::Board;
 
 pub use self::state::{Condition, State};
 
-/// Time for the device threads to end, after the viewers have been told.
-const THREADS_LIMIT: Duration = Duration::from_millis(1_500);
+/// Time for the device threads to end, after the viewers have been told, which takes 1.7 s at most.
+const THREADS_LIMIT: Duration = Duration::from_millis(1_200);
+/// Time for the page and the embedded broker to end, beside the threads.
+const SERVERS_LIMIT: Duration = Duration::from_millis(1_100);
 
 /// Steps of sessions kept for whoever follows them slowly.
 const EVENTS_KEPT: usize = 256;
@@ -197,17 +199,26 @@ impl Node {
         if !self.desk.is_finished() {
             let _ = self.desk.await;
         }
-        if let Some(http) = self.http {
-            http.stop().await;
-        }
         let cameras = self.cameras;
         let ended = tokio::task::spawn_blocking(move || {
             let results: Vec<_> = cameras.0.values().map(|camera| camera.stop(THREADS_LIMIT)).collect();
             results.into_iter().collect::<Result<(), _>>()
         });
-        #[cfg(feature = "embedded-broker")]
-        if let Some(embedded) = self.broker.embedded {
-            embedded.stop().await;
+        let page = async {
+            if let Some(http) = self.http {
+                http.stop().await;
+            }
+        };
+        let broker = async {
+            #[cfg(feature = "embedded-broker")]
+            if let Some(embedded) = self.broker.embedded {
+                embedded.stop().await;
+            }
+        };
+        // Whoever is left connected has been told; what does not end in time is cut off.
+        let servers = async { tokio::join!(page, broker) };
+        if tokio::time::timeout(SERVERS_LIMIT, servers).await.is_err() {
+            tracing::debug!("page and broker cut off with connections open");
         }
         ended.await??;
         Ok(())

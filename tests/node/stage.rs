@@ -98,6 +98,9 @@ impl Stage {
     pub async fn restart_broker(&self) {
         let mut slot = self.broker.lock().await;
         slot.take().expect("there is a broker").stop().await;
+        // A client that knocks at the closed port may for a moment hold it itself (a TCP connection to itself).
+        let free = || std::net::TcpListener::bind(self.tcp).and(std::net::TcpListener::bind(self.websocket)).is_ok();
+        eventually("the broker's ports are free", Duration::from_secs(10), free).await;
         *slot = Some(broker(self.tcp, self.websocket).await);
     }
 

@@ -148,14 +148,18 @@ impl EmbeddedBroker {
         Endpoint { host: ip, port: self.tcp.port(), login, keep_alive: KEEP_ALIVE, retain: true }
     }
 
-    /// Closes all connections and ends, within two seconds.
+    /// Closes all connections and ends, within two seconds; the addresses are free when it returns.
     pub async fn stop(mut self) {
         self.acceptor.stop();
         self.shutdown.shutdown();
         // Half-open sockets hold the crate's own shutdown for up to 5 s.
         if timeout(STOP_WITHIN, &mut self.run).await.is_err() {
             debug!("embedded broker cut off with connections open");
+            self.run.abort();
+            // Ends at once, by being cut off.
+            let _ = (&mut self.run).await;
         }
+        self.acceptor.ended().await;
     }
 }
 

@@ -49,6 +49,12 @@ impl Acceptor {
         // No receiver: nobody is connected.
         let _ = self.stop.send(());
     }
+
+    /// Waits after [`Acceptor::stop`] until the listener is closed.
+    pub(super) async fn ended(&mut self) {
+        // It was aborted: that is how it ends.
+        let _ = (&mut self.accept).await;
+    }
 }
 
 /// Which pages may connect: a browser tells the page's origin, and no page can lie about it.
