@@ -1,4 +1,4 @@
-//! A node and many viewers over a network that loses, repeats, delays and reorders, in virtual time, from a seed.
+//! The network, the clock and the two kinds of cores on it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,21 +11,21 @@ use crate::session::viewer::{self, Viewer, ViewerSetup, ViewerState};
 use crate::session::*;
 
 #[derive(Clone, Copy)]
-struct Weather {
-    loss: f64,
-    repeat: f64,
-    delay_ms: (u64, u64),
+pub(super) struct Weather {
+    pub(super) loss: f64,
+    pub(super) repeat: f64,
+    pub(super) delay_ms: (u64, u64),
 }
 
-const FAIR: Weather = Weather { loss: 0.0, repeat: 0.0, delay_ms: (5, 6) };
+pub(super) const FAIR: Weather = Weather { loss: 0.0, repeat: 0.0, delay_ms: (5, 6) };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Who {
+pub(super) enum Who {
     Node,
     Viewer(usize),
 }
 
-enum Thing {
+pub(super) enum Thing {
     Message { topic: String, payload: Bytes, retained: bool },
     Peer(SessionKey, PeerEvent),
     Link(bool),
@@ -33,34 +33,34 @@ enum Thing {
 
 /// The connections of both sides, as far as the cores can see them.
 #[derive(Default)]
-struct Connections {
-    at_node: BTreeMap<SessionKey, u32>,
-    at_viewer: BTreeMap<SessionKey, u32>,
-    described_at_node: BTreeSet<SessionKey>,
+pub(super) struct Connections {
+    pub(super) at_node: BTreeMap<SessionKey, u32>,
+    pub(super) at_viewer: BTreeMap<SessionKey, u32>,
+    pub(super) described_at_node: BTreeSet<SessionKey>,
 }
 
-struct World {
-    random: fastrand::Rng,
-    weather: Weather,
-    now: Duration,
-    node: Node,
-    boots: u32,
-    conn: u32,
-    viewers: Vec<Viewer>,
-    retained: Option<Bytes>,
-    on_the_way: BTreeMap<(Duration, u64), (Who, Thing)>,
-    sent: u64,
-    connections: Connections,
-    node_log: Vec<Event>,
-    viewer_log: Vec<Event>,
-    broker_up: bool,
+pub(super) struct World {
+    pub(super) random: fastrand::Rng,
+    pub(super) weather: Weather,
+    pub(super) now: Duration,
+    pub(super) node: Node,
+    pub(super) boots: u32,
+    pub(super) conn: u32,
+    pub(super) viewers: Vec<Viewer>,
+    pub(super) retained: Option<Bytes>,
+    pub(super) on_the_way: BTreeMap<(Duration, u64), (Who, Thing)>,
+    pub(super) sent: u64,
+    pub(super) connections: Connections,
+    pub(super) node_log: Vec<Event>,
+    pub(super) viewer_log: Vec<Event>,
+    pub(super) broker_up: bool,
 }
 
-fn topics() -> Topics {
+pub(super) fn topics() -> Topics {
     Topics::new(DEFAULT_PREFIX, &"porch".parse().expect("a node id")).expect("a prefix")
 }
 
-fn new_node(seed: u64, boot: u64) -> Node {
+pub(super) fn new_node(seed: u64, boot: u64) -> Node {
     let mut random = fastrand::Rng::with_seed(seed ^ boot);
     let mut node = Node::new(NodeSetup {
         topics: topics(),
@@ -79,7 +79,7 @@ fn new_node(seed: u64, boot: u64) -> Node {
 }
 
 impl World {
-    fn new(seed: u64, viewers: usize, weather: Weather) -> Self {
+    pub(super) fn new(seed: u64, viewers: usize, weather: Weather) -> Self {
         let new_viewer = |n: usize| {
             let mut random = fastrand::Rng::with_seed(seed.wrapping_mul(31).wrapping_add(n as u64));
             Viewer::new(ViewerSetup {
@@ -110,7 +110,7 @@ impl World {
         world
     }
 
-    fn link_all(&mut self, up: bool) {
+    pub(super) fn link_all(&mut self, up: bool) {
         self.broker_up = up;
         self.at(0, Who::Node, Thing::Link(up));
         for n in 0..self.viewers.len() {
@@ -119,12 +119,12 @@ impl World {
         }
     }
 
-    fn at(&mut self, delay_ms: u64, who: Who, thing: Thing) {
+    pub(super) fn at(&mut self, delay_ms: u64, who: Who, thing: Thing) {
         self.sent += 1;
         self.on_the_way.insert((self.now + Duration::from_millis(delay_ms), self.sent), (who, thing));
     }
 
-    fn publish(&mut self, outgoing: &Outgoing) {
+    pub(super) fn publish(&mut self, outgoing: &Outgoing) {
         if !self.broker_up {
             return;
         }
@@ -152,7 +152,7 @@ impl World {
         }
     }
 
-    fn command(&mut self, who: Who, key: SessionKey, command: PeerCommand) {
+    pub(super) fn command(&mut self, who: Who, key: SessionKey, command: PeerCommand) {
         let owner = |key: &SessionKey| Who::Viewer(key.peer.as_str()[4..].parse().expect("a number"));
         let sdp = |side: &str, round: u32| format!("v=0\r\na=ice-ufrag:{side}{round}\r\n");
         let found = |side: &str, round: u32| PeerEvent::Candidates {
@@ -219,7 +219,7 @@ impl World {
         }
     }
 
-    fn drain(&mut self, who: Who) {
+    pub(super) fn drain(&mut self, who: Who) {
         loop {
             match who {
                 Who::Node => match self.node.poll_output() {
@@ -241,7 +241,7 @@ impl World {
         }
     }
 
-    fn deliver(&mut self, who: Who, thing: Thing) {
+    pub(super) fn deliver(&mut self, who: Who, thing: Thing) {
         let now = self.now;
         match (who, thing) {
             (Who::Node, Thing::Message { topic, payload, retained }) => {
@@ -274,7 +274,7 @@ impl World {
         self.drain(who);
     }
 
-    fn run_for(&mut self, seconds: u64) {
+    pub(super) fn run_for(&mut self, seconds: u64) {
         let until = self.now + Duration::from_secs(seconds);
         let mut same_moment = 0;
         loop {
@@ -306,18 +306,18 @@ impl World {
         self.now = until;
     }
 
-    fn count(&self, state: ViewerState) -> usize {
+    pub(super) fn count(&self, state: ViewerState) -> usize {
         self.viewers.iter().filter(|viewer| viewer.shown().state == state).count()
     }
 
-    fn close_viewers(&mut self) {
+    pub(super) fn close_viewers(&mut self) {
         for n in 0..self.viewers.len() {
             self.viewers[n].handle(viewer::Input::Close, self.now);
             self.drain(Who::Viewer(n));
         }
     }
 
-    fn reboot(&mut self) {
+    pub(super) fn reboot(&mut self) {
         self.boots += 1;
         self.node = new_node(9, u64::from(self.boots));
         self.connections.at_node.clear();
@@ -326,184 +326,10 @@ impl World {
     }
 
     /// Nothing is left over: no session, no timer, no connection.
-    fn assert_all_is_over(&self) {
+    pub(super) fn assert_all_is_over(&self) {
         assert_eq!(self.node.viewers(), 0);
         assert!(self.node.is_settled() && self.viewers.iter().all(Viewer::is_settled));
         assert_eq!(self.node.poll_timeout(), None);
         assert!(self.connections.at_node.is_empty() && self.connections.at_viewer.is_empty());
     }
-}
-
-fn names(log: &[Event], session: &SessionId) -> Vec<&'static str> {
-    log.iter().filter(|event| event.session.session == *session).map(|event| event.step.name()).collect()
-}
-
-#[test]
-fn both_sides_log_the_same_steps_in_the_same_order() {
-    let mut world = World::new(1, 1, FAIR);
-    world.run_for(2);
-    assert_eq!(world.count(ViewerState::Live), 1);
-    world.close_viewers();
-    world.run_for(2);
-    let session = world.node_log[0].session.session.clone();
-    let steps = names(&world.node_log, &session);
-    assert_eq!(steps, ["join", "peer", "opening", "offer", "answer", "connected", "leave"]);
-    assert_eq!(names(&world.viewer_log, &session), steps);
-    world.run_for(20);
-    world.assert_all_is_over();
-}
-
-#[test]
-fn two_hundred_sessions_all_come_live_with_one_message_in_twenty_lost() {
-    for seed in 0..2 {
-        let weather = Weather { loss: 0.05, repeat: 0.1, delay_ms: (2, 300) };
-        let mut world = World::new(seed, 200, weather);
-        world.run_for(30);
-        assert_eq!(world.count(ViewerState::Live), 200, "seed {seed}");
-        assert_eq!(world.node.viewers(), 200, "seed {seed}");
-        world.close_viewers();
-        world.run_for(60);
-        world.assert_all_is_over();
-    }
-}
-
-#[test]
-fn with_one_message_in_five_lost_nearly_all_come_live_and_none_is_stuck() {
-    for seed in 10..12 {
-        let weather = Weather { loss: 0.2, repeat: 0.2, delay_ms: (2, 1_500) };
-        let mut world = World::new(seed, 200, weather);
-        world.run_for(40);
-        let live = world.count(ViewerState::Live);
-        assert!(live >= 190, "seed {seed}: {live} live");
-        world.run_for(120);
-        let live = world.count(ViewerState::Live);
-        assert_eq!(live, 200, "seed {seed}: who failed has tried again");
-        world.close_viewers();
-        world.run_for(100);
-        world.assert_all_is_over();
-    }
-}
-
-#[test]
-fn a_node_that_starts_anew_is_joined_anew_spread_over_five_seconds() {
-    let mut world = World::new(5, 50, FAIR);
-    world.run_for(3);
-    assert_eq!(world.count(ViewerState::Live), 50);
-    let before = world.node_log.len();
-    world.reboot();
-    world.run_for(2);
-    let early = world.count(ViewerState::Live);
-    assert!((5..45).contains(&early), "{early} are back after two seconds");
-    world.run_for(5);
-    assert_eq!((world.count(ViewerState::Live), world.node.viewers()), (50, 50));
-    assert_eq!(world.node_log[before..].iter().filter(|event| event.step == Step::Join).count(), 50);
-}
-
-#[test]
-fn a_broker_that_is_away_for_long_costs_no_live_session_and_new_ones_come_after() {
-    let mut world = World::new(6, 20, FAIR);
-    world.run_for(3);
-    assert_eq!(world.count(ViewerState::Live), 20);
-    let before = world.node_log.len();
-    world.link_all(false);
-    world.run_for(600);
-    assert_eq!(world.count(ViewerState::Live), 20);
-    world.link_all(true);
-    world.run_for(10);
-    assert_eq!(world.count(ViewerState::Live), 20);
-    assert_eq!(world.node_log.len(), before, "nothing happened to any session");
-}
-
-#[test]
-fn viewers_of_a_node_that_is_not_there_say_so_and_come_when_it_is() {
-    let mut world = World::new(7, 3, FAIR);
-    world.on_the_way.retain(|_, (who, _)| *who != Who::Node);
-    world.run_for(5);
-    assert_eq!(world.count(ViewerState::Looking), 3);
-    world.run_for(3);
-    assert_eq!(world.count(ViewerState::Offline), 3);
-    world.at(0, Who::Node, Thing::Link(true));
-    world.run_for(2);
-    assert_eq!(world.count(ViewerState::Live), 3);
-}
-
-#[test]
-fn a_shutdown_tells_every_viewer_and_they_wait_for_the_next_start() {
-    let mut world = World::new(8, 10, FAIR);
-    world.run_for(3);
-    world.node.handle(node::Input::Shutdown, world.now);
-    world.drain(Who::Node);
-    world.run_for(60);
-    assert!(world.node.is_settled());
-    assert_eq!(world.count(ViewerState::Offline), 10);
-    world.reboot();
-    world.run_for(7);
-    assert_eq!(world.count(ViewerState::Live), 10);
-}
-
-#[test]
-fn a_path_that_falls_silent_and_comes_back_costs_nothing_and_one_that_does_not_is_joined_anew() {
-    let mut world = World::new(9, 1, FAIR);
-    world.run_for(2);
-    let key = world.node_log[0].session.clone();
-    let both = |world: &mut World, event: PeerEvent| {
-        world.at(0, Who::Node, Thing::Peer(key.clone(), event.clone()));
-        world.at(0, Who::Viewer(0), Thing::Peer(key.clone(), event));
-    };
-    both(&mut world, PeerEvent::Silent);
-    world.run_for(1);
-    assert_eq!(world.count(ViewerState::Silent), 1);
-    both(&mut world, PeerEvent::Recovered);
-    world.run_for(60);
-    assert_eq!(world.count(ViewerState::Live), 1);
-    // Connections are never heard of again; the ICE restart is answered and does not help.
-    world.connections.described_at_node.clear();
-    both(&mut world, PeerEvent::Silent);
-    world.run_for(60);
-    assert_eq!(world.count(ViewerState::Live), 1);
-    let joins = world.node_log.iter().filter(|event| event.step == Step::Join).count();
-    assert!(joins <= 2, "{joins} joins");
-}
-
-#[test]
-fn a_refusal_that_time_may_mend_is_tried_again_and_another_is_not() {
-    let mut world = World::new(11, 2, FAIR);
-    world.viewers[1] = Viewer::new(ViewerSetup {
-        topics: topics(),
-        peer: "tab-1".parse().expect("a peer id"),
-        wants: WantsRequest {
-            video: CameraChoice::Named(vec![CameraName::try_from("cellar".to_owned()).expect("a name")]),
-            ..WantsRequest::default()
-        },
-        token: None,
-        entropy: Box::new(|| 4),
-    });
-    world.run_for(60);
-    let shown = world.viewers[1].shown();
-    assert_eq!(shown.state, ViewerState::Refused);
-    assert_eq!(shown.detail.as_deref(), Some("There is no camera \"cellar\" here."));
-    assert_eq!(world.viewers[1].poll_timeout(), None);
-
-    let places = Limits { max_viewers: const { Bounded::new(1) }, ..Limits::default() };
-    let mut world = World::new(12, 2, FAIR);
-    world.node = Node::new(NodeSetup {
-        topics: topics(),
-        boot: Boot::from_random(3),
-        name: String::new(),
-        version: "1".to_owned(),
-        limits: places,
-        retain_status: true,
-        entropy: Box::new(|| 4),
-    });
-    let name = CameraName::try_from("front".to_owned()).expect("a name");
-    let info = CameraInfo { name, width: 1, height: 1, fps: 1 };
-    let detail = CameraDetail { state: CameraState::Away, message: None };
-    world.node.handle(node::Input::Cameras(vec![Camera { info, detail }]), Duration::ZERO);
-    world.run_for(5);
-    assert_eq!((world.count(ViewerState::Live), world.count(ViewerState::Lost)), (1, 1));
-    let live = (0..2).find(|n| world.viewers[*n].shown().state == ViewerState::Live).expect("one is live");
-    world.viewers[live].handle(viewer::Input::Close, world.now);
-    world.drain(Who::Viewer(live));
-    world.run_for(60);
-    assert_eq!(world.viewers[1 - live].shown().state, ViewerState::Live);
 }
