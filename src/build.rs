@@ -1,7 +1,8 @@
 //! Lays the viewer page where the binary embeds it from: npm's build if there is one, else a page that says how to
-//! make it. Never runs npm, so a build without Node.js still works.
+//! make it. Never runs npm, so a build without Node.js still works. Also notes when it was: a clock that shows less is not set.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
@@ -9,6 +10,8 @@ fn main() -> io::Result<()> {
     let source = variable("CARGO_MANIFEST_DIR")?.join("src");
     let embedded = variable("OUT_DIR")?.join("viewer");
 
+    println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");
+    println!("cargo:rustc-env=CAMERA_NODE_BUILT_S={}", built_s());
     println!("cargo:rerun-if-changed=src/build.rs");
     println!("cargo:rerun-if-changed=src/http/unbuilt");
     // A path that does not exist would run this, and rebuild the crate, every time; so until npm has built the page its
@@ -26,6 +29,13 @@ fn main() -> io::Result<()> {
     }
     let page = if built { dist } else { source.join("http/unbuilt") };
     copy_folder(&page, &embedded)
+}
+
+/// Seconds since 1970; of a build that is to be repeatable, those it was told.
+#[expect(clippy::disallowed_methods, reason = "the moment of the build is what is asked for")]
+fn built_s() -> u64 {
+    let told = env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok());
+    told.unwrap_or_else(|| SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
 fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {

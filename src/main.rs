@@ -15,8 +15,8 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2));
         }
     };
-    // Two workers: the network's load on a small board, and one is free when the other is in a long poll.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("net").enable_all().build();
+    // For signalling and the page; connections with viewers have a thread of their own.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("net").enable_all().build();
     match runtime {
         Ok(runtime) => {
             let code = runtime.block_on(cli::run(cli));

@@ -21,8 +21,9 @@ use Part::{All, Config, Of};
 const EDGES: &[(&str, &[(&str, Part)])] = &[
     ("media", &[]),
     ("sys", &[]),
-    ("session", &[("media", All)]),
     ("access", &[("media", All)]),
+    // Whom a session lets in is decided inside of it, with its own idea of the time, and nowhere else.
+    ("session", &[("media", All), ("access", All)]),
     ("rate", &[("media", All)]),
     ("fanout", &[("media", All)]),
     ("capture", &[("media", All), ("sys", All)]),
@@ -47,6 +48,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("openh264_sys2", &["encode", "sys/h264_bitrate.rs"]),
     ("axum", &["http"]),
     ("rust_embed", &["http"]),
+    ("ring", &["access", "signalling"]),
 ];
 
 /// One idea a file.

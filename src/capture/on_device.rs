@@ -51,7 +51,7 @@ mod v4l2 {
     }
 
     #[test]
-    #[ignore = "needs vivid"]
+    #[ignore = "needs vivid: `tests/run vm` runs it in a guest that has one"]
     fn frames_are_whole_and_stamped_with_the_monotonic_clock() {
         for format in [FormatPreference::Auto, FormatPreference::Yuyv, FormatPreference::Uyvy, FormatPreference::Nv12] {
             let mut source = open_video(&Video { format, ..webcam() }).expect("vivid has all of them");
@@ -81,7 +81,7 @@ mod v4l2 {
     }
 
     #[test]
-    #[ignore = "needs vivid"]
+    #[ignore = "needs vivid: `tests/run vm` runs it in a guest that has one"]
     fn held_frames_keep_their_bytes_and_their_return_lets_the_stream_go_on() {
         let mut source = open();
         let held: Vec<Frame> = (0..4).map(|_| source.next(LIMIT).expect("a frame")).collect();
@@ -98,7 +98,7 @@ mod v4l2 {
     }
 
     #[test]
-    #[ignore = "needs vivid"]
+    #[ignore = "needs vivid: `tests/run vm` runs it in a guest that has one"]
     fn a_frame_outlives_its_closed_source_and_does_not_keep_the_camera_busy() {
         let mut source = open();
         let frame = source.next(LIMIT).expect("a frame");
@@ -114,7 +114,7 @@ mod v4l2 {
     }
 
     #[test]
-    #[ignore = "needs vivid"]
+    #[ignore = "needs vivid: `tests/run vm` runs it in a guest that has one"]
     fn an_unplugged_camera_is_gone_and_its_frames_stay_readable_and_it_comes_back() {
         let resolved = resolve_video(&Video { source: VideoSourceKind::Auto, ..webcam() });
         assert_eq!(resolved.source, VideoSourceKind::V4l2);
@@ -139,7 +139,7 @@ mod v4l2 {
     }
 
     #[test]
-    #[ignore = "needs vivid"]
+    #[ignore = "needs vivid: `tests/run vm` runs it in a guest that has one"]
     fn injected_failures_end_the_stream_with_an_error_and_never_with_a_panic() {
         for (button, gone) in [("Fatal Streaming Error", false), ("Disconnect", true)] {
             let mut source = open();
@@ -154,7 +154,7 @@ mod v4l2 {
     }
 
     #[test]
-    #[ignore = "needs vivid"]
+    #[ignore = "needs vivid: `tests/run vm` runs it in a guest that has one"]
     fn it_is_listed_with_formats_rates_and_controls() {
         let listed = devices::cameras();
         let vivid = listed.iter().find(|camera| camera.driver == "vivid").expect("listed");
@@ -219,7 +219,7 @@ mod alsa {
     }
 
     #[test]
-    #[ignore = "needs snd-aloop"]
+    #[ignore = "needs snd-aloop: `tests/run vm` runs it in a guest that has one"]
     fn sound_comes_in_whole_periods_in_step_with_the_monotonic_clock() {
         let _player = Player::start();
         let mut source = open();
@@ -255,7 +255,7 @@ mod alsa {
     }
 
     #[test]
-    #[ignore = "needs snd-aloop"]
+    #[ignore = "needs snd-aloop: `tests/run vm` runs it in a guest that has one"]
     fn an_overrun_is_mended_and_time_jumps_over_what_was_lost() {
         let mut source = open();
         let before = source.next(LIMIT).expect("sound");
@@ -268,7 +268,7 @@ mod alsa {
     }
 
     #[test]
-    #[ignore = "needs snd-aloop"]
+    #[ignore = "needs snd-aloop: `tests/run vm` runs it in a guest that has one"]
     fn an_unplugged_card_is_gone_and_comes_back() {
         for _ in 0..2 {
             let mut source = open();
@@ -286,7 +286,7 @@ mod alsa {
     }
 
     #[test]
-    #[ignore = "needs snd-aloop"]
+    #[ignore = "needs snd-aloop: `tests/run vm` runs it in a guest that has one"]
     fn it_is_listed_in_both_directions_by_its_cards_id() {
         let listed = devices::sound_devices();
         for kind in [devices::DeviceKind::AudioInput, devices::DeviceKind::AudioOutput] {

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use bytes::Bytes;
 use v4l::format::{Colorspace, Quantization};
 use v4l::video::Capture;
 use v4l::video::capture::Parameters;
@@ -85,9 +86,15 @@ impl VideoSource for V4l2Source {
                 tracing::debug!(device = %self.name, bytes = filled.data.len(), least = self.least_bytes, "short frame");
                 continue;
             }
+            // A camera's own H.264 is small and is kept until its viewers have it, a second perhaps; the driver wants its
+            // buffer back now.
+            let data = match self.format.pixel {
+                PixelFormat::H264 => Bytes::copy_from_slice(&filled.data),
+                _ => filled.data,
+            };
             return Ok(Frame {
                 format: self.format,
-                data: filled.data,
+                data,
                 captured: MediaTime::from_nanos(filled.captured_nanos),
                 sequence: filled.sequence,
             });

@@ -7,9 +7,11 @@ mod check;
 mod config;
 mod demo;
 mod devices;
+mod keys;
 mod logging;
 mod out;
 mod run;
+mod token;
 mod viewer;
 mod watch;
 
@@ -42,7 +44,11 @@ enum Command {
     /// Open camera, microphone, broker, STUN/TURN servers and page one by one, and say what is wrong and what to do.
     Check(check::Args),
     /// Watch a node without a window: for monitoring and tests.
-    Watch(watch::Args),
+    Watch(Box<watch::Args>),
+    /// Make keys for tokens, or show those of a config.
+    Keys(keys::Args),
+    /// Make a token that lets someone watch, or a link with one in it.
+    Token(token::Args),
     /// Write the viewer page as files for any web host.
     Viewer(viewer::Args),
     /// Read the config and say what is wrong with it, or print all of it with its defaults.
@@ -75,7 +81,9 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Demo(args) => demo::run(args).await,
         Command::Devices(args) => devices::run(args),
         Command::Check(args) => check::run(args).await,
-        Command::Watch(args) => watch::run(args).await,
+        Command::Watch(args) => watch::run(*args).await,
+        Command::Keys(args) => keys::run(args),
+        Command::Token(args) => token::run(args),
         Command::Viewer(args) => viewer::run(args),
         Command::Config(args) => config::run(args),
     };

@@ -27,23 +27,29 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     signals.until(node).await
 }
 
-/// SIGINT and SIGTERM, caught from the moment this is made: a node that is still starting is stopped in order too.
+/// SIGINT, SIGTERM and SIGHUP (the terminal was closed), caught from the moment this is made: a node that is still starting is stopped in order too.
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
     /// Catches them from now on.
     pub fn new() -> anyhow::Result<Self> {
         let catch = |kind| signal(kind).context("signals cannot be received");
-        Ok(Self { interrupt: catch(SignalKind::interrupt())?, terminate: catch(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: catch(SignalKind::interrupt())?,
+            terminate: catch(SignalKind::terminate())?,
+            hang_up: catch(SignalKind::hangup())?,
+        })
     }
 
     async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
         }
     }
 

@@ -16,12 +16,14 @@ mod rules;
 mod schema;
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::media::{Bounded, CameraName};
-use crate::{capture, encode, http, peer, session, signalling};
+use crate::{access, capture, encode, http, peer, session, signalling};
 use document::{Document, Variable};
 use read::PREFIX;
 use schema::Schema;
@@ -41,6 +43,8 @@ pub struct Config {
     pub camera: Vec<Camera>,
     /// The MQTT broker that carries the signalling.
     pub broker: signalling::config::Broker,
+    /// Who may watch.
+    pub access: access::config::Access,
     /// Which ways media may take.
     pub ice: peer::config::Ice,
     /// The local page, health and metrics.
@@ -77,6 +81,7 @@ impl Default for Config {
             node: NodeSection::default(),
             camera: vec![Camera::default()],
             broker: signalling::config::Broker::default(),
+            access: access::config::Access::default(),
             ice: peer::config::Ice::default(),
             http: http::config::Http::default(),
             limits: session::config::Limits::default(),
@@ -107,8 +112,7 @@ impl Config {
     /// A file that cannot be read, or all that is wrong with what was written.
     pub fn load(path: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, ConfigError> {
         let Some(path) = path else { return Self::from_text("defaults", "", env) };
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Unreadable { file: path.to_owned(), source })?;
+        let text = read_to_string(path).map_err(|source| ConfigError::Unreadable { file: path.to_owned(), source })?;
         Self::from_text(&path.display().to_string(), &text, env)
     }
 
@@ -146,6 +150,18 @@ impl Config {
         let defaults = toml::Value::try_from(Self::default()).expect("sections are plain data");
         Schema::of::<Self>(&defaults)
     }
+}
+
+/// A config written by hand is a few thousand bytes; what is longer is another file.
+const MAX_BYTES: u64 = 1 << 20;
+
+fn read_to_string(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "too large for a config: more than 1 MiB"));
+    }
+    Ok(text)
 }
 
 /// The variables that start with our prefix, in the order of their names.

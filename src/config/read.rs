@@ -63,6 +63,9 @@ fn check_value(
                 check_value(element, kind, &element_path, &path, schema, found);
             }
         }
+        (Kind::List, DeValue::Table(_)) if schema.is_list_of_sections(schema_path) => {
+            found.push((path.to_vec(), value.span().start, format!("is a list of sections: write [[{schema_path}]]")));
+        }
         (kind, value_found) => {
             if let Err(message) = fits(kind, value_found) {
                 found.push((path.to_vec(), value.span().start, message));
@@ -180,7 +183,7 @@ fn typed<'t>(schema: &Schema, variable: &'t Variable, path: &[Step]) -> Result<D
     };
     let value = match kind {
         Kind::Section(_) => return Err(format!("names a section; a key of it is named by {}__KEY", variable.name)),
-        Kind::List if matches!(schema.kind(&format!("{}[]", schema_path(path))), Some(Kind::Section(_))) => {
+        Kind::List if schema.is_list_of_sections(&schema_path(path)) => {
             return Err(format!("names a list of sections; a key of the first is named by {}__0__KEY", variable.name));
         }
         Kind::Text | Kind::Choice(_) => DeValue::String(Cow::Borrowed(text)),

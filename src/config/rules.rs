@@ -1,12 +1,13 @@
 //! What no single key can get wrong: keys that need, or rule out, each other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use super::document::{Document, Step, shown};
 use super::error::Problem;
 use super::{Camera, Config};
+use crate::access;
 use crate::capture::config::{AudioSourceKind, FormatPreference, VideoSourceKind};
 use crate::media::{Flip, Rotation, stamp};
 use crate::peer::config::{IcePolicy, IceServerConfig};
@@ -14,8 +15,10 @@ use crate::peer::config::{IcePolicy, IceServerConfig};
 /// All the rules that `config` breaks.
 pub fn broken(config: &Config, document: &Document<'_>) -> Vec<Problem> {
     let mut found = Findings { document, problems: Vec::new() };
+    node(config, &mut found);
     cameras(config, &mut found);
     broker(config, &mut found);
+    access(config, &mut found);
     listeners(config, &mut found);
     ice(config, &mut found);
     found.problems
@@ -37,6 +40,12 @@ fn key(name: &str) -> Step {
     Step::Key(name.to_owned())
 }
 
+fn node(config: &Config, found: &mut Findings<'_>) {
+    if config.node.name.as_ref().is_some_and(|name| name.trim().is_empty()) {
+        found.add(&[key("node"), key("name")], "is what people see: write a name, or leave it out to show the id");
+    }
+}
+
 fn cameras(config: &Config, found: &mut Findings<'_>) {
     if config.camera.is_empty() {
         found.add(&[key("camera")], "a node has a camera: write one [[camera]] section, or none for the default one");
@@ -48,7 +57,10 @@ fn cameras(config: &Config, found: &mut Findings<'_>) {
             let path = [&path[..], &[key("name")]].concat();
             found.add(&path, format!("another camera is called \"{}\" as well", camera.name));
         } else if n == 1 {
-            found.add(&path, "one camera a node for now: run a second node for a second camera");
+            found.add(
+                &path,
+                "one camera a node for now: run a second node, with a `node.id` of its own, for a second camera",
+            );
         }
         sources(camera, &path, found);
     }
@@ -88,8 +100,8 @@ fn sources(camera: &Camera, path: &[Step], found: &mut Findings<'_>) {
 
 fn broker(config: &Config, found: &mut Findings<'_>) {
     let broker = &config.broker;
-    if broker.password_file.is_some() && broker.username.is_none() {
-        found.add(&[key("broker"), key("password_file")], "MQTT has no password without a user name: set `username`");
+    for (name, message) in broker.broken() {
+        found.add(&[key("broker"), key(name)], message);
     }
     if broker.embedded && !cfg!(feature = "embedded-broker") {
         found.add(
@@ -97,6 +109,68 @@ fn broker(config: &Config, found: &mut Findings<'_>) {
             "this program was built without the broker (cargo feature embedded-broker)",
         );
     }
+}
+
+/// Without tokens, whoever reaches the broker can watch: that must be nobody beyond this machine, or be meant.
+fn access(config: &Config, found: &mut Findings<'_>) {
+    let access = &config.access;
+    let path = |name: &str| [key("access"), key(name)];
+    if access.mode == access::config::Mode::Open && !access.i_trust_the_broker {
+        for name in beyond_this_machine(config) {
+            found.add(
+                &[key("broker"), key(name)],
+                "whoever reaches this broker from another machine could watch: set `access.mode` to \"token\", or \
+                 `access.i_trust_the_broker` to true if all of them may",
+            );
+        }
+    }
+    if access.mode == access::config::Mode::Token && access.keys.is_empty() {
+        found.add(
+            &path("mode"),
+            "tokens are checked with a key, and there is none: `camera-node keys make` makes one, and an [[access.keys]] \
+             section names it",
+        );
+    }
+    let mut names = BTreeSet::new();
+    for (n, file) in access.keys.iter().enumerate() {
+        if !names.insert(&file.kid) {
+            let path = [&path("keys")[..], &[Step::Index(n), key("kid")]].concat();
+            found.add(&path, format!("another key is called \"{}\" as well", file.kid));
+        }
+        if file.file.as_os_str().is_empty() {
+            let path = [&path("keys")[..], &[Step::Index(n)]].concat();
+            found.add(&path, "a key is in a file: set `file` to its path");
+        }
+    }
+}
+
+/// The keys of `[broker]` by which other machines reach it.
+fn beyond_this_machine(config: &Config) -> Vec<&'static str> {
+    let broker = &config.broker;
+    let keys = if broker.embedded {
+        let is_local = |address: SocketAddr| address.ip().is_loopback();
+        [
+            ("embedded_bind", is_local(broker.embedded_bind)),
+            ("embedded_websocket_bind", is_local(broker.embedded_websocket_bind)),
+        ]
+    } else {
+        let websocket = broker.websocket_url.as_ref().is_none_or(|url| is_on_loopback(url.as_str()));
+        [("url", is_on_loopback(&broker.url.to_string())), ("websocket_url", websocket)]
+    };
+    keys.into_iter().filter_map(|(name, is_local)| (!is_local).then_some(name)).collect()
+}
+
+/// Whether a broker's URL, of whatever scheme, stays on this machine.
+fn is_on_loopback(url: &str) -> bool {
+    // `loopback:` leads nowhere at all.
+    let Some((_, rest)) = url.split_once("://") else { return true };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next(),
+        None => authority.split(':').next(),
+    };
+    let host = host.unwrap_or_default();
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 /// What listens on TCP: no two on one port.
@@ -127,6 +201,14 @@ fn ice(config: &Config, found: &mut Findings<'_>) {
     let path = |name: &str| [key("ice"), key(name)];
     if !ice.bind.is_empty() && !ice.interfaces.is_empty() {
         found.add(&path("interfaces"), "addresses are chosen by `bind` or by `interfaces`, not by both");
+    }
+    for (n, name) in ice.interfaces.iter().enumerate() {
+        // As the kernel has it: dev_valid_name in net/core/dev.c.
+        let is_name = (1..=15).contains(&name.len()) && !name.contains(|c: char| c.is_whitespace() || "/:".contains(c));
+        if !is_name {
+            let path = [&path("interfaces")[..], &[Step::Index(n)]].concat();
+            found.add(&path, format!("is like \"eth0\" or \"wlan0\" (`ip link` lists them), not \"{name}\""));
+        }
     }
     if ice.public_address.ip().is_some() && ice.port_range.bounds().is_none() {
         found.add(&path("public_address"), "a router forwards known ports: set `port_range` to those it forwards");

@@ -68,11 +68,14 @@ impl Schema {
     /// All keys that hold a value, sections and lists of sections left out.
     pub fn leaves(&self) -> impl Iterator<Item = &str> {
         self.kinds.iter().filter_map(|(path, kind)| {
-            let is_list_of_sections =
-                *kind == Kind::List && matches!(self.kind(&format!("{path}[]")), Some(Kind::Section(_)));
-            let is_leaf = !matches!(kind, Kind::Section(_)) && !path.ends_with("[]") && !is_list_of_sections;
+            let is_leaf = !matches!(kind, Kind::Section(_)) && !path.ends_with("[]") && !self.is_list_of_sections(path);
             is_leaf.then_some(path.as_str())
         })
+    }
+
+    /// Whether `[[path]]` is how it is written.
+    pub fn is_list_of_sections(&self, path: &str) -> bool {
+        matches!(self.kind(&format!("{path}[]")), Some(Kind::Section(_)))
     }
 }
 

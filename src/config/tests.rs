@@ -26,16 +26,21 @@ fn a_bad_config_says_where_and_what_and_what_would_be_right() {
         ("broker = 'mqtt://x'\n", "bad.toml:1:10: broker: must be a section, not the text \"mqtt://x\""),
         ("[broker]\nkeep_alive_s = 1\n", "bad.toml:2:16: broker.keep_alive_s: must be 5 to 1200, not 1"),
         ("[broker]\nkeep_alive_s = 9.5\n", "bad.toml:2:16: broker.keep_alive_s: must be a whole number, not the number 9.5"),
-        ("[broker]\nprefix = 'a/b/c'\n", "bad.toml:2:10: broker.prefix: a topic prefix is one or two levels of A-Z, a-z, 0-9, '_' and '-', at most 64 characters in all, not \"a/b/c\""),
+        ("[broker]\nprefix = 'a/b/c'\n", "bad.toml:2:10: broker.prefix: a topic prefix is one or two levels of A-Z, a-z, 0-9, '_', '-' and '.', at most 64 characters in all, not \"a/b/c\""),
         ("[broker]\npassword = 'x'\n", "bad.toml:2:1: broker.password: secrets do not belong in a config; write it to a file that only the node can read, and its path to `password_file`"),
         ("[broker]\nurl = 'mqtt://me:secret@broker'\n", "bad.toml:2:7: broker.url: a broker URL carries no user name or password: they go in username and password_file"),
         ("[node]\nid = 'a b'\n", "bad.toml:2:6: node.id: a node id is 1 to 64 of A-Z, a-z, 0-9, '_' and '-', not \"a b\""),
         ("[log]\nlevel = 'inf'\n", "bad.toml:2:9: log.level: must be one of \"error\", \"warn\", \"info\", \"debug\", \"trace\", not \"inf\"; the nearest is \"info\""),
         ("[http]\nbind = '8080'\n", "bad.toml:2:8: http.bind: must be an IP address and a port, like \"127.0.0.1:8080\""),
         ("[http]\nframe_ancestors = ['*', 5]\n", "bad.toml:2:25: http.frame_ancestors[1]: must be text in quotes, not the number 5"),
+        ("[camera]\nname = 'x'\n", "bad.toml:1:1: camera: is a list of sections: write [[camera]]"),
+        ("[ice.servers]\nurls = []\n", "bad.toml:1:1: ice.servers: is a list of sections: write [[ice.servers]]"),
+        ("[node]\nname = ' '\n", "bad.toml:2:1: node.name: is what people see: write a name, or leave it out to show the id"),
+        ("[ice]\ninterfaces = ['eth 0']\n", "bad.toml:2:15: ice.interfaces[0]: is like \"eth0\" or \"wlan0\" (`ip link` lists them), not \"eth 0\""),
+        ("[broker]\nembedded_origins = ['dash.example.org/']\n", "bad.toml:2:20: broker.embedded_origins: a web origin is like https://dash.example.org or http://192.0.2.7:8123, without a path, or \"*\", not \"dash.example.org/\""),
         ("camera = []\n", "bad.toml:1:1: camera: a node has a camera: write one [[camera]] section, or none for the default one"),
         ("[[camera]]\n[[camera]]\n", "bad.toml:2:1: camera[1].name: another camera is called \"main\" as well"),
-        ("[[camera]]\n[[camera]]\nname = 'b'\n", "bad.toml:2:1: camera[1]: one camera a node for now: run a second node for a second camera"),
+        ("[[camera]]\n[[camera]]\nname = 'b'\n", "bad.toml:2:1: camera[1]: one camera a node for now: run a second node, with a `node.id` of its own, for a second camera"),
         ("[[camera]]\n[camera.video]\nwidht = 640\n", "bad.toml:3:1: camera[0].video.widht: no such key; the nearest is `width`"),
         ("[[camera]]\nvideo.width = 5\n", "bad.toml:2:15: camera[0].video.width: must be 64 to 4096, not 5"),
         ("[[camera]]\nvideo.rotate = 45\n", "bad.toml:2:16: camera[0].video.rotate: must be 0, 90, 180 or 270, not 45"),
@@ -46,7 +51,33 @@ fn a_bad_config_says_where_and_what_and_what_would_be_right() {
         ("[[camera]]\nh264.bitrate = 800\n", "bad.toml:2:6: camera[0].h264.bitrate: no such key; the nearest is `bitrate_kbps`"),
         ("[[camera]]\nopus.complexity = 11\n", "bad.toml:2:19: camera[0].opus.complexity: must be 0 to 10, not 11"),
         ("[broker]\npassword_file = '/x'\n", "bad.toml:2:1: broker.password_file: MQTT has no password without a user name: set `username`"),
-        ("[broker]\nembedded = true\nembedded_bind = '0.0.0.0:8080'\n", "bad.toml:3:1: broker.embedded_bind: port 8080 is `http.bind`'s already"),
+        ("[broker]\nurl = 'mqtts://h'\nclient_cert_file = '/x'\n[access]\ni_trust_the_broker = true\n", "bad.toml:3:1: broker.client_cert_file: proves nothing without its key: set `client_key_file`"),
+        ("[broker]\nurl = 'wss://h'\nclient_key_file = '/x'\n[access]\ni_trust_the_broker = true\n", "bad.toml:3:1: broker.client_key_file: is the key of no certificate: set `client_cert_file`"),
+        ("[broker]\nurl = 'mqtt://h'\nca_file = '/x'\n[access]\ni_trust_the_broker = true\n", "bad.toml:3:1: broker.ca_file: is for TLS, and `url` (mqtt://h:1883) has none: write mqtts:// or wss:// there"),
+        ("[broker]\nurl = 'ws://h'\nalpn = ['mqtt']\n[access]\ni_trust_the_broker = true\n", "bad.toml:3:1: broker.alpn: is for TLS, and `url` (ws://h:80/mqtt) has none: write mqtts:// or wss:// there"),
+        ("[broker]\nembedded = true\nserver_name = 'h'\n", "bad.toml:3:1: broker.server_name: is for a broker elsewhere: the embedded one speaks no TLS"),
+        ("[broker]\nserver_name = 'a b'\n", "bad.toml:2:15: broker.server_name: a TLS server's name is a DNS name or an IP address, not \"a b\""),
+        ("[broker]\nurl = 'mqtts://h'\nalpn = ['']\n", "bad.toml:3:8: broker.alpn: a protocol's name in the TLS handshake is 1 to 255 bytes long, like \"x-amzn-mqtt-ca\", not \"\""),
+        ("[broker]\nurl = 'mqtts://h/x'\n", "bad.toml:2:7: broker.url: a broker is mqtt://, mqtts://, ws:// or wss:// with host:port, or loopback:, not \"mqtts://h/x\""),
+        ("[broker]\nprofile = 'aws-iot'\nurl = 'mqtt://h'\n[access]\ni_trust_the_broker = true\n", "bad.toml:3:1: broker.url: AWS IoT Core takes nodes at mqtts://…-ats.iot.REGION.amazonaws.com, not mqtt://h:1883"),
+        ("[broker]\nprofile = 'aws-iot'\nurl = 'mqtts://h'\n[access]\ni_trust_the_broker = true\n", "bad.toml:2:1: broker.profile: AWS IoT Core knows a node by its certificate: set `client_cert_file` and `client_key_file`"),
+        ("[broker]\nprofile = 'aws-iot'\nurl = 'mqtts://192.0.2.7'\nclient_cert_file = '/x'\nclient_key_file = '/x'\n[access]\ni_trust_the_broker = true\n", "bad.toml:3:1: broker.url: AWS IoT Core finds the account by its host's name (SNI), and this is an address: use the name"),
+        ("[broker]\nprofile = 'aws-iot'\nurl = 'mqtts://h:1883'\nclient_cert_file = '/x'\nclient_key_file = '/x'\n[access]\ni_trust_the_broker = true\n", "bad.toml:3:1: broker.url: AWS IoT Core speaks MQTT on ports 8883 and 443, not 1883"),
+        ("[broker]\nprofile = 'aws-iot'\nurl = 'mqtts://h:443'\nalpn = ['h2']\nclient_cert_file = '/x'\nclient_key_file = '/x'\n[access]\ni_trust_the_broker = true\n", "bad.toml:4:1: broker.alpn: AWS IoT Core on port 443 takes \"x-amzn-mqtt-ca\" (or \"mqtt\" for a custom authorizer), not \"h2\""),
+        ("[broker]\nprofile = 'aws-iot'\nurl = 'mqtts://h'\nkeep_alive_s = 29\nclient_cert_file = '/x'\nclient_key_file = '/x'\n[access]\ni_trust_the_broker = true\n", "bad.toml:4:1: broker.keep_alive_s: AWS IoT Core takes 30 to 1200 seconds, not 29"),
+        ("[broker]\nprofile = 'aws-iot'\nembedded = true\n", "bad.toml:3:1: broker.embedded: the embedded broker is not AWS IoT Core: leave `profile` out"),
+        ("[broker]\nembedded = true\nembedded_bind = '127.0.0.1:8080'\n", "bad.toml:3:1: broker.embedded_bind: port 8080 is `http.bind`'s already"),
+        ("[broker]\nurl = 'mqtt://broker.lan'\n", "bad.toml:2:1: broker.url: whoever reaches this broker from another machine could watch: set `access.mode` to \"token\", or `access.i_trust_the_broker` to true if all of them may"),
+        ("[broker]\nurl = 'mqtt://127.0.0.1.example.org'\n[access]\nmode = 'open'\n", "bad.toml:2:1: broker.url: whoever reaches this broker from another machine could watch: set `access.mode` to \"token\", or `access.i_trust_the_broker` to true if all of them may"),
+        ("[broker]\nwebsocket_url = 'wss://broker.lan/mqtt'\n", "bad.toml:2:1: broker.websocket_url: whoever reaches this broker from another machine could watch: set `access.mode` to \"token\", or `access.i_trust_the_broker` to true if all of them may"),
+        ("[broker]\nembedded = true\nembedded_bind = '0.0.0.0:1883'\n", "bad.toml:3:1: broker.embedded_bind: whoever reaches this broker from another machine could watch: set `access.mode` to \"token\", or `access.i_trust_the_broker` to true if all of them may"),
+        ("[broker]\nembedded = true\nembedded_websocket_bind = '[::]:9001'\n", "bad.toml:3:1: broker.embedded_websocket_bind: whoever reaches this broker from another machine could watch: set `access.mode` to \"token\", or `access.i_trust_the_broker` to true if all of them may"),
+        ("[access]\nmode = 'token'\n", "bad.toml:2:1: access.mode: tokens are checked with a key, and there is none: `camera-node keys make` makes one, and an [[access.keys]] section names it"),
+        ("[access]\nmode = 'tokens'\n", "bad.toml:2:8: access.mode: must be one of \"open\", \"token\", not \"tokens\"; the nearest is \"token\""),
+        ("[[access.keys]]\nkid = 'a'\nalgorithm = 'RS256'\nfile = '/a'\n", "bad.toml:3:13: access.keys[0].algorithm: must be one of \"EdDSA\", \"HS256\", not \"RS256\"; the nearest is \"HS256\""),
+        ("[[access.keys]]\nkid = 'a b'\nalgorithm = 'HS256'\nfile = '/a'\n", "bad.toml:2:7: access.keys[0].kid: a key's name is 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-', not \"a b\""),
+        ("[[access.keys]]\nkid = 'a'\nalgorithm = 'HS256'\nfile = '/a'\n[[access.keys]]\nkid = 'a'\nalgorithm = 'HS256'\nfile = '/b'\n", "bad.toml:6:1: access.keys[1].kid: another key is called \"a\" as well"),
+        ("[[access.keys]]\nkid = 'a'\n", "bad.toml:1:1: access.keys[0]: a key is in a file: set `file` to its path"),
         ("[ice]\nport_range = '40100-40000'\n", "bad.toml:2:14: ice.port_range: a port range is like \"40000-40100\", with ports from 1024 to 65535, not \"40100-40000\""),
         ("[ice]\nport_range = '40000-40009'\n", "bad.toml:2:1: ice.port_range: has 10 ports, and `limits.max_viewers` lets 16 viewers in, who take one each"),
         ("[ice]\npublic_address = '203.0.113.7'\n", "bad.toml:2:1: ice.public_address: a router forwards known ports: set `port_range` to those it forwards"),
@@ -60,6 +91,19 @@ fn a_bad_config_says_where_and_what_and_what_would_be_right() {
     ];
     for (text, expected) in table {
         assert_eq!(refused(text, &[]), expected, "{text}");
+    }
+}
+
+#[test]
+fn what_aws_iot_takes_is_taken() {
+    let pair = "client_cert_file = '/x'\nclient_key_file = '/x'\n";
+    for rest in [
+        format!("url = 'mqtts://abc-ats.iot.eu-west-1.amazonaws.com'\n{pair}"),
+        format!("url = 'mqtts://abc-ats.iot.eu-west-1.amazonaws.com:443'\nretain = false\n{pair}"),
+        "url = 'mqtts://abc.example.org:443'\nalpn = ['mqtt']\nusername = 'porch'\n".to_owned(),
+    ] {
+        let text = format!("[broker]\nprofile = 'aws-iot'\n{rest}[access]\ni_trust_the_broker = true\n");
+        assert!(Config::from_text("good.toml", &text, []).is_ok(), "{text}");
     }
 }
 
@@ -101,6 +145,8 @@ fn several_problems_are_said_at_once_in_the_order_of_the_file() {
 fn a_file_that_cannot_be_read_is_named() {
     let error = Config::load(Some(Path::new("/nowhere/camera-node.toml")), []).expect_err("there is no such file");
     assert_eq!(error.to_string(), "/nowhere/camera-node.toml: cannot be read: No such file or directory (os error 2)");
+    let error = Config::load(Some(Path::new("/dev/zero")), []).expect_err("that never ends");
+    assert_eq!(error.to_string(), "/dev/zero: cannot be read: too large for a config: more than 1 MiB");
 }
 
 #[test]
@@ -132,6 +178,24 @@ fn every_key_has_a_variable() {
     let variables: Vec<_> = schema.leaves().map(read::variable_of).collect();
     for known in ["CAMERA_NODE__BROKER__URL", "CAMERA_NODE__CAMERA__0__ON_DEMAND", "CAMERA_NODE__NODE__ID"] {
         assert!(variables.iter().any(|name| name == known), "{known} in {variables:?}");
+    }
+}
+
+#[test]
+fn a_broker_beyond_this_machine_is_taken_with_tokens_or_with_trust() {
+    for text in [
+        "[broker]\nurl = 'mqtt://broker.lan'\n[access]\ni_trust_the_broker = true\n",
+        "[broker]\nurl = 'mqtt://broker.lan'\n[access]\nmode = 'token'\n[[access.keys]]\nkid = 'a'\nalgorithm = 'EdDSA'\nfile = '/a'\n",
+        "[broker]\nembedded = true\nembedded_bind = '0.0.0.0:1883'\n[access]\ni_trust_the_broker = true\n",
+        "[broker]\nurl = 'mqtt://LOCALHOST:1884'\nwebsocket_url = 'ws://[::1]:9001/mqtt'\n",
+        "[broker]\nurl = 'mqtt://127.7.7.7'\n",
+        "[broker]\nurl = 'loopback:'\n",
+        // Not used: the node's own is.
+        "[broker]\nurl = 'mqtt://broker.lan'\nembedded = true\n",
+    ] {
+        if let Err(error) = Config::from_text("good.toml", text, []) {
+            panic!("{text}: {error}");
+        }
     }
 }
 
@@ -183,8 +247,21 @@ fn the_reference_names_every_key_and_no_other() {
 
 #[test]
 fn the_examples_of_the_reference_can_be_used() {
-    let read = Config::from_text("deploy/camera-node.toml", &reference_with_examples(), []);
+    // The keys for TLS are refused beside the default, which has none.
+    let with_tls = reference_with_examples().replace("\"mqtt://127.0.0.1:1883\"", "\"mqtts://127.0.0.1\"");
+    let read = Config::from_text("deploy/camera-node.toml", &with_tls, []);
     if let Err(error) = read {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn the_readmes_config_for_a_board_can_be_used() {
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once("```toml\n").expect("an example");
+    let (example, _) = rest.split_once("```").expect("its end");
+    assert!(example.contains("[broker]"), "another example: {example}");
+    if let Err(error) = Config::from_text("README.md", example, []) {
         panic!("{error}");
     }
 }

@@ -9,12 +9,17 @@ use crate::media::{Bitrate, EncodedVideo, Frame, PixelFormat, Sps};
 /// Hands a camera's own H.264 on.
 ///
 /// It cannot make a key frame, nor change the bit rate: asking for either does nothing, and a viewer waits for the
-/// camera's next key frame.
+/// camera's next key frame. When a frame is missing, nothing goes out up to then: a picture that stands still for a moment
+/// is better than one in shreds.
 #[derive(Debug, Default)]
 pub struct Passthrough {
     sps: Option<Bytes>,
     pps: Option<Bytes>,
     profile_level: Option<[u8; 3]>,
+    /// The number of the frame before.
+    last_sequence: Option<u32>,
+    /// A frame is missing: what comes before the next key frame builds on it.
+    waits_for_key: bool,
 }
 
 impl Passthrough {
@@ -54,13 +59,19 @@ impl VideoEncoder for Passthrough {
             return Err(EncodeError::Unsupported(format!("{:?} by passing it through", frame.format.pixel)));
         }
         let (key, complete) = self.read(&frame.data);
+        // Drivers that do not count give every frame the same number.
+        let follows = |last: u32| frame.sequence == last || frame.sequence == last.wrapping_add(1);
+        let has_gap = !self.last_sequence.replace(frame.sequence).is_none_or(follows);
+        self.waits_for_key = !key && (self.waits_for_key || has_gap);
         let (Some(sps), Some(pps)) = (&self.sps, &self.pps) else { return Ok(None) };
-        // Always a copy: viewers keep packets for a second, while the driver wants its buffer back now.
+        if self.waits_for_key {
+            return Ok(None);
+        }
         let data = if key && !complete {
             // Some cameras send parameter sets once, when they start; a viewer who comes later needs them as well.
             Bytes::from([&START_CODE, &sps[..], &START_CODE, &pps[..], &frame.data[..]].concat())
         } else {
-            Bytes::copy_from_slice(&frame.data)
+            frame.data.clone()
         };
         Ok(Some(EncodedVideo { data, key, captured: frame.captured, encoded: media_now() }))
     }
@@ -110,6 +121,20 @@ mod tests {
         assert!(!delta.key && delta.data == frame(&[&[0x41, 3]]).data);
         let bare = pass(&[&[0x65, 4]]).expect("decodable");
         assert!(bare.key && bare.data == frame(&[&SPS, &PPS, &[0x65, 4]]).data);
+    }
+
+    #[test]
+    fn nothing_goes_out_between_a_missing_frame_and_the_next_key_frame() {
+        let mut passthrough = Passthrough::new();
+        let mut pass = |sequence: u32, key: bool| {
+            let units: &[&[u8]] = if key { &[&SPS, &PPS, &[0x65, 2]] } else { &[&[0x41, 3]] };
+            let frame = Frame { sequence, ..frame(units) };
+            passthrough.encode(&frame, false).expect("h.264 passes").is_some()
+        };
+        let passed =
+            [(u32::MAX, true), (0, false), (2, false), (3, false), (4, true), (4, false), (4, false), (0, false)]
+                .map(|(sequence, key)| pass(sequence, key));
+        assert_eq!(passed, [true, true, false, false, true, true, true, false]);
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub struct VideoPackets {
     pub encoded: MediaTime,
     /// The sum of the payloads' lengths.
     pub bytes: usize,
+    /// So many payloads in a row, the most there are, have one length, but for the last, which may be shorter: they can
+    /// leave in one system call.
+    pub run: usize,
 }
 
 impl VideoPackets {
@@ -50,8 +53,24 @@ impl VideoPackets {
             }
         }
         let bytes = payloads.iter().map(Bytes::len).sum();
-        Self { payloads, key: unit.key, captured: unit.captured, encoded: unit.encoded, bytes }
+        let run = longest_run(&payloads);
+        Self { payloads, key: unit.key, captured: unit.captured, encoded: unit.encoded, bytes, run }
     }
+}
+
+fn longest_run(payloads: &[Bytes]) -> usize {
+    let (mut longest, mut begin) = (0, 0);
+    for end in 1..=payloads.len() {
+        longest = longest.max(end - begin);
+        let goes_on = payloads.get(end).is_some_and(|next| {
+            let (first, last) = (payloads[begin].len(), payloads[end - 1].len());
+            last == first && next.len() <= first
+        });
+        if !goes_on {
+            begin = end;
+        }
+    }
+    longest
 }
 
 /// The least payload size that is honoured; no path that carries WebRTC is narrower (IPv4's 576 bytes less all headers).
@@ -125,18 +144,19 @@ fn aggregate(units: &[Nal<'_>], scratch: &mut BytesMut) -> Bytes {
     scratch.split().freeze()
 }
 
-/// Equal sizes, since a last fragment of a few bytes would cost a whole packet's overhead for nothing.
+/// Equal sizes, but for the last, which is shorter by less than a byte a fragment: a last one of a few bytes would cost a
+/// whole packet's overhead for nothing, and what is equal can leave in one system call.
 fn fragment(unit: &[u8], count: usize, scratch: &mut BytesMut, payloads: &mut Vec<Bytes>) {
-    let (header, mut rest) = (unit[0], &unit[1..]);
-    for left in (1..=count).rev() {
-        let (part, after) = rest.split_at(rest.len().div_ceil(left));
-        let start = if left == count { 0x80 } else { 0 };
-        let end = if left == 1 { 0x40 } else { 0 };
+    let (header, rest) = (unit[0], &unit[1..]);
+    let mut parts = rest.chunks(rest.len().div_ceil(count)).peekable();
+    let mut start = 0x80;
+    while let Some(part) = parts.next() {
+        let end = if parts.peek().is_none() { 0x40 } else { 0 };
         scratch.put_u8(header & 0xe0 | FU_A);
         scratch.put_u8(start | end | header & 0x1f);
         scratch.put_slice(part);
         payloads.push(scratch.split().freeze());
-        rest = after;
+        start = 0;
     }
 }
 
@@ -186,14 +206,28 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_run_of_one_size_is_known() {
+        let run = |sizes: &[usize]| {
+            let payloads: Vec<Bytes> = sizes.iter().map(|size| Bytes::from(vec![0; *size])).collect();
+            longest_run(&payloads)
+        };
+        let table: [(&[usize], usize); 6] =
+            [(&[], 0), (&[9], 1), (&[9, 9, 8], 3), (&[9, 9, 8, 8], 3), (&[2, 9, 9, 9, 1], 4), (&[9, 8, 7, 7], 2)];
+        for (sizes, expected) in table {
+            assert_eq!(run(sizes), expected, "{sizes:?}");
+        }
+    }
+
+    #[test]
     fn a_large_unit_becomes_fragments_of_equal_size_that_join_to_it() {
         for len in [1201, 1202, 2397, 2398, 2399, 30_000] {
             let whole = unit(0x65, len);
-            let sent = packets(&annexb(&[&whole]), 1200).payloads;
+            let VideoPackets { payloads: sent, run, .. } = packets(&annexb(&[&whole]), 1200);
             let sizes: Vec<usize> = sent.iter().map(Bytes::len).collect();
-            let (min, max) = (sizes.iter().min().expect("some"), sizes.iter().max().expect("some"));
-            assert!(*max <= 1200 && max - min <= 1, "{len}: {sizes:?}");
-            assert_eq!(sent.len(), (len - 1).div_ceil(1198), "{len}");
+            let (last, others) = sizes.split_last().expect("some");
+            assert!(others.iter().all(|size| *size == sizes[0]) && sizes[0] <= 1200, "{len}: {sizes:?}");
+            assert!((sizes[0] - sizes.len() + 1..=sizes[0]).contains(last), "{len}: {sizes:?}");
+            assert_eq!((sent.len(), run), ((len - 1).div_ceil(1198), sent.len()), "{len}");
 
             let mut joined = vec![sent[0][0] & 0xe0 | sent[0][1] & 0x1f];
             for (i, payload) in sent.iter().enumerate() {

@@ -17,7 +17,7 @@ use super::clock::now;
 use super::demand::Demand;
 use super::encoding::Encoding;
 use super::metrics::Metrics;
-use super::picture::Picture;
+use super::picture::{Picture, Settled};
 use super::sound::{self, Sound, SoundEncoding};
 use super::state::Board;
 use super::thread::{self, Priority, Thread, Wedged};
@@ -46,6 +46,7 @@ pub struct Camera {
     touched: watch::Sender<u32>,
     threads: Mutex<Vec<Thread>>,
     latency: Arc<SendLatency>,
+    settled: Arc<Mutex<Option<Settled>>>,
     follower: tokio::task::JoinHandle<()>,
 }
 
@@ -76,6 +77,7 @@ impl Camera {
         let packets = Arc::new(Fanout::new(VIDEO_ITEMS, VIDEO_LAG));
         let gate = Arc::new(Mutex::new(KeyFrameGate::default()));
         let loss = Arc::new(Mutex::new(0.0));
+        let settled = Arc::default();
         let demand = Arc::new(Demand::default());
         let mut demands = vec![Arc::clone(&demand)];
         let mut threads = Vec::new();
@@ -99,6 +101,7 @@ impl Camera {
             camera: name.clone(),
             config: video,
             frames: Arc::clone(&frames),
+            settled: Arc::clone(&settled),
             demand: Arc::clone(&demand),
             board: Arc::clone(board),
             metrics: metrics.clone(),
@@ -159,6 +162,7 @@ impl Camera {
             touched,
             threads: Mutex::new(threads),
             latency: Arc::default(),
+            settled,
             follower,
         })
     }
@@ -177,6 +181,11 @@ impl Camera {
     pub fn viewers(&self) -> usize {
         let listeners = self.sound.as_ref().map_or(0, |sound| sound.subscribers());
         self.packets.subscribers().max(listeners)
+    }
+
+    /// What it delivers, once it has.
+    pub fn settled(&self) -> Option<Settled> {
+        *self.settled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How long pictures take to the wire.

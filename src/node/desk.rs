@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use crate::access::WallClock;
 use crate::config::Config;
 use crate::encode::Turn;
 use crate::peer::{Connector, PeerHandle, Reports};
@@ -17,14 +18,19 @@ use crate::session::{
 };
 use crate::signalling::{Link, LinkEvent, Publish};
 
+use super::access::AccessFiles;
 use super::clock::now;
 use super::feeds::Cameras;
 use super::metrics::Metrics;
+use super::picture::Settled;
 use super::state::{Board, State};
 
 /// How long viewers have to acknowledge our `leave` when the node stops; with what the link and the threads take after
 /// that, a stop stays under 3 s.
 const FAREWELL: Duration = Duration::from_millis(700);
+
+/// How often the wall clock and the files of `[access]` are looked at: what was revoked ends within this time.
+const ACCESS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How often each viewer's bit rate is taken.
 const BITRATE_INTERVAL: Duration = Duration::from_secs(1);
@@ -45,6 +51,8 @@ pub struct Desk {
     pub board: Arc<Board>,
     /// Where to count.
     pub metrics: Metrics,
+    /// Keys and revoked tokens.
+    pub access: AccessFiles,
     /// Who follows the sessions' steps.
     pub events: broadcast::Sender<Event>,
 }
@@ -82,7 +90,10 @@ impl Running {
     ) {
         let mut news = self.desk.board.watch();
         let mut bitrates = tokio::time::interval(BITRATE_INTERVAL);
+        let mut looks = tokio::time::interval(ACCESS_INTERVAL);
         self.tell_cameras();
+        // Whoever joins at once finds the time known.
+        self.look_at_access();
         loop {
             self.perform();
             let due = self.due();
@@ -95,6 +106,7 @@ impl Running {
                 Some((key, event)) = reported.recv() => self.handle(Input::Peer(key, event)),
                 _ = changed(&mut news) => self.tell_cameras(),
                 _ = bitrates.tick() => self.take_bitrates(),
+                _ = looks.tick() => self.look_at_access(),
                 Some(_) = self.closing.join_next() => {}
                 () = sleep_until(due) => {
                     let at = self.elapsed();
@@ -106,6 +118,7 @@ impl Running {
     }
 
     async fn say_goodbye(mut self, mut reported: mpsc::UnboundedReceiver<(SessionKey, PeerEvent)>) {
+        self.remember_the_time(true);
         self.handle(Input::Shutdown);
         let end = now() + FAREWELL;
         loop {
@@ -214,6 +227,41 @@ impl Running {
         }
     }
 
+    /// Tells the core the time, and who may come in if that has changed.
+    fn look_at_access(&mut self) {
+        if !self.desk.access.are_needed() {
+            return;
+        }
+        match self.desk.access.changed() {
+            Ok(Some(guard)) => {
+                tracing::info!("keys and revoked tokens were read again");
+                self.handle(Input::Guard(guard));
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "not read again: what was known before stays in force");
+            }
+        }
+        let clock = self.desk.access.clock();
+        match clock {
+            WallClock::Set { .. } => self.desk.board.note("clock", State::Live, ""),
+            WallClock::Unset { .. } => {
+                let why = "stands before a time that has passed: tokens cannot be checked until it is set (NTP)";
+                self.desk.board.note("clock", State::Away, why);
+            }
+        }
+        self.handle(Input::WallClock(clock));
+        self.remember_the_time(false);
+    }
+
+    fn remember_the_time(&mut self, at_once: bool) {
+        if self.desk.access.are_needed()
+            && let Err(error) = self.desk.access.remember(at_once)
+        {
+            tracing::warn!(error = format!("{error:#}"), "the time is not kept for the next start");
+        }
+    }
+
     /// Tells the core, and so `status`, how the cameras are.
     fn tell_cameras(&mut self) {
         let conditions = self.desk.board.conditions();
@@ -228,13 +276,20 @@ impl Running {
             });
             let words = condition.filter(|_| matches!(state, CameraState::Away | CameraState::Failed));
             let video = &camera.video;
-            let (width, height) = Turn::of(video.rotate, video.flip).sides(video.width.value(), video.height.value());
+            // What was asked for, until the camera has said what it can.
+            let settled =
+                self.desk.cameras.0.get(&camera.name).and_then(|camera| camera.settled()).unwrap_or(Settled {
+                    width: video.width.value(),
+                    height: video.height.value(),
+                    fps: video.fps.value(),
+                });
+            let (width, height) = Turn::of(video.rotate, video.flip).sides(settled.width, settled.height);
             core::Camera {
                 info: CameraInfo {
                     name: camera.name.clone(),
                     width: small(width),
                     height: small(height),
-                    fps: small(camera.video.fps.value()),
+                    fps: small(settled.fps),
                 },
                 detail: CameraDetail { state, message: words.map(|condition| Text::clipped(&condition.detail)) },
             }

@@ -1,5 +1,6 @@
 //! The composition root: builds the parts from the config, watches over them, and stops them in order.
 
+mod access;
 mod camera;
 mod clock;
 mod demand;
@@ -7,6 +8,7 @@ mod desk;
 mod encoding;
 mod feeds;
 mod metrics;
+mod network;
 mod picture;
 mod report;
 mod sound;
@@ -24,10 +26,10 @@ use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::http::{self, HttpServer, PageBroker};
-use crate::peer::Connector;
+use crate::peer::{Connector, media_addresses};
 use crate::session::node::{self as core, Input, NodeSetup};
 use crate::session::{Boot, Event, Outgoing, Topics};
-use crate::signalling::{BrokerUrl, Endpoint, Link, LinkSetup, MqttLink, Publish};
+use crate::signalling::{BrokerUrl, Endpoint, Link, LinkSetup, LoopbackBroker, MqttLink, Publish};
 use crate::sys;
 
 use self::camera::Camera;
@@ -37,6 +39,7 @@ use self::metrics::Metrics;
 use self::report::Report;
 use self::state::Board;
 
+pub use self::access::{AccessFiles, read_key};
 pub use self::state::{Condition, State};
 
 /// Time for the device threads to end, after the viewers have been told, which takes 1.7 s at most.
@@ -54,6 +57,7 @@ pub struct Node {
     broker: Brokers,
     http: Option<HttpServer>,
     cameras: Cameras,
+    network: JoinHandle<()>,
     desk: JoinHandle<()>,
     stop: oneshot::Sender<()>,
     events: broadcast::Sender<Event>,
@@ -75,6 +79,7 @@ impl Node {
     /// What waiting cannot cure: an address in use, a password file that cannot be read, no encoder for this size.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         let id = config.node.id();
+        let (access, guard) = AccessFiles::open(&config.access, &id)?;
         let (broker, endpoint) = open_broker(&config, &id).await?;
         let board = Arc::new(Board::default());
         let metrics = Metrics::default();
@@ -87,9 +92,12 @@ impl Node {
         }
         let cameras = Cameras(Arc::new(cameras));
         let connector = Arc::new(Connector::new(&config.ice)?);
+        if let Err(error) = media_addresses(&config.ice) {
+            tracing::warn!(%error, "no viewer can be served: `camera-node check` says more");
+        }
         let ice_servers = config.ice.read_servers()?;
 
-        let topics = Topics::new(config.broker.prefix.as_str(), &id)?;
+        let topics = Topics::new(&config.broker.prefix, &id);
         let mut core = core::Node::new(NodeSetup {
             topics: topics.clone(),
             boot: Boot::from_random(sys::random_bits()),
@@ -97,23 +105,29 @@ impl Node {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             limits: config.limits.clone(),
             retain_status: config.broker.retain,
+            guard,
             entropy: Box::new(sys::random_bits),
         });
         core.handle(Input::IceServers(ice_servers, None), Duration::ZERO);
         let will = core.will();
         board.note("broker", State::Starting, "");
-        let link = MqttLink::start(
-            endpoint,
-            LinkSetup {
-                client_id: id.to_string(),
-                subscriptions: topics.node_subscriptions(),
-                will: Some(Box::new(move |conn| {
-                    let Outgoing { topic, payload, retain } = will.of_connection(conn);
-                    Publish { topic, payload, retain }
-                })),
-            },
-            sys::random_bits(),
-        );
+        let setup = LinkSetup {
+            client_id: id.to_string(),
+            subscriptions: topics.node_subscriptions(),
+            will: Some(Box::new(move |conn| {
+                let Outgoing { topic, payload, retain } = will.of_connection(conn);
+                Publish { topic, payload, retain }
+            })),
+        };
+        let (link, network): (Box<dyn Link>, _) = match endpoint {
+            Some(endpoint) => {
+                let link = MqttLink::start(endpoint, setup, sys::random_bits());
+                let network = tokio::spawn(network::watch(link.network_reports()));
+                (Box::new(link), network)
+            }
+            // `loopback:`, where nobody else is.
+            None => (Box::new(LoopbackBroker::new().link(setup)), tokio::spawn(std::future::ready(()))),
+        };
 
         let http = if config.http.enabled {
             let report = Report {
@@ -133,12 +147,13 @@ impl Node {
         let (stop, stopped) = oneshot::channel();
         let desk = Desk {
             core,
-            link: Box::new(link) as Box<dyn Link>,
+            link,
             connector,
             cameras: cameras.clone(),
             config: Arc::new(config),
             board: Arc::clone(&board),
             metrics,
+            access,
             events: events.clone(),
         };
         Ok(Self {
@@ -147,6 +162,7 @@ impl Node {
             broker,
             http,
             cameras,
+            network,
             desk: tokio::spawn(desk.run(stopped)),
             stop,
             events,
@@ -194,6 +210,7 @@ impl Node {
     /// # Errors
     /// A device thread is stuck in its driver and was left behind: the process should end with an error.
     pub async fn stop(self) -> anyhow::Result<()> {
+        self.network.abort();
         // The desk may have ended by itself; then there is nobody left to tell.
         let _ = self.stop.send(());
         if !self.desk.is_finished() {
@@ -227,7 +244,7 @@ impl Node {
 
 /// The broker of the config: one elsewhere, or the embedded one, started here.
 #[cfg(feature = "embedded-broker")]
-async fn open_broker(config: &Config, id: &crate::session::NodeId) -> anyhow::Result<(Brokers, Endpoint)> {
+async fn open_broker(config: &Config, id: &crate::session::NodeId) -> anyhow::Result<(Brokers, Option<Endpoint>)> {
     use crate::signalling::Login;
     use crate::signalling::embedded::{EmbeddedBroker, EmbeddedConfig};
 
@@ -246,12 +263,12 @@ async fn open_broker(config: &Config, id: &crate::session::NodeId) -> anyhow::Re
         page: Some(PageBroker::listening_on(embedded.ws_addr())),
         embedded: Some(embedded),
     };
-    Ok((brokers, endpoint))
+    Ok((brokers, Some(endpoint)))
 }
 
 /// The broker of the config.
 #[cfg(not(feature = "embedded-broker"))]
-async fn open_broker(config: &Config, _: &crate::session::NodeId) -> anyhow::Result<(Brokers, Endpoint)> {
+async fn open_broker(config: &Config, _: &crate::session::NodeId) -> anyhow::Result<(Brokers, Option<Endpoint>)> {
     anyhow::ensure!(
         !config.broker.embedded,
         "broker.embedded is true, but this build has no embedded broker: build it with the feature embedded-broker"
@@ -259,12 +276,11 @@ async fn open_broker(config: &Config, _: &crate::session::NodeId) -> anyhow::Res
     elsewhere(config)
 }
 
-fn elsewhere(config: &Config) -> anyhow::Result<(Brokers, Endpoint)> {
-    anyhow::ensure!(
-        matches!(config.broker.url, BrokerUrl::Mqtt { .. }),
-        "broker.url must be mqtt://host:port, or set broker.embedded = true"
-    );
-    let endpoint = Endpoint::from_config(&config.broker)?;
+fn elsewhere(config: &Config) -> anyhow::Result<(Brokers, Option<Endpoint>)> {
+    let endpoint = match config.broker.url {
+        BrokerUrl::Mqtt { .. } => Some(Endpoint::from_config(&config.broker)?),
+        BrokerUrl::Loopback => None,
+    };
     let websocket_url = config.broker.websocket_url.as_ref().map(|url| url.as_str().to_owned());
     let brokers = Brokers {
         url: config.broker.url.to_string(),

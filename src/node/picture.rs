@@ -1,11 +1,11 @@
 //! The thread that reads a camera: open, deliver, heal. While there is no camera it delivers a card that says so.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::capture::{self, CaptureError, Card, VideoSource, config::Video};
 use crate::fanout::Latest;
-use crate::media::{CameraName, Frame};
+use crate::media::{CameraName, Frame, PixelFormat};
 
 use super::clock::media_now;
 use super::demand::Demand;
@@ -15,6 +15,10 @@ use super::state::{Board, State};
 /// How long a camera may be silent before it is opened anew. A long exposure is under a second; vivid's slowest rate and
 /// UVC's start-up are under two.
 const SILENCE_LIMIT: Duration = Duration::from_secs(3);
+
+/// Of a camera's own H.264 so many pictures may wait behind each other, a quarter of a second at 30 fps: one that is left
+/// out costs all up to the next key frame.
+const ENCODED_WAITING: usize = 7;
 
 /// How long a read may block: so much later at most the thread hears that it is to stop.
 const READ_LIMIT: Duration = Duration::from_millis(500);
@@ -26,6 +30,28 @@ const CARD_INTERVAL: Duration = Duration::from_millis(200);
 const RETRY_PAUSES: [Duration; 4] =
     [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5)];
 
+/// What a camera delivers, which need not be what was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// Pixels a line.
+    pub width: u32,
+    /// Lines.
+    pub height: u32,
+    /// Frames a second, rounded.
+    pub fps: u32,
+}
+
+impl Settled {
+    fn of(source: &dyn VideoSource) -> Self {
+        let (format, interval) = source.format();
+        Self { width: format.width, height: format.height, fps: frames_a_second(interval).round() as u32 }
+    }
+}
+
+fn frames_a_second(interval: Duration) -> f64 {
+    if interval.is_zero() { 0.0 } else { 1.0 / interval.as_secs_f64() }
+}
+
 /// What the capture thread works with.
 pub struct Picture {
     /// Whose.
@@ -34,6 +60,8 @@ pub struct Picture {
     pub config: Video,
     /// Where the newest frame goes.
     pub frames: Arc<Latest<Frame>>,
+    /// What the camera has settled on: size and frames a second, as captured. Absent until it has delivered.
+    pub settled: Arc<Mutex<Option<Settled>>>,
     /// Whether frames are wanted.
     pub demand: Arc<Demand>,
     /// Where to say what it does.
@@ -90,6 +118,7 @@ impl Picture {
             silent = Duration::ZERO;
             if !*delivered {
                 *delivered = true;
+                *self.settled.lock().unwrap_or_else(PoisonError::into_inner) = Some(Settled::of(source.as_ref()));
                 self.board.note(part, State::Live, describe(source.as_ref()));
             }
             let camera = [self.camera.as_str()];
@@ -101,9 +130,9 @@ impl Picture {
                     self.metrics.dropped.with_label_values(&[self.camera.as_str(), "driver"]).inc_by(gap.into());
                 }
             }
-            if self.frames.put(frame).is_some() {
-                self.metrics.dropped.with_label_values(&[self.camera.as_str(), "raw"]).inc();
-            }
+            let waiting = if frame.format.pixel == PixelFormat::H264 { ENCODED_WAITING } else { 0 };
+            let dropped = self.frames.put_behind(frame, waiting);
+            self.metrics.dropped.with_label_values(&[self.camera.as_str(), "raw"]).inc_by(dropped as u64);
         }
         Ok(())
     }
@@ -138,6 +167,6 @@ impl Picture {
 
 fn describe(source: &dyn VideoSource) -> String {
     let (format, interval) = source.format();
-    let fps = if interval.is_zero() { 0.0 } else { 1.0 / interval.as_secs_f64() };
+    let fps = frames_a_second(interval);
     format!("{}x{} {:?} at {fps:.1} fps", format.width, format.height, format.pixel)
 }

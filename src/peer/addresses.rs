@@ -82,6 +82,25 @@ pub(super) fn local_addresses() -> io::Result<Vec<LocalAddress>> {
     Ok(addresses.collect())
 }
 
+/// The addresses that media would use now, each of them tried.
+///
+/// # Errors
+/// None is there, or the first that cannot be bound, in words.
+pub fn media_addresses(ice: &Ice) -> io::Result<Vec<IpAddr>> {
+    let ips = choose(ice, &local_addresses()?);
+    if ips.is_empty() {
+        return Err(none_fits());
+    }
+    for ip in &ips {
+        UdpSocket::bind((*ip, 0)).map_err(|error| io::Error::new(error.kind(), format!("{ip}: {error}")))?;
+    }
+    Ok(ips)
+}
+
+fn none_fits() -> io::Error {
+    io::Error::new(io::ErrorKind::AddrNotAvailable, "no local address fits [ice] bind and interfaces")
+}
+
 /// Where to bind, decided anew on each call of `to_socket_addrs`, which the crate makes before each binding.
 #[derive(Debug, Clone)]
 pub(super) struct BindPlan {
@@ -118,10 +137,7 @@ impl ToSocketAddrs for BindPlan {
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
         let ips = choose(&self.ice, &local_addresses()?);
         if ips.is_empty() {
-            return Err(io::Error::new(
-                io::ErrorKind::AddrNotAvailable,
-                "no local address fits [ice] bind and interfaces",
-            ));
+            return Err(none_fits());
         }
         let port = self.free_port(self.ice.port_range, &ips)?;
         Ok(ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect::<Vec<_>>().into_iter())

@@ -1,35 +1,30 @@
 //! Makes connections, and holds what they share.
 
-use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::interceptor::Registry;
 use rtc::peer_connection::certificate::{CertificateParams, RTCCertificate};
 use rtc::peer_connection::configuration::media_engine::MediaEngine;
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
-use tracing::Instrument;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 use webrtc::peer_connection::{
     PeerConnection, PeerConnectionBuilder, RTCConfigurationBuilder, RTCIceServer, RTCIceTransportPolicy, SettingEngine,
     SettingEngineBuilder,
 };
 
-use super::Feeds;
 use super::addresses::BindPlan;
 use super::config::{Ice, IcePolicy};
+use super::handle::Desk;
 use super::link::{Addressing, Failure, Link};
+use super::names::Names;
 use super::notice::Forward;
-use super::publisher::Publisher;
-use super::runtime::{Names, Watch, WatchedRuntime};
-use super::stats::{Counters, PeerStats};
-use super::viewer::{ReceivedPacket, Viewer};
-use crate::session::{FailedStep, IceServer, PeerCommand, PeerEvent, SessionKey};
-
-/// Where a connection reports to.
-pub type Reports = mpsc::UnboundedSender<(SessionKey, PeerEvent)>;
+use super::runtime::WatchedRuntime;
+use super::thread::MediaThread;
+use super::watch::Watch;
+use crate::session::{FailedStep, IceServer};
 
 /// Not heard for this long: silent.
 const SILENT_AFTER: Duration = Duration::from_secs(3);
@@ -43,31 +38,36 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 const CHECKS: u16 = 500;
 /// A relay costs latency and money: the direct ways get this much of a start.
 const RELAY_WAIT: Duration = Duration::from_millis(300);
-/// Closing in good order takes the crate a tenth of a second at most.
-const GOODBYE: Duration = Duration::from_millis(300);
-/// A task that needs longer to end is abandoned.
-const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
-/// Makes connections, and holds what they share: addresses and ports, resolved names, and the certificate.
+/// Makes connections, and holds what they share: addresses and ports, resolved names, the certificate, and the thread.
+///
+/// Each connection holds the connector, so that the thread outlives them all.
 pub struct Connector {
     ice: Arc<Ice>,
     plan: BindPlan,
     names: Names,
     certificate: RTCCertificate,
+    thread: MediaThread,
 }
 
-/// The crate's cryptography cannot be used.
+/// Why no connection can be made.
 #[derive(Debug, thiserror::Error)]
-#[error("no certificate for dtls: {0}")]
-pub struct NoCertificate(String);
+pub enum ConnectorError {
+    /// The crate's cryptography cannot be used, which no machine is known to do.
+    #[error("no certificate for dtls: {0}")]
+    Certificate(String),
+    /// The system has none to give.
+    #[error("no thread for connections")]
+    Thread(#[from] io::Error),
+}
 
 impl Connector {
-    /// Makes the certificate that all connections of this process use.
+    /// Makes the certificate that all its connections use, and starts the thread they live on.
     ///
     /// # Errors
-    /// [`NoCertificate`], which no machine is known to give.
-    pub fn new(ice: &Ice) -> Result<Self, NoCertificate> {
-        let refused = |error: String| NoCertificate(error);
+    /// Each [`ConnectorError`].
+    pub fn new(ice: &Ice) -> Result<Self, ConnectorError> {
+        let refused = ConnectorError::Certificate;
         let provider = rtc::crypto::default_provider().map_err(|error| refused(error.to_string()))?;
         let parameters = CertificateParams::new(Vec::new()).map_err(|error| refused(error.to_string()))?;
         let scheme = rtc::crypto::SignatureScheme::EcdsaP256Sha256;
@@ -78,27 +78,13 @@ impl Connector {
             ice,
             names: Names::default(),
             certificate: certificate.map_err(|error| refused(error.to_string()))?,
+            thread: MediaThread::start()?,
         })
     }
 
-    /// A connection that offers what `feeds` has. It waits for [`PeerCommand::Offer`].
-    pub fn publisher(self: &Arc<Self>, key: SessionKey, feeds: Arc<dyn Feeds>, reports: Reports) -> PeerHandle {
-        let connector = Arc::clone(self);
-        let span = tracing::info_span!("peer", %key);
-        PeerHandle::spawn(key, reports, span, move |desk| Publisher::new(connector, feeds, desk).run())
-    }
-
-    /// A connection that answers, and hands the packets it receives to `media`; what finds no room there is dropped and
-    /// counted. It waits for [`PeerCommand::Answer`].
-    pub fn viewer(
-        self: &Arc<Self>,
-        key: SessionKey,
-        media: mpsc::Sender<ReceivedPacket>,
-        reports: Reports,
-    ) -> PeerHandle {
-        let connector = Arc::clone(self);
-        let span = tracing::info_span!("viewer", %key);
-        PeerHandle::spawn(key, reports, span, move |desk| Viewer::new(connector, media, desk).run())
+    /// Where connections' tasks are started.
+    pub(super) fn tasks(&self) -> &Handle {
+        self.thread.tasks()
     }
 
     /// Opens a connection of the crate: sockets are bound when it returns.
@@ -160,142 +146,5 @@ impl Connector {
             .with_multicast_dns_mode(mdns)
             .with_discard_local_candidates_during_ice_restart(true)
             .build()
-    }
-}
-
-/// What a connection's task is asked.
-pub(super) enum Order {
-    Command(PeerCommand),
-    RequestKeyFrame,
-}
-
-/// A connection's side of its handle.
-pub(super) struct Desk {
-    pub key: SessionKey,
-    pub orders: mpsc::UnboundedReceiver<Order>,
-    pub counters: Counters,
-    reports: Reports,
-    stats: watch::Sender<PeerStats>,
-    open: Open,
-}
-
-/// The crate's connection, kept where it can be closed even if the task panics: one that is only dropped goes on.
-type Open = Arc<Mutex<Option<(Arc<dyn PeerConnection>, Arc<Watch>)>>>;
-
-impl Desk {
-    pub(super) fn report(&self, event: PeerEvent) {
-        // Whoever listened may have gone; then the handle goes too, and ends this task.
-        let _ = self.reports.send((self.key.clone(), event));
-    }
-
-    pub(super) fn fail(&self, failure: Failure) {
-        let Failure { step, message } = failure;
-        tracing::info!(?step, message, "connection failed");
-        self.report(PeerEvent::Failed { step, message });
-    }
-
-    pub(super) fn publish_stats(&self) {
-        self.stats.send_replace(self.counters.snapshot());
-    }
-
-    fn keep(&self, pc: Arc<dyn PeerConnection>, watch: Arc<Watch>) {
-        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some((pc, watch));
-    }
-}
-
-/// Says goodbye and frees sockets and tasks.
-async fn close(pc: Arc<dyn PeerConnection>, watch: &Watch) {
-    // The crate waits without limit for room in the driver's queue, which a driver that is stuck never makes.
-    match tokio::time::timeout(GOODBYE, pc.close()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "a connection did not close in good order"),
-        Err(_) => tracing::warn!("a connection was stuck and is ended without a goodbye"),
-    }
-    watch.abort_driver();
-}
-
-/// A running connection. Dropping it closes the connection.
-pub struct PeerHandle {
-    orders: mpsc::UnboundedSender<Order>,
-    stats: watch::Receiver<PeerStats>,
-    task: JoinHandle<()>,
-    #[cfg(test)]
-    open: Open,
-}
-
-impl PeerHandle {
-    fn spawn<F, R>(key: SessionKey, reports: Reports, span: tracing::Span, run: F) -> Self
-    where
-        F: FnOnce(Desk) -> R + Send + 'static,
-        R: Future<Output = ()> + Send + 'static,
-    {
-        let (orders, orders_rx) = mpsc::unbounded_channel();
-        let (stats_tx, stats) = watch::channel(PeerStats::default());
-        let open = Open::default();
-        #[cfg(test)]
-        let seen = Arc::clone(&open);
-        let last_words = (key.clone(), reports.clone());
-        let desk = Desk {
-            key,
-            orders: orders_rx,
-            counters: Counters::default(),
-            reports,
-            stats: stats_tx,
-            open: Arc::clone(&open),
-        };
-        let task = tokio::spawn(
-            async move {
-                let ended = AssertUnwindSafe(async move { run(desk).await }).catch_unwind().await;
-                let left = open.lock().unwrap_or_else(PoisonError::into_inner).take();
-                if let Some((pc, watch)) = left {
-                    close(pc, &watch).await;
-                }
-                if ended.is_err() {
-                    tracing::error!("a connection's task panicked");
-                    let (key, reports) = last_words;
-                    let message = "internal error".to_owned();
-                    let _ = reports.send((key, PeerEvent::Failed { step: FailedStep::Internal, message }));
-                }
-            }
-            .instrument(span),
-        );
-        Self {
-            orders,
-            stats,
-            task,
-            #[cfg(test)]
-            open: seen,
-        }
-    }
-
-    /// What passes its sockets, once it has some.
-    #[cfg(test)]
-    pub(super) fn watch(&self) -> Option<Arc<Watch>> {
-        self.open.lock().expect("not poisoned").as_ref().map(|(_, watch)| Arc::clone(watch))
-    }
-
-    /// Tells the connection; commands are carried out in order. One that has ended ignores them.
-    pub fn command(&self, command: PeerCommand) {
-        let _ = self.orders.send(Order::Command(command));
-    }
-
-    /// Viewer: asks the other side for a key frame (PLI).
-    pub fn request_key_frame(&self) {
-        let _ = self.orders.send(Order::RequestKeyFrame);
-    }
-
-    /// Its numbers, twice a second.
-    pub fn stats(&self) -> watch::Receiver<PeerStats> {
-        self.stats.clone()
-    }
-
-    /// Closes it and waits until its sockets and tasks are free, 2 s at most.
-    pub async fn closed(self) {
-        let Self { orders, mut task, .. } = self;
-        drop(orders);
-        if tokio::time::timeout(CLOSE_LIMIT, &mut task).await.is_err() {
-            tracing::warn!("a connection did not close in time and is abandoned");
-            task.abort();
-        }
     }
 }

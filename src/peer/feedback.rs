@@ -1,19 +1,14 @@
 //! RTCP that comes back from a viewer, turned into [`Feedback`].
 //!
-//! The crate ends inbound RTCP in its interceptor chain, so the last link of the chain listens. It runs on the
-//! connection's driver task: what it calls must not wait.
+//! The crate ends inbound RTCP in its interceptor chain, so our link of the chain listens.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp;
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtcp::receiver_report::ReceiverReport;
 use rtc::rtcp::reception_report::ReceptionReport;
-use rtc::sansio::Protocol;
-use rtc::shared::error::Error;
 
 use super::FeedbackSink;
 use super::clock::SessionClock;
@@ -34,16 +29,21 @@ pub(super) struct FeedbackTap {
     clock: SessionClock,
     streams: Vec<HeardStream>,
     counters: Counters,
-    reads: VecDeque<TaggedPacket>,
-    writes: VecDeque<TaggedPacket>,
 }
 
 impl FeedbackTap {
     pub(super) fn new(clock: SessionClock, streams: Vec<HeardStream>, counters: Counters) -> Self {
-        Self { clock, streams, counters, reads: VecDeque::new(), writes: VecDeque::new() }
+        Self { clock, streams, counters }
     }
 
-    fn hear(&mut self, packet: &dyn rtcp::Packet, now: Instant) {
+    /// What arrived at `now`.
+    pub(super) fn hear(&mut self, packets: &[Box<dyn rtcp::Packet>], now: Instant) {
+        for packet in packets {
+            self.hear_one(packet.as_ref(), now);
+        }
+    }
+
+    fn hear_one(&mut self, packet: &dyn rtcp::Packet, now: Instant) {
         let packet = packet.as_any();
         if let Some(pli) = packet.downcast_ref::<PictureLossIndication>() {
             self.key_frame_wanted(pli.media_ssrc);
@@ -93,52 +93,12 @@ fn round_trip(block: &ReceptionReport, ntp: u64) -> Option<Duration> {
     (rtt < Duration::from_secs(60)).then_some(rtt)
 }
 
-impl Protocol<TaggedPacket, TaggedPacket, ()> for FeedbackTap {
-    type Rout = TaggedPacket;
-    type Wout = TaggedPacket;
-    type Eout = ();
-    type Error = Error;
-    type Time = Instant;
-
-    fn handle_read(&mut self, packet: TaggedPacket) -> Result<(), Error> {
-        if let Packet::Rtcp(packets) = &packet.message.packet {
-            for heard in packets {
-                self.hear(heard.as_ref(), packet.now);
-            }
-        }
-        self.reads.push_back(packet);
-        Ok(())
-    }
-
-    fn poll_read(&mut self) -> Option<TaggedPacket> {
-        self.reads.pop_front()
-    }
-
-    fn handle_write(&mut self, packet: TaggedPacket) -> Result<(), Error> {
-        self.writes.push_back(packet);
-        Ok(())
-    }
-
-    fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.writes.pop_front()
-    }
-}
-
-impl Interceptor for FeedbackTap {
-    fn bind_local_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_local_stream(&mut self, _: &StreamInfo) {}
-    fn bind_remote_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::media::{MediaTime, NtpAnchor};
     use crate::peer::clock::now;
-    use rtc::interceptor::AttributedPacket;
     use rtc::rtcp::payload_feedbacks::full_intra_request::FirEntry;
-    use rtc::shared::TransportContext;
     use std::sync::{Arc, Mutex};
 
     #[test]
@@ -171,9 +131,7 @@ mod tests {
             Box::new(FullIntraRequest { sender_ssrc: 9, media_ssrc: 0, fir: vec![fir] }),
             Box::new(ReceiverReport { ssrc: 9, reports: vec![report], ..ReceiverReport::default() }),
         ];
-        let now = instant + Duration::from_millis(1_520);
-        let message = AttributedPacket::new(Packet::Rtcp(packets));
-        tap.handle_read(TaggedPacket { now, transport: TransportContext::default(), message }).expect("it listens");
+        tap.hear(&packets, instant + Duration::from_millis(1_520));
 
         let expected = [(1, Feedback::KeyFrameWanted), (1, Feedback::KeyFrameWanted), (2, Feedback::LossRate(0.25))];
         assert_eq!(*heard.lock().expect("not poisoned"), expected);

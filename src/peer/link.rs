@@ -16,8 +16,8 @@ use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCPeerConnec
 use super::clock::now;
 use super::description::{for_sending, ice_ufrag, is_host, public_twin, sections};
 use super::notice::Notice;
-use super::runtime::Watch;
 use super::trickle::{Output, Trickle};
+use super::watch::Watch;
 use crate::session::{Candidate, FailedStep};
 
 /// How often the DTLS state is looked at, which the crate tells no other way, and numbers are published.
@@ -83,7 +83,7 @@ enum Phase {
     Over,
 }
 
-/// One connection. Dropping it does not close the crate's, which [`Desk`](super::connector::Desk) keeps.
+/// One connection. Dropping it does not close the crate's, which [`Desk`](super::handle::Desk) keeps.
 pub(super) struct Link {
     pub pc: Arc<dyn PeerConnection>,
     pub watch: Arc<Watch>,

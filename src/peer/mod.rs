@@ -9,13 +9,18 @@
 //! [`PeerEvent`]: crate::session::PeerEvent
 
 mod addresses;
+mod channels;
 mod clock;
 mod codecs;
 pub mod config;
 mod connector;
 mod description;
 mod feedback;
+mod handle;
+mod handover;
+mod interceptor;
 mod link;
+mod names;
 mod notice;
 mod publisher;
 mod runtime;
@@ -24,15 +29,19 @@ mod sender_report;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod thread;
 mod trickle;
 mod viewer;
+mod watch;
 
 use std::sync::Arc;
 
 use crate::fanout::Fanout;
 use crate::media::{CameraName, EncodedAudio, Feedback, VideoPackets};
 
-pub use connector::{Connector, PeerHandle, Reports};
+pub use addresses::media_addresses;
+pub use connector::{Connector, ConnectorError};
+pub use handle::{PeerHandle, Reports};
 pub use stats::{LATENCY_BOUNDS_US, LatencyCounts, PeerStats, SendLatency};
 pub use viewer::ReceivedPacket;
 

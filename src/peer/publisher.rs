@@ -2,35 +2,34 @@
 
 use std::sync::Arc;
 
-use rtc::data_channel::RTCDataChannelInit;
 use rtc::interceptor::{NackResponderBuilder, Registry, Slot};
 use rtc::media_stream::MediaStreamTrack;
 use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind};
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::rtp_transceiver::RtpTransceiver;
 
+use super::channels;
 use super::clock::SessionClock;
 use super::codecs::{self, AUDIO_CLOCK_HZ, VIDEO_CLOCK_HZ, negotiated_payload_type};
-use super::connector::{Connector, Desk, Order};
+use super::connector::Connector;
 use super::description::sections;
 use super::feedback::{FeedbackTap, HeardStream};
+use super::handle::{Desk, Order, PeerHandle, Reports};
+use super::handover::Handover;
+use super::interceptor::{self, MediaInterceptor};
 use super::link::{Failure, Link, LinkEvent};
 use super::sender::{Outlet, send_audio, send_video};
 use super::sender_report::{ReportedStream, SenderReports};
 use super::{AudioFeed, FeedbackSink, Feeds, VideoFeed};
 use crate::media::{CameraName, Feedback, ProfileLevelId};
-use crate::session::{FailedStep, IceServer, Mid, Mids, PeerCommand, PeerEvent, TrackKind, Wants};
-
-/// Behind every interceptor of the crate's on the way in, and before them on the way out.
-const FEEDBACK_SLOT: Slot = Slot::Custom(20_000);
+use crate::session::{FailedStep, IceServer, Mid, Mids, PeerCommand, PeerEvent, SessionKey, TrackKind, Wants};
 
 /// The node's side of one connection.
-pub(super) struct Publisher {
+struct Publisher {
     connector: Arc<Connector>,
     feeds: Arc<dyn Feeds>,
     desk: Desk,
@@ -49,6 +48,7 @@ struct OfferedTrack {
     ssrc: u32,
     rtp_offset: u32,
     track: Arc<dyn TrackLocal>,
+    handover: Arc<Handover>,
     transceiver: Option<Arc<dyn RtpTransceiver>>,
 }
 
@@ -86,8 +86,18 @@ enum Next {
     End,
 }
 
+impl Connector {
+    /// A connection that offers what `feeds` has. It waits for [`PeerCommand::Offer`].
+    pub fn publisher(self: &Arc<Self>, key: SessionKey, feeds: Arc<dyn Feeds>, reports: Reports) -> PeerHandle {
+        let connector = Arc::clone(self);
+        let span = tracing::info_span!("peer", %key);
+        let tasks = self.tasks();
+        PeerHandle::spawn(tasks, key, reports, span, move |desk| Publisher::new(connector, feeds, desk).run())
+    }
+}
+
 impl Publisher {
-    pub(super) fn new(connector: Arc<Connector>, feeds: Arc<dyn Feeds>, desk: Desk) -> Self {
+    fn new(connector: Arc<Connector>, feeds: Arc<dyn Feeds>, desk: Desk) -> Self {
         Self {
             connector,
             feeds,
@@ -100,7 +110,7 @@ impl Publisher {
         }
     }
 
-    pub(super) async fn run(mut self) {
+    async fn run(mut self) {
         loop {
             let next = tokio::select! {
                 order = self.desk.orders.recv() => match order {
@@ -181,7 +191,7 @@ impl Publisher {
             }
             // What a viewer sends is refused in our offer, and the crate drops it.
             LinkEvent::Track(_) => {}
-            LinkEvent::Channel(channel) => refuse(channel).await,
+            LinkEvent::Channel(channel) => channels::refuse(channel).await,
             LinkEvent::Tick => self.desk.publish_stats(),
         }
         Next::GoOn
@@ -229,9 +239,9 @@ impl Publisher {
             track.transceiver = Some(added.map_err(Failure::at(FailedStep::Offer))?);
         }
         for label in &wants.channels {
-            let created = link.pc.create_data_channel(label, Some(channel_mode(label))).await;
+            let created = link.pc.create_data_channel(label, Some(channels::mode(label))).await;
             let channel = created.map_err(Failure::at(FailedStep::Offer))?;
-            self.senders.spawn(drain(channel));
+            self.senders.spawn(channels::drain(channel));
         }
         let link = self.link.insert(link);
         link.offer(false).await?;
@@ -267,6 +277,7 @@ impl Publisher {
             ssrc,
             rtp_offset: fastrand::u32(..),
             track: Arc::new(TrackLocalStaticRTP::new(track)),
+            handover: Arc::default(),
             transceiver: None,
         });
     }
@@ -285,10 +296,13 @@ impl Publisher {
             sink: Arc::clone(track.feed.feedback()),
             loss: 0.0,
         });
-        Registry::new()
-            .with(Slot::NackResponder, NackResponderBuilder::new().build())
-            .with(Slot::SenderReport, SenderReports::new(clock, reported.collect()))
-            .with(FEEDBACK_SLOT, FeedbackTap::new(clock, heard.collect(), self.desk.counters.clone()))
+        let handovers = self.tracks.iter().map(|track| (track.ssrc, Arc::clone(&track.handover)));
+        let media = MediaInterceptor::new(
+            handovers.collect(),
+            SenderReports::new(clock, reported.collect()),
+            FeedbackTap::new(clock, heard.collect(), self.desk.counters.clone()),
+        );
+        Registry::new().with(Slot::NackResponder, NackResponderBuilder::new().build()).with(interceptor::SLOT, media)
     }
 
     /// Subscribes to what was agreed on. Only now, as nothing could be sent before.
@@ -312,6 +326,7 @@ impl Publisher {
             };
             let outlet = Outlet {
                 track: Arc::clone(&track.track),
+                handover: Arc::clone(&track.handover),
                 ssrc: track.ssrc,
                 payload_type,
                 rtp_offset: track.rtp_offset,
@@ -343,25 +358,5 @@ async fn next_event(link: &mut Option<Link>) -> LinkEvent {
     match link {
         Some(link) => link.next().await,
         None => std::future::pending().await,
-    }
-}
-
-/// How a channel of ours delivers, by its label: telemetry is worth nothing late.
-fn channel_mode(label: &str) -> RTCDataChannelInit {
-    match label {
-        "telemetry" => RTCDataChannelInit { ordered: false, max_retransmits: Some(0), ..RTCDataChannelInit::default() },
-        _ => RTCDataChannelInit { ordered: true, ..RTCDataChannelInit::default() },
-    }
-}
-
-/// Reads a channel nobody listens to: one that is not read stops all channels of its connection.
-pub(super) async fn drain(channel: Arc<dyn DataChannel>) {
-    while channel.poll().await.is_some() {}
-}
-
-async fn refuse(channel: Arc<dyn DataChannel>) {
-    tracing::debug!("the viewer opened a channel that nobody waits for");
-    if let Err(error) = channel.close().await {
-        tracing::debug!(%error, "a channel did not close");
     }
 }

@@ -1,16 +1,15 @@
-//! The crate's door to tokio, with a look at what passes: which sockets were bound, when a picture's last packet left,
-//! a DTLS alert coming in, the end of the driver task.
+//! The crate's door to tokio: it tells the connection's [`Watch`] what passes, and lets a picture leave with one call.
 
-use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+#[cfg(test)]
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tracing::Instrument;
 use webrtc::runtime::{
@@ -18,158 +17,14 @@ use webrtc::runtime::{
     Transmit,
 };
 
-use super::clock::{media_now, now};
-use super::stats::SendLatency;
-use crate::media::MediaTime;
-
-/// A picture whose last packet is on its way to the socket.
-#[derive(Debug)]
-pub(super) struct Departure {
-    pub ssrc: u32,
-    pub rtp_time: u32,
-    pub captured: MediaTime,
-    pub encoded: MediaTime,
-    pub latency: Arc<SendLatency>,
-}
-
-/// What was seen of one connection's sockets.
-#[derive(Debug, Default)]
-pub(super) struct Watch {
-    bound: Mutex<Vec<SocketAddr>>,
-    departures: Mutex<VecDeque<Departure>>,
-    driver: Mutex<Option<AbortHandle>>,
-    /// A DTLS alert came in, which may be the other side's `close_notify`.
-    pub alert: Notify,
-    /// The driver task has ended.
-    pub driver_ended: Notify,
-    /// Sending waits for ever, as it would on a socket whose buffer never drains.
-    #[cfg(test)]
-    pub stalled: std::sync::atomic::AtomicBool,
-    /// One media packet of so many is lost; 0 for none.
-    #[cfg(test)]
-    pub loses_one_of: std::sync::atomic::AtomicU32,
-}
-
-/// Pictures whose last packet never left are forgotten beyond this number.
-const MAX_DEPARTURES: usize = 32;
-
-impl Watch {
-    /// How many UDP sockets are bound for media.
-    pub(super) fn sockets(&self) -> usize {
-        self.bound.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    /// The addresses of those sockets.
-    #[cfg(test)]
-    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        self.bound.lock().expect("not poisoned").clone()
-    }
-
-    /// Forgets the sockets; an ICE restart binds new ones.
-    pub(super) fn forget_sockets(&self) {
-        self.bound.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
-    /// Ends the driver task where it stands, if it has not ended.
-    pub(super) fn abort_driver(&self) {
-        if let Some(driver) = self.driver.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            driver.abort();
-        }
-    }
-
-    /// The last packet of this picture goes to the driver next.
-    pub(super) fn expect_departure(&self, departure: Departure) {
-        let mut departures = self.departures.lock().unwrap_or_else(PoisonError::into_inner);
-        if departures.len() == MAX_DEPARTURES {
-            departures.pop_front();
-        }
-        departures.push_back(departure);
-    }
-
-    #[cfg(test)]
-    fn loses(&self, transmit: &Transmit<'_>) -> bool {
-        let one_of = self.loses_one_of.load(std::sync::atomic::Ordering::Relaxed);
-        let is_media = transmit.contents.len() > 300 && transmit.contents[0] >> 6 == 2;
-        is_media && one_of > 0 && fastrand::u32(..one_of) == 0
-    }
-
-    fn sent(&self, transmit: &Transmit<'_>) {
-        let size = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
-        for (ssrc, rtp_time) in transmit.contents.chunks(size).filter_map(last_packet_of_a_picture) {
-            let mut departures = self.departures.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(at) = departures.iter().position(|d| d.ssrc == ssrc && d.rtp_time == rtp_time) else { continue };
-            if let Some(departure) = departures.remove(at) {
-                drop(departures);
-                let now = media_now();
-                departure.latency.observe(now.since(departure.captured), now.since(departure.encoded));
-            }
-        }
-    }
-}
-
-/// SSRC and time stamp of an RTP packet with the marker bit; SRTP leaves the header in the clear.
-fn last_packet_of_a_picture(datagram: &[u8]) -> Option<(u32, u32)> {
-    let header: &[u8; 12] = datagram.first_chunk()?;
-    // Payload types from 64 on with the marker bit set look like RTCP (RFC 5761 §4); ours are dynamic, from 96 on.
-    let rtp_with_marker = header[0] >> 6 == 2 && header[1] >= 0x80 | 96;
-    let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    rtp_with_marker.then(|| (word(8), word(4)))
-}
+use super::names::Names;
+use super::watch::Watch;
 
 /// First byte of a DTLS alert record ([RFC 6347 §4.1](https://www.rfc-editor.org/rfc/rfc6347#section-4.1)).
 const DTLS_ALERT: u8 = 21;
 
 /// The port of multicast DNS; the crate binds one such socket if told to.
 const MDNS_PORT: u16 = 5_353;
-
-/// Resolved names of STUN and TURN servers, shared by all connections.
-///
-/// The crate resolves on its driver task, before it lists any candidate: a name server that does not answer would hold
-/// up every new viewer for as long as the system's resolver tries.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Names(Arc<Mutex<HashMap<String, Answer>>>);
-
-#[derive(Debug, Clone)]
-struct Answer {
-    at: Instant,
-    addresses: Vec<SocketAddr>,
-}
-
-/// A name server on the same continent answers within this time.
-const RESOLVE_PATIENCE: Duration = Duration::from_secs(1);
-/// How long an answer is believed.
-const NAME_LIFETIME: Duration = Duration::from_secs(60);
-/// How long the absence of an answer is believed: a network that comes up is noticed soon.
-const NO_NAME_LIFETIME: Duration = Duration::from_secs(5);
-/// Servers come from the config or the session's owner, never from a viewer; this only guards against a mistake.
-const MAX_NAMES: usize = 64;
-
-impl Names {
-    async fn resolve(&self, host: &str) -> io::Result<Vec<SocketAddr>> {
-        let lifetime = |found: &[SocketAddr]| if found.is_empty() { NO_NAME_LIFETIME } else { NAME_LIFETIME };
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(host).cloned();
-        let addresses = match known {
-            Some(Answer { at, addresses }) if now().saturating_duration_since(at) < lifetime(&addresses) => addresses,
-            _ => {
-                let found = tokio::time::timeout(RESOLVE_PATIENCE, tokio::net::lookup_host(host)).await;
-                let addresses = match found {
-                    Ok(Ok(found)) => found.collect(),
-                    Ok(Err(_)) | Err(_) => Vec::new(),
-                };
-                let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                if names.len() >= MAX_NAMES {
-                    names.clear();
-                }
-                names.insert(host.to_owned(), Answer { at: now(), addresses: addresses.clone() });
-                addresses
-            }
-        };
-        if addresses.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address")));
-        }
-        Ok(addresses)
-    }
-}
 
 /// tokio for one connection.
 #[derive(Debug)]
@@ -199,7 +54,7 @@ impl Runtime for WatchedRuntime {
             .in_current_span(),
         );
         let task = task.abort_handle();
-        self.watch.driver.lock().unwrap_or_else(PoisonError::into_inner).replace(task.clone());
+        self.watch.driven_by(task.clone());
         Box::new(Driver(task))
     }
 
@@ -207,7 +62,7 @@ impl Runtime for WatchedRuntime {
         let address = socket.local_addr()?;
         let inner = TokioRuntime.wrap_udp_socket(socket)?;
         if address.port() != MDNS_PORT {
-            self.watch.bound.lock().unwrap_or_else(PoisonError::into_inner).push(address);
+            self.watch.bound(address);
         }
         Ok(Arc::new(WatchedSocket { inner, watch: Arc::clone(&self.watch) }))
     }
@@ -267,6 +122,22 @@ struct WatchedSocket {
     watch: Arc<Watch>,
 }
 
+impl WatchedSocket {
+    /// For interfaces that refuse segmentation (no checksums in hardware): that shows when the first run is sent, and it
+    /// must not cost a picture. Later runs are not tried any more, as `inner` remembers.
+    fn send_one_by_one(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        let size = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
+        for contents in transmit.contents.chunks(size) {
+            let single = Transmit { contents, segment_size: None, ..*transmit };
+            // Should the buffer be full just now, the rest is lost like anything on the way: it will be asked for.
+            if let Poll::Ready(Err(error)) = self.inner.poll_send(cx, &single) {
+                return Poll::Ready(Err(error));
+            }
+        }
+        Poll::Ready(Ok(transmit.contents.len()))
+    }
+}
+
 impl AsyncUdpSocket for WatchedSocket {
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.inner.local_addr()
@@ -274,16 +145,23 @@ impl AsyncUdpSocket for WatchedSocket {
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
         #[cfg(test)]
-        if self.watch.stalled.load(std::sync::atomic::Ordering::Relaxed) {
+        if self.watch.stalled.load(Ordering::Relaxed) {
             return Poll::Pending;
         }
         #[cfg(test)]
         if self.watch.loses(transmit) {
             return Poll::Ready(Ok(transmit.contents.len()));
         }
-        let sent = self.inner.poll_send(cx, transmit);
+        let sent = match self.inner.poll_send(cx, transmit) {
+            Poll::Ready(Err(_)) if transmit.segment_size.is_some() => self.send_one_by_one(cx, transmit),
+            sent => sent,
+        };
         if let Poll::Ready(Ok(_)) = &sent {
             self.watch.sent(transmit);
+            #[cfg(test)]
+            if transmit.segment_size.is_some() {
+                self.watch.runs.fetch_add(1, Ordering::Relaxed);
+            }
         }
         sent
     }
@@ -303,8 +181,10 @@ impl AsyncUdpSocket for WatchedSocket {
         received
     }
 
+    /// The driver asks before each run of datagrams of one length, and sends a run with one call only if it is as long
+    /// as the answer, or as 16. A camera's pictures are shorter runs than that, so the answer is how long the next is.
     fn max_gso_segments(&self) -> usize {
-        self.inner.max_gso_segments()
+        self.inner.max_gso_segments().min(self.watch.expected_run()).max(1)
     }
 
     fn max_gro_segments(&self) -> usize {
@@ -314,23 +194,53 @@ impl AsyncUdpSocket for WatchedSocket {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
-    #[test]
-    fn only_packets_that_end_a_picture_are_recognised() {
-        let packet = |first: u8, second: u8| [first, second, 0, 1, 0, 0, 0, 7, 0, 0, 0, 9, 0xff];
-        assert_eq!(last_packet_of_a_picture(&packet(0x80, 0x80 | 102)), Some((9, 7)));
-        assert_eq!(last_packet_of_a_picture(&packet(0x80, 102)), None, "no marker");
-        assert_eq!(last_packet_of_a_picture(&packet(0x80, 200)), None, "a sender report");
-        assert_eq!(last_packet_of_a_picture(&packet(22, 0xff)), None, "dtls");
-        assert_eq!(last_packet_of_a_picture(&[0x80, 0xff]), None, "cut off");
+    /// Sends nothing, and refuses more than one datagram in a call as an interface without checksums in hardware does.
+    #[derive(Debug, Default)]
+    struct OneByOne(Mutex<Vec<Vec<u8>>>);
+
+    impl AsyncUdpSocket for OneByOne {
+        fn local_addr(&self) -> io::Result<SocketAddr> {
+            Ok(SocketAddr::from(([127, 0, 0, 1], 9)))
+        }
+
+        fn poll_send(&self, _: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+            if transmit.segment_size.is_some() {
+                return Poll::Ready(Err(io::Error::other("EIO")));
+            }
+            self.0.lock().expect("not poisoned").push(transmit.contents.to_vec());
+            Poll::Ready(Ok(transmit.contents.len()))
+        }
+
+        fn poll_recv(
+            &self,
+            _: &mut Context<'_>,
+            _: &mut [IoSliceMut<'_>],
+            _: &mut [RecvMeta],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn max_gso_segments(&self) -> usize {
+            64
+        }
     }
 
-    #[tokio::test]
-    async fn a_name_that_does_not_exist_is_asked_for_once() {
-        let names = Names::default();
-        assert!(names.resolve("camera-node.invalid:3478").await.is_err());
-        assert!(names.0.lock().expect("not poisoned").contains_key("camera-node.invalid:3478"));
-        assert_eq!(names.resolve("127.0.0.1:3478").await.expect("an address").len(), 1);
+    #[test]
+    fn a_run_that_the_interface_refuses_leaves_packet_by_packet() {
+        let inner = Arc::new(OneByOne::default());
+        let watch = Arc::new(Watch::default());
+        let socket = WatchedSocket { inner: Arc::clone(&inner) as Arc<dyn AsyncUdpSocket>, watch: Arc::clone(&watch) };
+        assert_eq!(socket.max_gso_segments(), 1, "no run is expected");
+        watch.expect_run(3);
+        assert_eq!(socket.max_gso_segments(), 3);
+        let destination = SocketAddr::from(([127, 0, 0, 1], 9));
+        let run = Transmit { destination, ecn: None, contents: b"aaabbbc", segment_size: Some(3), src_ip: None };
+        let sent = socket.poll_send(&mut Context::from_waker(std::task::Waker::noop()), &run);
+        assert!(matches!(sent, Poll::Ready(Ok(7))), "{sent:?}");
+        assert_eq!(*inner.0.lock().expect("not poisoned"), [b"aaa".to_vec(), b"bbb".to_vec(), b"c".to_vec()]);
     }
 }

@@ -1,7 +1,7 @@
 //! The task that sends one track to one viewer, at that viewer's pace.
 //!
-//! Packets come from the track's [`Fanout`](crate::fanout::Fanout), which drops for whoever is slow; writing one may wait
-//! for the connection's driver, and then only this viewer waits.
+//! Media comes from the track's [`Fanout`](crate::fanout::Fanout), which drops for whoever is slow; handing it over may
+//! wait for the connection's driver, and then only this viewer waits.
 
 use std::sync::Arc;
 
@@ -11,14 +11,16 @@ use tokio::sync::watch;
 use webrtc::media_stream::track_local::TrackLocal;
 
 use super::codecs::{AUDIO_CLOCK_HZ, VIDEO_CLOCK_HZ};
-use super::runtime::{Departure, Watch};
+use super::handover::{Content, Handover, Outgoing};
 use super::stats::{Counters, SendLatency};
+use super::watch::{Departure, Watch};
 use crate::fanout::Subscription;
 use crate::media::{EncodedAudio, MediaTime, VideoPackets};
 
 /// One track as the other side has agreed to it.
 pub(super) struct Outlet {
     pub track: Arc<dyn TrackLocal>,
+    pub handover: Arc<Handover>,
     pub ssrc: u32,
     pub payload_type: u8,
     pub rtp_offset: u32,
@@ -35,18 +37,15 @@ impl Outlet {
         at.rtp(clock_rate_hz).wrapping_add(self.rtp_offset)
     }
 
-    async fn write(&mut self, rtp_time: u32, marker: bool, payload: Bytes) -> Result<(), Closed> {
-        let header = rtp::Header {
-            version: 2,
-            marker,
-            payload_type: self.payload_type,
-            sequence_number: self.sequence,
-            timestamp: rtp_time,
-            ssrc: self.ssrc,
-            ..rtp::Header::default()
-        };
-        self.sequence = self.sequence.wrapping_add(1);
-        self.track.write_rtp(rtp::Packet { header, payload }).await.map_err(|_| Closed)
+    /// Leaves all of it for the driver, and sends one carrier for it.
+    async fn send(&mut self, content: Content, rtp_time: u32) -> Result<(), Closed> {
+        let packets = content.payloads().len();
+        let outgoing = Outgoing { content, rtp_time, sequence: self.sequence };
+        self.sequence = self.sequence.wrapping_add(packets as u16);
+        self.handover.leave(outgoing).await;
+        let header =
+            rtp::Header { version: 2, payload_type: self.payload_type, ssrc: self.ssrc, ..rtp::Header::default() };
+        self.track.write_rtp(rtp::Packet { header, payload: Bytes::new() }).await.map_err(|_| Closed)
     }
 
     fn paused(&self) -> bool {
@@ -86,22 +85,23 @@ pub(super) async fn send_video(
     }
 }
 
-async fn send_picture(outlet: &mut Outlet, picture: &VideoPackets, latency: &Arc<SendLatency>) -> Result<(), Closed> {
+async fn send_picture(
+    outlet: &mut Outlet,
+    picture: &Arc<VideoPackets>,
+    latency: &Arc<SendLatency>,
+) -> Result<(), Closed> {
     let rtp_time = outlet.rtp_time(picture.captured, VIDEO_CLOCK_HZ);
-    let last = picture.payloads.len().saturating_sub(1);
-    for (index, payload) in picture.payloads.iter().enumerate() {
-        if index == last && !picture.key {
-            outlet.watch.expect_departure(Departure {
-                ssrc: outlet.ssrc,
-                rtp_time,
-                captured: picture.captured,
-                encoded: picture.encoded,
-                latency: Arc::clone(latency),
-            });
-        }
-        outlet.write(rtp_time, index == last, payload.clone()).await?;
+    if !picture.key {
+        outlet.watch.expect_departure(Departure {
+            ssrc: outlet.ssrc,
+            rtp_time,
+            captured: picture.captured,
+            encoded: picture.encoded,
+            latency: Arc::clone(latency),
+        });
     }
-    Ok(())
+    outlet.watch.expect_run(picture.run);
+    outlet.send(Content::Picture(Arc::clone(picture)), rtp_time).await
 }
 
 /// Sends sound until the connection or the feed is gone.
@@ -112,8 +112,7 @@ pub(super) async fn send_audio(mut outlet: Outlet, mut sound: Subscription<Encod
         }
         let rtp_time = outlet.rtp_time(packet.captured, AUDIO_CLOCK_HZ);
         let bytes = packet.data.len() as u64;
-        // The marker bit starts a talk spurt (RFC 3551 §4.1); ours is one without end.
-        if outlet.write(rtp_time, false, packet.data).await.is_err() {
+        if outlet.send(Content::Sound(packet.data), rtp_time).await.is_err() {
             return;
         }
         outlet.counters.update(|stats| {

@@ -4,16 +4,12 @@
 //! picture spends in the encoder appears as a shift of picture against sound. Ours projects one instant of the media
 //! clock on both scales, for every track with the same anchor, so a browser can align the two.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rtc::interceptor::{AttributedPacket, Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::rtcp;
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtcp::source_description::{SdesType, SourceDescription, SourceDescriptionChunk, SourceDescriptionItem};
-use rtc::sansio::Protocol;
-use rtc::shared::TransportContext;
-use rtc::shared::error::Error;
 
 use super::clock::SessionClock;
 
@@ -45,17 +41,41 @@ pub(super) struct SenderReports {
     clock: SessionClock,
     streams: Vec<Counted>,
     next: Option<Instant>,
-    reads: VecDeque<TaggedPacket>,
-    writes: VecDeque<TaggedPacket>,
 }
 
 impl SenderReports {
     pub(super) fn new(clock: SessionClock, streams: Vec<ReportedStream>) -> Self {
         let streams = streams.into_iter().map(|stream| Counted { stream, packets: 0, octets: 0 }).collect();
-        Self { clock, streams, next: None, reads: VecDeque::new(), writes: VecDeque::new() }
+        Self { clock, streams, next: None }
     }
 
-    fn report(&self, counted: &Counted, now: Instant) -> Packet {
+    /// A packet of this stream with a payload of so many bytes is sent at `now`.
+    pub(super) fn count(&mut self, ssrc: u32, payload_bytes: usize, now: Instant) {
+        let Some(counted) = self.streams.iter_mut().find(|counted| counted.stream.ssrc == ssrc) else { return };
+        if counted.packets == 0 {
+            // The sooner a browser has a report of both tracks, the sooner they are in step.
+            self.next = Some(now);
+        }
+        counted.packets = counted.packets.wrapping_add(1);
+        counted.octets = counted.octets.wrapping_add(u32::try_from(payload_bytes).unwrap_or(u32::MAX));
+    }
+
+    /// When the next reports are due; `None` before the first packet.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.next
+    }
+
+    /// The compound packets to be sent at `now`, one a stream that has sent; none before they are due.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<Vec<Box<dyn rtcp::Packet>>> {
+        if self.next.is_none_or(|next| now < next) {
+            return Vec::new();
+        }
+        self.next = Some(now + INTERVAL);
+        let sent = self.streams.iter().filter(|counted| counted.packets > 0);
+        sent.map(|counted| self.report(counted, now)).collect()
+    }
+
+    fn report(&self, counted: &Counted, now: Instant) -> Vec<Box<dyn rtcp::Packet>> {
         let Counted { stream, packets, octets } = counted;
         let at = self.clock.media_at(now);
         let report = SenderReport {
@@ -69,66 +89,8 @@ impl SenderReports {
         let name = SourceDescriptionItem { sdes_type: SdesType::SdesCname, text: Bytes::from(stream.cname.clone()) };
         let description =
             SourceDescription { chunks: vec![SourceDescriptionChunk { source: stream.ssrc, items: vec![name] }] };
-        Packet::Rtcp(vec![Box::new(report), Box::new(description)])
+        vec![Box::new(report), Box::new(description)]
     }
-}
-
-impl Protocol<TaggedPacket, TaggedPacket, ()> for SenderReports {
-    type Rout = TaggedPacket;
-    type Wout = TaggedPacket;
-    type Eout = ();
-    type Error = Error;
-    type Time = Instant;
-
-    fn handle_read(&mut self, packet: TaggedPacket) -> Result<(), Error> {
-        self.reads.push_back(packet);
-        Ok(())
-    }
-
-    fn poll_read(&mut self) -> Option<TaggedPacket> {
-        self.reads.pop_front()
-    }
-
-    fn handle_write(&mut self, packet: TaggedPacket) -> Result<(), Error> {
-        if let Packet::Rtp(rtp) = &packet.message.packet
-            && let Some(counted) = self.streams.iter_mut().find(|c| c.stream.ssrc == rtp.header.ssrc)
-        {
-            if counted.packets == 0 {
-                // The sooner a browser has a report of both tracks, the sooner they are in step.
-                self.next = Some(packet.now);
-            }
-            counted.packets = counted.packets.wrapping_add(1);
-            counted.octets = counted.octets.wrapping_add(u32::try_from(rtp.payload.len()).unwrap_or(u32::MAX));
-        }
-        self.writes.push_back(packet);
-        Ok(())
-    }
-
-    fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.writes.pop_front()
-    }
-
-    fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
-        if self.next.is_some_and(|next| now >= next) {
-            self.next = Some(now + INTERVAL);
-            for counted in self.streams.iter().filter(|counted| counted.packets > 0) {
-                let message = AttributedPacket::new(self.report(counted, now));
-                self.writes.push_back(TaggedPacket { now, transport: TransportContext::default(), message });
-            }
-        }
-        Ok(())
-    }
-
-    fn poll_timeout(&mut self) -> Option<Instant> {
-        self.next
-    }
-}
-
-impl Interceptor for SenderReports {
-    fn bind_local_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_local_stream(&mut self, _: &StreamInfo) {}
-    fn bind_remote_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
 }
 
 #[cfg(test)]
@@ -136,17 +98,6 @@ mod tests {
     use super::*;
     use crate::media::{MediaTime, NtpAnchor};
     use crate::peer::clock::now;
-    use rtc::rtp;
-
-    fn reports(interceptor: &mut SenderReports) -> Vec<SenderReport> {
-        let mut found = Vec::new();
-        while let Some(packet) = interceptor.poll_write() {
-            if let Packet::Rtcp(packets) = packet.message.packet {
-                found.extend(packets.iter().filter_map(|p| p.as_any().downcast_ref::<SenderReport>().cloned()));
-            }
-        }
-        found
-    }
 
     #[test]
     fn sound_and_picture_are_projected_from_one_instant_of_the_media_clock() {
@@ -156,25 +107,22 @@ mod tests {
         let stream =
             |ssrc, clock_rate_hz, rtp_offset| ReportedStream { ssrc, clock_rate_hz, rtp_offset, cname: "c".to_owned() };
         let streams = vec![stream(1, 90_000, u32::MAX - 5), stream(2, 48_000, 1_000)];
-        let mut interceptor = SenderReports::new(SessionClock { instant: start, media, ntp }, streams);
-        assert_eq!(interceptor.poll_timeout(), None);
+        let mut sender = SenderReports::new(SessionClock { instant: start, media, ntp }, streams);
+        assert_eq!(sender.next(), None);
 
         for ssrc in [1, 2, 2] {
-            let header = rtp::Header { version: 2, ssrc, ..rtp::Header::default() };
-            let rtp = rtp::Packet { header, payload: Bytes::from_static(&[0; 100]) };
-            let message = AttributedPacket::new(Packet::Rtp(rtp));
-            let packet = TaggedPacket { now: start, transport: TransportContext::default(), message };
-            interceptor.handle_write(packet).expect("it takes packets");
+            sender.count(ssrc, 100, start);
         }
         let now = start + Duration::from_millis(1_500);
-        interceptor.handle_timeout(now).expect("it takes time");
-        let reports = reports(&mut interceptor);
+        let packets: Vec<_> = sender.due(now).into_iter().flatten().collect();
+        let reports: Vec<&SenderReport> = packets.iter().filter_map(|packet| packet.as_any().downcast_ref()).collect();
         let at = media.plus(Duration::from_millis(1_500));
         assert_eq!(reports.len(), 2);
         assert!(reports.iter().all(|r| r.ntp_time == ntp.ntp_at(at)));
         assert_eq!(reports[0].rtp_time, at.rtp(90_000).wrapping_add(u32::MAX - 5));
         assert_eq!(reports[1].rtp_time, at.rtp(48_000) + 1_000);
         assert_eq!((reports[1].packet_count, reports[1].octet_count), (2, 200));
-        assert_eq!(interceptor.poll_timeout(), Some(now + INTERVAL));
+        assert_eq!(sender.next(), Some(now + INTERVAL));
+        assert!(sender.due(now).is_empty(), "not twice");
     }
 }

@@ -12,15 +12,16 @@ use tokio::task::JoinSet;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::StatsSelector;
 
+use super::channels;
 use super::clock::{media_now, now};
 use super::codecs;
-use super::connector::{Connector, Desk, Order};
+use super::connector::Connector;
 use super::description::sections;
+use super::handle::{Desk, Order, PeerHandle, Reports};
 use super::link::{Failure, Link, LinkEvent};
-use super::publisher::drain;
 use super::stats::Counters;
 use crate::media::MediaTime;
-use crate::session::{FailedStep, IceServer, PeerCommand, PeerEvent, TrackKind};
+use crate::session::{FailedStep, IceServer, PeerCommand, PeerEvent, SessionKey, TrackKind};
 
 /// One RTP packet as it came in: late ones and those sent again are in the order of their arrival.
 #[derive(Debug, Clone)]
@@ -42,7 +43,7 @@ pub struct ReceivedPacket {
 }
 
 /// A viewer's side of one connection.
-pub(super) struct Viewer {
+struct Viewer {
     connector: Arc<Connector>,
     media: mpsc::Sender<ReceivedPacket>,
     desk: Desk,
@@ -51,12 +52,28 @@ pub(super) struct Viewer {
     readers: JoinSet<()>,
 }
 
+impl Connector {
+    /// A connection that answers, and hands the packets it receives to `media`; what finds no room there is dropped and
+    /// counted. It waits for [`PeerCommand::Answer`].
+    pub fn viewer(
+        self: &Arc<Self>,
+        key: SessionKey,
+        media: mpsc::Sender<ReceivedPacket>,
+        reports: Reports,
+    ) -> PeerHandle {
+        let connector = Arc::clone(self);
+        let span = tracing::info_span!("viewer", %key);
+        let tasks = self.tasks();
+        PeerHandle::spawn(tasks, key, reports, span, move |desk| Viewer::new(connector, media, desk).run())
+    }
+}
+
 impl Viewer {
-    pub(super) fn new(connector: Arc<Connector>, media: mpsc::Sender<ReceivedPacket>, desk: Desk) -> Self {
+    fn new(connector: Arc<Connector>, media: mpsc::Sender<ReceivedPacket>, desk: Desk) -> Self {
         Self { connector, media, desk, link: None, pictures: Vec::new(), readers: JoinSet::new() }
     }
 
-    pub(super) async fn run(mut self) {
+    async fn run(mut self) {
         loop {
             let goes_on = tokio::select! {
                 order = self.desk.orders.recv() => match order {
@@ -134,7 +151,7 @@ impl Viewer {
             }
             LinkEvent::Track(track) => self.on_track(track).await,
             LinkEvent::Channel(channel) => {
-                self.readers.spawn(drain(channel));
+                self.readers.spawn(channels::drain(channel));
             }
             LinkEvent::Tick => self.publish_stats().await,
         }

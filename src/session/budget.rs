@@ -1,37 +1,67 @@
-//! How much one peer may ask: joins, and messages that must be answered though they belong to no session.
+//! How much peers may ask: messages, joins, and what must be answered though it belongs to no session.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::PeerId;
+use super::{Limits, PeerId};
 
 /// Peers remembered; beyond that the one heard of longest ago starts with a full budget again.
 const MAX_PEERS: usize = 1_024;
 /// A page that is reloaded in anger stays below this; a loop does not.
-const JOINS: Rate = Rate { each: Duration::from_secs(2), burst: 10 };
+const JOINS_AT_ONCE: u32 = 10;
 /// Errors, status replies and the like.
 const REPLIES: Rate = Rate { each: Duration::from_millis(500), burst: 20 };
 
 /// The budgets of all peers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Budgets {
+    joins: Rate,
+    messages: Rate,
+    messages_in_all: Rate,
+    all: Bucket,
     peers: BTreeMap<PeerId, Budget>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Budget {
+    messages: Bucket,
     joins: Bucket,
     replies: Bucket,
     touched: Duration,
 }
 
 impl Budgets {
+    /// Full budgets for everyone.
+    pub(super) fn new(limits: &Limits) -> Self {
+        let per_second = |n: u32| Rate { each: Duration::from_secs(1) / n, burst: 2 * n };
+        let joins = limits.joins_per_minute.value();
+        Self {
+            joins: Rate { each: Duration::from_secs(60) / joins, burst: JOINS_AT_ONCE.min(joins) },
+            messages: per_second(limits.messages_per_second.value()),
+            messages_in_all: per_second(limits.messages_per_second_in_all.value()),
+            all: Bucket::default(),
+            peers: BTreeMap::new(),
+        }
+    }
+
+    /// Takes one message, not yet read.
+    ///
+    /// # Errors
+    /// How long to wait for the next one.
+    pub(super) fn take_message(&mut self, peer: &PeerId, now: Duration) -> Result<(), Duration> {
+        // One peer's flood is stopped by its own limit, so that it does not use up what is there for all.
+        let rate = self.messages;
+        self.budget(peer, now).messages.take(rate, now)?;
+        self.all.take(self.messages_in_all, now)
+    }
+
     /// Takes one join.
     ///
     /// # Errors
     /// How long to wait for the next one.
     pub(super) fn take_join(&mut self, peer: &PeerId, now: Duration) -> Result<(), Duration> {
-        self.budget(peer, now).joins.take(JOINS, now)
+        let rate = self.joins;
+        self.budget(peer, now).joins.take(rate, now)
     }
 
     /// Takes one reply; `false` means to stay silent.
@@ -53,7 +83,7 @@ impl Budgets {
 }
 
 /// `burst` at once, then one each `each`.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Rate {
     each: Duration,
     burst: u32,
@@ -84,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_peer_may_join_ten_times_at_once_and_then_every_two_seconds() {
-        let mut budgets = Budgets::default();
+        let mut budgets = Budgets::new(&Limits::default());
         let peer: PeerId = "tab".parse().expect("a peer id");
         let s = Duration::from_secs;
         for _ in 0..10 {
@@ -98,7 +128,7 @@ mod tests {
 
     #[test]
     fn endless_peers_do_not_fill_memory() {
-        let mut budgets = Budgets::default();
+        let mut budgets = Budgets::new(&Limits::default());
         for n in 0..5_000 {
             budgets.take_reply(&format!("p{n}").parse().expect("a peer id"), Duration::from_millis(n));
         }

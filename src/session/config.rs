@@ -1,4 +1,4 @@
-//! The section `[session]`: how many may watch, and how long each step may take.
+//! The section `[limits]`: how many may watch, what a peer may ask, and how long each step may take.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,8 +8,16 @@ use crate::media::Bounded;
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Viewers at the same time; one more gets the error "busy".
+    /// Viewers at the same time.
     pub max_viewers: Bounded<1, 256>,
+    /// What happens when one more comes.
+    pub when_full: WhenFull,
+    /// Joins of one peer; the first ten may come at once.
+    pub joins_per_minute: Bounded<1, 600>,
+    /// Messages of one peer; twice as many may come at once. More are dropped unread: what matters comes again.
+    pub messages_per_second: Bounded<10, 1000>,
+    /// Messages of all peers together; twice as many may come at once.
+    pub messages_per_second_in_all: Bounded<10, 10000>,
     /// Whether the number of viewers is published in `status`, where everyone at the broker can read it.
     pub announce_viewers: bool,
     /// Seconds from the offer to the viewer's answer.
@@ -24,10 +32,25 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_viewers: const { Bounded::new(16) },
+            when_full: WhenFull::Refuse,
+            joins_per_minute: const { Bounded::new(30) },
+            messages_per_second: const { Bounded::new(50) },
+            messages_per_second_in_all: const { Bounded::new(500) },
             announce_viewers: false,
             answer_timeout_s: const { Bounded::new(20) },
             connect_timeout_s: const { Bounded::new(30) },
             silence_timeout_s: const { Bounded::new(30) },
         }
     }
+}
+
+/// What happens when one more viewer comes than there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenFull {
+    /// It gets the error "busy".
+    #[default]
+    Refuse,
+    /// The one that has watched longest gives up its place, and gets `leave` with `limit`.
+    DropOldest,
 }

@@ -30,7 +30,7 @@ mod topic;
 mod trickle;
 pub mod viewer;
 
-pub use config::Limits;
+pub use config::{Limits, WhenFull};
 pub use delivery::{ACK_DELAY, Delivery, Overflow, RESEND_WAITS, WINDOW_BYTES, WINDOW_MESSAGES};
 pub use envelope::{Body, MAX_MESSAGE_BYTES, Malformed, Message};
 pub use error::{ErrorCode, Failure};
@@ -44,7 +44,7 @@ pub use outgoing::{Entropy, Outgoing};
 pub use port::{Candidate, FailedStep, IceServer, Mid, Mids, PeerCommand, PeerEvent, TrackKind, Wants};
 pub use status::{AccessMode, Boot, CameraDetail, CameraInfo, CameraState, Presence, StateDetail, Status};
 pub use text::{BadLength, Text};
-pub use topic::{BadPrefix, DEFAULT_PREFIX, Topic, Topics};
+pub use topic::{BadPrefix, Topic, TopicPrefix, Topics};
 
 /// The protocol version that is spoken.
 pub const VERSION: u32 = 1;

@@ -1,14 +1,73 @@
 //! Topic names: `{prefix}/{node}/status`, `…/in/{peer}`, `…/out/{peer}`.
 
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
 use super::{NodeId, PeerId};
 
-/// The prefix of all topics unless configured otherwise.
-pub const DEFAULT_PREFIX: &str = "camera-node/v1";
+/// The first one or two levels of every topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TopicPrefix(String);
 
-/// A topic prefix that MQTT or a broker's limit on slashes would refuse.
+/// A topic prefix that MQTT or a broker's limits would refuse.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a topic prefix is one or two levels of 1 to 64 of A-Z, a-z, 0-9, '_', '-' and '.', not {0:?}")]
+#[error(
+    "a topic prefix is one or two levels of A-Z, a-z, 0-9, '_', '-' and '.', at most 64 characters in all, not {0:?}"
+)]
 pub struct BadPrefix(String);
+
+impl TopicPrefix {
+    /// The prefix as it stands in a topic, without a slash at either end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for TopicPrefix {
+    fn default() -> Self {
+        Self("camera-node/v1".to_owned())
+    }
+}
+
+impl TryFrom<String> for TopicPrefix {
+    type Error = BadPrefix;
+
+    /// Two levels, as AWS IoT Core allows seven slashes in a topic and rules want some of them; 64 characters, as it
+    /// allows 256 bytes and there are two ids to come; and no character with a meaning of its own in MQTT.
+    fn try_from(got: String) -> Result<Self, BadPrefix> {
+        let is_level = |level: &str| {
+            !level.is_empty() && level.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+        };
+        if got.len() <= 64 && got.split('/').count() <= 2 && got.split('/').all(is_level) {
+            Ok(Self(got))
+        } else {
+            Err(BadPrefix(got))
+        }
+    }
+}
+
+impl FromStr for TopicPrefix {
+    type Err = BadPrefix;
+
+    fn from_str(text: &str) -> Result<Self, BadPrefix> {
+        Self::try_from(text.to_owned())
+    }
+}
+
+impl From<TopicPrefix> for String {
+    fn from(prefix: TopicPrefix) -> Self {
+        prefix.0
+    }
+}
+
+impl fmt::Display for TopicPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// The topics of one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,20 +88,8 @@ pub enum Topic {
 
 impl Topics {
     /// The topics of `node` under `prefix`.
-    ///
-    /// # Errors
-    /// [`BadPrefix`] when `prefix` has more than two levels (AWS IoT Core allows seven slashes in a topic and rules
-    /// want some of them) or a character with a meaning of its own in MQTT.
-    pub fn new(prefix: &str, node: &NodeId) -> Result<Self, BadPrefix> {
-        let level_fits = |level: &str| {
-            (1..=64).contains(&level.len())
-                && level.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
-        };
-        if prefix.split('/').count() <= 2 && prefix.split('/').all(level_fits) {
-            Ok(Self { base: format!("{prefix}/{node}") })
-        } else {
-            Err(BadPrefix(prefix.to_owned()))
-        }
+    pub fn new(prefix: &TopicPrefix, node: &NodeId) -> Self {
+        Self { base: format!("{prefix}/{node}") }
     }
 
     /// Presence of the node.
@@ -87,7 +134,7 @@ mod tests {
     use super::*;
 
     fn topics() -> Topics {
-        Topics::new(DEFAULT_PREFIX, &"porch".parse().expect("a node id")).expect("the default prefix")
+        Topics::new(&TopicPrefix::default(), &"porch".parse().expect("a node id"))
     }
 
     #[test]
@@ -117,12 +164,11 @@ mod tests {
 
     #[test]
     fn a_prefix_has_one_or_two_plain_levels() {
-        let node: NodeId = "porch".parse().expect("a node id");
-        for good in ["cams", "site.7/cams"] {
-            assert!(Topics::new(good, &node).is_ok(), "{good:?}");
+        for good in ["cams", "site.7/cams", "camera-node/v1", "a/b_c"] {
+            assert!(good.parse::<TopicPrefix>().is_ok(), "{good:?}");
         }
-        for bad in ["", "/", "a/", "/a", "a/b/c", "a/+", "#", "$aws/x", "a b"] {
-            assert!(Topics::new(bad, &node).is_err(), "{bad:?}");
+        for bad in ["", "/", "a/", "/a", "a/b/c", "a/+", "#", "$aws/x", "$SYS", "a b", &"a".repeat(65)] {
+            assert!(bad.parse::<TopicPrefix>().is_err(), "{bad:?}");
         }
     }
 }

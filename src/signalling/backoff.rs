@@ -12,13 +12,24 @@ pub(super) struct Backoff {
     up_since: Option<Instant>,
 }
 
+/// What there is to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Retry {
+    /// The broker, or the way to it, to come back.
+    Soon,
+    /// A board without a battery-backed clock starts in the past, until it has asked a time server.
+    WhenTheClockIsSet,
+    /// A person: a wrong certificate does not mend itself, but the broker's may be exchanged.
+    Rarely,
+}
+
 impl Backoff {
     /// The jitter is drawn from `seed`, so that a fleet of nodes does not come back in step.
     pub(super) fn new(seed: u64) -> Self {
         Self { rng: fastrand::Rng::with_seed(seed), failures: 0, last_connect: None, up_since: None }
     }
 
-    /// A connection is being made.
+    /// A connection is being made; called again when CONNECT is sent, which is what is not to be repeated too soon.
     pub(super) fn connecting(&mut self, now: Instant) {
         self.last_connect = Some(now);
         self.up_since = None;
@@ -30,17 +41,31 @@ impl Backoff {
     }
 
     /// It failed or was lost; the next one may begin at the returned moment.
-    pub(super) fn lost(&mut self, now: Instant) -> Instant {
+    pub(super) fn lost(&mut self, now: Instant, retry: Retry) -> Instant {
         let lasted = self.up_since.take().map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         if lasted >= STABLE_AFTER {
             self.failures = 0;
         }
         // 2^7 × 0.5 s is past the cap; more doublings would only overflow.
-        let wait = (SHORTEST * 2_u32.pow(self.failures.min(7))).min(LONGEST);
+        let wait = match retry {
+            Retry::Soon => (SHORTEST * 2_u32.pow(self.failures.min(7))).min(LONGEST),
+            Retry::WhenTheClockIsSet => CLOCK_WAIT,
+            Retry::Rarely => LONGEST,
+        };
         self.failures = self.failures.saturating_add(1);
         let jittered = wait.mul_f64(0.5 + self.rng.f64() * 0.5);
-        let earliest = self.last_connect.map_or(now, |last| last + BETWEEN_CONNECTS);
-        (now + jittered).max(earliest)
+        (now + jittered).max(self.earliest(now))
+    }
+
+    /// The machine's network is another now: there is nothing to wait for.
+    pub(super) fn network_changed(&mut self, now: Instant) -> Instant {
+        self.failures = 0;
+        self.up_since = None;
+        self.earliest(now)
+    }
+
+    fn earliest(&self, now: Instant) -> Instant {
+        self.last_connect.map_or(now, |last| (last + BETWEEN_CONNECTS).max(now))
     }
 }
 
@@ -48,6 +73,8 @@ impl Backoff {
 const SHORTEST: Duration = Duration::from_millis(500);
 /// The longest wait: a broker that is back after a day is used within a minute.
 const LONGEST: Duration = Duration::from_secs(60);
+/// A look at the clock: once it is set, a certificate is valid at once.
+const CLOCK_WAIT: Duration = Duration::from_secs(5);
 /// How long a connection must have lasted for the next wait to be the shortest again. Shorter, and two clients with one
 /// id would throw each other off the broker as fast as it lets them.
 const STABLE_AFTER: Duration = Duration::from_secs(20);
@@ -74,7 +101,7 @@ mod tests {
             let mut now = epoch();
             for longest in [1.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0] {
                 backoff.connecting(now);
-                let next = backoff.lost(now);
+                let next = backoff.lost(now, Retry::Soon);
                 let wait = next - now;
                 assert!(wait <= seconds(longest), "{wait:?} is at most {longest} s");
                 assert!(
@@ -92,7 +119,7 @@ mod tests {
         let start = epoch();
         backoff.connecting(start);
         backoff.up(start + seconds(0.01));
-        assert_eq!(backoff.lost(start + seconds(0.02)), start + seconds(1.0));
+        assert_eq!(backoff.lost(start + seconds(0.02), Retry::Soon), start + seconds(1.0));
     }
 
     #[test]
@@ -101,16 +128,16 @@ mod tests {
         let mut now = epoch();
         for _ in 0..8 {
             backoff.connecting(now);
-            now = backoff.lost(now);
+            now = backoff.lost(now, Retry::Soon);
         }
         backoff.connecting(now);
         backoff.up(now);
-        let after_a_moment = backoff.lost(now + seconds(5.0)) - (now + seconds(5.0));
+        let after_a_moment = backoff.lost(now + seconds(5.0), Retry::Soon) - (now + seconds(5.0));
         assert!(after_a_moment >= seconds(30.0), "five seconds prove nothing: {after_a_moment:?}");
         backoff.connecting(now);
         backoff.up(now);
         let lost = now + seconds(20.0);
-        assert!(backoff.lost(lost) - lost <= seconds(0.5));
+        assert!(backoff.lost(lost, Retry::Soon) - lost <= seconds(0.5));
     }
 
     #[test]
@@ -118,9 +145,37 @@ mod tests {
         let now = epoch();
         let waits = |seed| {
             let mut backoff = Backoff::new(seed);
-            (0..5).map(|_| backoff.lost(now)).collect::<Vec<_>>()
+            (0..5).map(|_| backoff.lost(now, Retry::Soon)).collect::<Vec<_>>()
         };
         assert_ne!(waits(1), waits(2));
         assert_eq!(waits(1), waits(1), "but one seed repeats itself");
+    }
+
+    #[test]
+    fn what_only_a_person_or_the_clock_can_mend_is_not_tried_in_haste() {
+        let mut backoff = Backoff::new(3);
+        let now = epoch();
+        backoff.connecting(now);
+        let rarely = backoff.lost(now, Retry::Rarely) - now;
+        assert!(rarely >= seconds(30.0) && rarely <= seconds(60.0), "{rarely:?}");
+        for _ in 0..20 {
+            let clock = backoff.lost(now, Retry::WhenTheClockIsSet) - now;
+            assert!(clock >= seconds(2.5) && clock <= seconds(5.0), "{clock:?}");
+        }
+    }
+
+    #[test]
+    fn a_changed_network_is_tried_at_once_but_not_twice_in_a_second() {
+        let mut backoff = Backoff::new(4);
+        let start = epoch();
+        for _ in 0..8 {
+            backoff.connecting(start);
+            backoff.lost(start, Retry::Soon);
+        }
+        assert_eq!(backoff.network_changed(start + seconds(5.0)), start + seconds(5.0));
+        backoff.connecting(start + seconds(5.0));
+        assert_eq!(backoff.network_changed(start + seconds(5.2)), start + seconds(6.0));
+        let next = backoff.lost(start + seconds(5.3), Retry::Soon);
+        assert_eq!(next, start + seconds(6.0), "and the waits begin anew");
     }
 }

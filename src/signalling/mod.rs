@@ -1,6 +1,7 @@
 //! Seam: carries session messages between node and peers, understands none.
 
 mod backoff;
+mod budget;
 pub mod config;
 #[cfg(feature = "embedded-broker")]
 pub mod embedded;
@@ -8,13 +9,15 @@ pub mod embedded;
 mod link_tests;
 mod loopback;
 mod mqtt;
+mod profile;
 mod url;
 
 #[cfg(feature = "embedded-broker")]
 pub use embedded::{EmbeddedBroker, EmbeddedConfig, EmbeddedError};
 pub use loopback::{LoopbackBroker, LoopbackLink};
-pub use mqtt::{Endpoint, EndpointError, Login, MqttLink};
-pub use url::{BadBrokerUrl, BrokerUrl};
+pub use mqtt::{Endpoint, EndpointError, Login, MqttLink, NetworkReports, TlsError};
+pub use profile::Profile;
+pub use url::{BadBrokerUrl, BrokerUrl, Scheme};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -67,6 +70,15 @@ pub enum LinkEvent {
     },
 }
 
+/// What may have cut off a link without a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetworkChange {
+    /// This machine has lost an address.
+    AddressGone(std::net::IpAddr),
+    /// Something else: a new address, a route, a network going up or down.
+    Other,
+}
+
 /// A running link to other peers.
 #[async_trait]
 pub trait Link: Send {
@@ -82,21 +94,6 @@ pub trait Link: Send {
 
     /// Sends `last`, disconnects in good order (no will is published) and ends, all within a second.
     async fn close(&mut self, last: Vec<Publish>);
-}
-
-/// A link over the broker of the config; it connects on its own. `seed` is for the jitter of its back-off. Must be called
-/// inside a tokio runtime.
-///
-/// With `loopback:` the link is alone on a broker of its own; links that are to meet share a [`LoopbackBroker`].
-/// Whether an embedded broker is to be used is the caller's to see: `EmbeddedBroker::endpoint`.
-///
-/// # Errors
-/// [`EndpointError`]: the password file.
-pub fn open(broker: &config::Broker, setup: LinkSetup, seed: u64) -> Result<Box<dyn Link>, EndpointError> {
-    Ok(match broker.url {
-        BrokerUrl::Loopback => Box::new(LoopbackBroker::new().link(setup)),
-        BrokerUrl::Mqtt { .. } => Box::new(MqttLink::start(Endpoint::from_config(broker)?, setup, seed)),
-    })
 }
 
 /// Why a message was not queued.

@@ -63,7 +63,8 @@ function cpuByThread(pid) {
   const sums = {};
   for (const task of readdirSync(`/proc/${pid}/task`)) {
     const stat = readFileSync(`/proc/${pid}/task/${task}/stat`, 'utf8');
-    const name = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')')).replace(/-main$/, '');
+    // `net`, `net-media` and its helpers are the network; `encode-main` is the encoder of the camera called main.
+    const name = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')')).replace(/-\w+$/, '');
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     sums[name] = (sums[name] ?? 0) + (Number(fields[11]) + Number(fields[12])) / 100;
   }

@@ -22,9 +22,9 @@ const ARGUMENTS = [
   '--disable-renderer-backgrounding',
 ];
 
-/** A browser that ends with the test `t`. `autoplay: true` lets sound start without a tap. */
-export async function launchBrowser(t, { autoplay = true } = {}) {
-  const args = autoplay ? [...ARGUMENTS, '--autoplay-policy=no-user-gesture-required'] : ARGUMENTS;
+/** A browser that ends with the test `t`. `autoplay: true` lets sound start without a tap; `more` is for its command line. */
+export async function launchBrowser(t, { autoplay = true, more = [] } = {}) {
+  const args = [...ARGUMENTS, ...more, ...(autoplay ? ['--autoplay-policy=no-user-gesture-required'] : [])];
   // Playwright's own defaults mute the sound and hide scroll bars.
   const browser = await chromium.launch({ executablePath, args, ignoreDefaultArgs: ['--mute-audio'] });
   t.after(() => browser.close());
@@ -40,7 +40,11 @@ export async function openPage(browser, options = {}) {
     if (message.type() === 'error') page.complaints.push(`console: ${message.text()}`);
   });
   page.on('pageerror', (error) => page.complaints.push(`exception: ${error.message}`));
-  page.on('requestfailed', (request) => page.complaints.push(`request: ${request.url()}: ${request.failure()?.errorText}`));
+  page.on('requestfailed', (request) => {
+    const why = request.failure()?.errorText;
+    // Whoever goes to another address takes back what was still being asked for at the last one.
+    if (why !== 'net::ERR_ABORTED') page.complaints.push(`request: ${request.url()}: ${why}`);
+  });
   return page;
 }
 

@@ -5,22 +5,16 @@ import test from 'node:test';
 import { keepScreenshot, launchBrowser, openPage } from './browser.mjs';
 import { changes, flashesAndBeeps, listen, watchPicture } from './observe.mjs';
 import { soundButton, waitForPicture, waitForState } from './page.mjs';
-import { Child, answers, binary, freePort, startDemo, startMosquitto, temporaryFile, until } from './processes.mjs';
+import {
+  Child, STAND_INS, answers, binary, freePort, startDemo, startMosquitto, temporaryFile, until,
+} from './processes.mjs';
 import { lipSyncMs, loudestHertz, median, onsets, prominenceDb } from './sound.mjs';
 
 const HUM_HZ = 440;
 const BEEP_HZ = 1000;
 
-// What the demo takes where no camera is plugged in; said, so that the test runs the same on a desk with one.
-const PATTERN = `
-[[camera]]
-[camera.video]
-source = "test-pattern"
-[camera.audio]
-source = "tone"
-`;
 // Where the size says nothing, half of it spares the machine that has to decode as well.
-const SMALL = PATTERN.replace('"test-pattern"', '"test-pattern"\nwidth = 640\nheight = 360');
+const SMALL = STAND_INS.replace('"test-pattern"', '"test-pattern"\nwidth = 640\nheight = 360');
 const STILL = SMALL.replace('test-pattern', 'still');
 
 /** Fails unless `frames` are a live picture: `least` distinct, rising stamps, none older than half a second when shown. */
@@ -57,7 +51,7 @@ async function openDemo(t, name, config, browser) {
 }
 
 test('the demo shows 200 fresh pictures in ten seconds, its tone is heard, flash and beep come together', { timeout: 120_000 }, async (t) => {
-  const { page } = await openDemo(t, 'demo', PATTERN);
+  const { page } = await openDemo(t, 'demo', STAND_INS);
   t.diagnostic(assertFresh(await watchPicture(page, 10), 200));
   t.diagnostic(await assertHumHeard(page));
 

@@ -14,6 +14,15 @@ export const binary =
   process.env.CAMERA_NODE_BIN ?? path.join(process.env.CARGO_TARGET_DIR ?? path.join(cache, 'target'), 'debug', 'camera-node');
 export const root = path.resolve(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname), '..', '..');
 
+/** What the demo takes where nothing is plugged in; said, so that a test runs the same on a desk with a camera. */
+export const STAND_INS = `
+[[camera]]
+[camera.video]
+source = "test-pattern"
+[camera.audio]
+source = "tone"
+`;
+
 /** A new empty folder, removed at the end of the test `t`. */
 export function temporaryFolder(t) {
   const folder = mkdtempSync(path.join(tmpdir(), 'camera-node-test-'));

@@ -4,15 +4,9 @@ import test from 'node:test';
 
 import { keepScreenshot, launchBrowser, openPage } from './browser.mjs';
 import { waitForPicture, waitForState } from './page.mjs';
-import { startDemo, temporaryFile } from './processes.mjs';
+import { STAND_INS, startDemo, temporaryFile } from './processes.mjs';
 
-const CONFIG = `
-[[camera]]
-[camera.video]
-source = "test-pattern"
-[camera.audio]
-source = "tone"
-[limits]
+const CONFIG = `${STAND_INS}[limits]
 max_viewers = 1
 `;
 const SIZES = [

@@ -1,13 +1,20 @@
 //! The whole node in this process, with real sockets and its embedded broker; viewers are real `camera-node watch`
 //! processes.
 
+mod brokers;
+mod certificates;
+mod mosquitto;
+mod network;
+mod recorder;
 mod stage;
+mod tokens;
 
 use std::time::Duration;
 
 use camera_node::capture::config::{AudioSourceKind, VideoSourceKind};
-use camera_node::node::State;
-use stage::{Stage, Watch, eventually};
+use camera_node::config::Config;
+use camera_node::node::{Node, State};
+use stage::{SMALL, Stage, Told, Watch, alone, eventually};
 
 /// Time for what happens at once, on a machine that does other things too.
 const SOON: Duration = Duration::from_secs(15);
@@ -65,6 +72,16 @@ async fn a_viewer_that_stops_reading_slows_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_that_cannot_write_its_pictures_gives_its_place_back() {
+    let stage = Stage::start("").await;
+    let watch = Watch::start(&stage, &["--out", "/dev/full"]);
+    eventually("it watches", SOON, || stage.viewers() == 1).await;
+    eventually("it has left", SOON, || stage.viewers() == 0).await;
+    drop(watch);
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn killed_viewers_free_everything() {
     let stage = Stage::start("[limits]\nsilence_timeout_s = 2\n").await;
     let before = stage.resources();
@@ -103,6 +120,49 @@ async fn a_broker_that_restarts_is_survived_by_pictures_and_met_again() {
     let late = Watch::start(&stage, &["--seconds", "1"]).report().await;
     assert!(late.frames >= 15, "a new viewer joins after it: {late:?}");
     stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_tells_the_size_that_the_camera_has_settled_on() {
+    let file = tempfile::Builder::new().suffix(".y4m").tempfile().expect("there is room");
+    let grey = vec![0x80; 64 * 48 * 3 / 2];
+    std::fs::write(file.path(), [b"YUV4MPEG2 W64 H48 F15:1\nFRAME\n", &grey[..]].concat()).expect("there is room");
+    let stage = Stage::with(|config| {
+        config.camera[0].video.source = VideoSourceKind::File;
+        config.camera[0].video.file = file.path().to_owned();
+    })
+    .await;
+    let seen = Watch::start(&stage, &["--seconds", "2"]).report().await;
+    let settled = Told { name: "main".to_owned(), width: 64, height: 48, fps: 15, state: "running".to_owned() };
+    assert_eq!(seen.cameras, [settled], "320x180 at 30 was asked for");
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_runs_without_any_broker() {
+    let _alone = alone().await;
+    let text = format!("{SMALL}\n[broker]\nurl = \"loopback:\"\n");
+    let node = Node::start(Config::from_text("alone.toml", &text, []).expect("a good config")).await;
+    let node = node.expect("it starts");
+    eventually("it is by itself", SOON, || node.conditions()["broker"].state == State::Live).await;
+    eventually("its camera works", SOON, || node.conditions()["camera:main"].state == State::Live).await;
+    node.stop().await.expect("no thread is stuck");
+}
+
+#[tokio::test]
+async fn the_demo_works_with_no_network_but_loopback() {
+    let config = tempfile::NamedTempFile::new().expect("there is room");
+    std::fs::write(config.path(), SMALL).expect("there is room");
+    let seen = Watch::start_alone(config.path(), "/dev/stderr").report().await;
+    assert!(seen.frames >= 15 && seen.audio_packets >= 25, "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_costs_no_picture() {
+    let config = tempfile::NamedTempFile::new().expect("there is room");
+    std::fs::write(config.path(), SMALL).expect("there is room");
+    let seen = Watch::start_alone(config.path(), "/dev/full").report().await;
+    assert!(seen.frames >= 15, "{seen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use camera_node::config::Config;
 use camera_node::node::{Node, State};
-use camera_node::signalling::config::TopicPrefix;
+use camera_node::session::TopicPrefix;
 use camera_node::signalling::embedded::{EmbeddedBroker, EmbeddedConfig};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, MutexGuard};
 
-/// A picture small enough for ten decoders on two cores, and wide enough for the time stamp.
-const SMALL: &str = r#"
+/// A node's config, with a picture small enough for ten decoders on two cores, and wide enough for the time stamp.
+pub const SMALL: &str = r#"
 [node]
 id = "stage"
 [[camera]]
@@ -32,6 +32,11 @@ bind = "127.0.0.1:0"
 [ice]
 include_loopback = true
 "#;
+
+/// Held by a test that counts or needs the machine for itself.
+pub async fn alone() -> MutexGuard<'static, ()> {
+    STAGE.lock().await
+}
 
 /// A running node with a broker beside it that can be restarted.
 pub struct Stage {
@@ -57,7 +62,7 @@ impl Stage {
     }
 
     async fn of(more: &str, change: impl FnOnce(&mut Config)) -> Self {
-        let alone = STAGE.lock().await;
+        let alone = alone().await;
         let any = ([127, 0, 0, 1], 0).into();
         let broker = broker(any, any).await;
         let text = format!("{SMALL}\n[broker]\nurl = \"mqtt://{}\"\n{more}", broker.tcp_addr());
@@ -129,7 +134,18 @@ pub struct Report {
     pub audio_packets: u32,
     pub stamps_distinct: u32,
     pub latency_ms: Option<Latency>,
+    pub cameras: Vec<Told>,
     pub events: Vec<String>,
+}
+
+/// What `status` told of a camera.
+#[derive(Debug, PartialEq, Deserialize)]
+pub struct Told {
+    pub name: String,
+    pub width: u32,
+    pub height: u32,
+    pub fps: u32,
+    pub state: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -140,13 +156,35 @@ pub struct Latency {
 
 impl Watch {
     pub fn start(stage: &Stage, options: &[&str]) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_camera-node"))
-            .args(["watch", "--json", "--node", "stage", "--broker", &format!("mqtt://{}", stage.tcp)])
-            .args(options)
+        Self(Self::command(stage, options).stdout(Stdio::piped()).spawn().expect("the binary runs"))
+    }
+
+    /// What [`Watch::start`] runs.
+    pub fn command(stage: &Stage, options: &[&str]) -> Command {
+        let broker = format!("mqtt://{}", stage.tcp);
+        let mut watch =
+            command(env!("CARGO_BIN_EXE_camera-node"), &["watch", "--json", "--node", "stage", "--broker", &broker]);
+        watch.args(options);
+        watch
+    }
+
+    /// One that watches a demo of this config (whose node is called `stage`) for a second, both in a network of their own
+    /// that has nothing but loopback; the demo writes its log into `log`.
+    pub fn start_alone(config: &std::path::Path, log: &str) -> Self {
+        const SCRIPT: &str = r#"
+            ip link set lo up || exit
+            "$0" demo --config "$1" --mqtt-port 1883 --ws-port 0 --http-port 0 >/dev/null 2>"$2" &
+            "$0" watch --json --node stage --broker mqtt://127.0.0.1:1883 --seconds 1
+            kill -INT $! && wait $!
+        "#;
+        let child = Command::new("unshare")
+            .args(["--map-root-user", "--net", "sh", "-c", SCRIPT, env!("CARGO_BIN_EXE_camera-node")])
+            .args([config.as_os_str(), log.as_ref()])
+            .env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default()))
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .expect("the binary runs");
+            .expect("unshare is part of every Debian");
         Self(child)
     }
 
@@ -176,6 +214,13 @@ impl Watch {
         let pid = self.0.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("it runs");
         kill_process(pid, signal).expect("it is our child");
     }
+}
+
+/// A process that does not outlive its test.
+pub fn command(program: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(args).kill_on_drop(true);
+    command
 }
 
 /// Waits until `condition` holds; fails with `what` if that takes longer than `limit`.

@@ -93,6 +93,8 @@ test('a viewer outside sees and hears the guest, also after its camera was pulle
 id = "guest"
 [broker]
 url = "mqtt://10.0.2.2:${broker.tcp}"
+[access]
+i_trust_the_broker = true
 [ice]
 bind = ["10.0.2.15"]
 port_range = "${port}-${port}"

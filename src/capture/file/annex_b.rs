@@ -27,6 +27,7 @@ pub(super) struct AnnexB {
     next: usize,
     format: FrameFormat,
     timetable: Timetable,
+    sequence: u32,
 }
 
 pub(super) fn open(path: &Path, fps: u32) -> Result<AnnexB, CaptureError> {
@@ -58,7 +59,9 @@ pub(super) fn open(path: &Path, fps: u32) -> Result<AnnexB, CaptureError> {
         units,
         next: 0,
         format: FrameFormat { pixel: PixelFormat::H264, width, height, stride: 0, full_range: false },
-        timetable: Timetable::new(fps, 1).with_patience(fps),
+        // Without patience: catching up would bring nothing but a burst, as no picture is left out either way.
+        timetable: Timetable::new(fps, 1),
+        sequence: 0,
     })
 }
 
@@ -73,8 +76,8 @@ impl VideoSource for AnnexB {
         let unit = self.units[self.next];
         self.next = (self.next + 1) % self.units.len();
         let data = read_unit(&mut self.file, unit).map_err(|e| failed(&self.path, "read a picture", e))?;
-        // Truncation is the wrap-around that a driver's counter has too.
-        let sequence = (slot.number & u64::from(u32::MAX)) as u32;
+        let sequence = self.sequence;
+        self.sequence = sequence.wrapping_add(1);
         Ok(Frame { format: self.format, data: Bytes::from(data), captured: slot.at, sequence })
     }
 }

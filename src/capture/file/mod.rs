@@ -5,8 +5,9 @@ mod annex_b;
 mod wav;
 mod y4m;
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::config::{Audio, Video};
@@ -35,8 +36,9 @@ fn ending(path: &Path) -> String {
 }
 
 fn open(path: &Path) -> Result<File, CaptureError> {
-    let file = File::open(path).map_err(|error| failed(path, "open", error))?;
-    // A pipe cannot be played in a loop, and a folder opens without an error.
+    // A pipe cannot be played in a loop, and opening it would wait for a writer; a folder opens without an error.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let file = file.map_err(|error| failed(path, "open", error))?;
     match file.metadata() {
         Ok(metadata) if metadata.is_file() => Ok(file),
         Ok(_) => Err(unsupported(path, "not a regular file")),
@@ -62,5 +64,21 @@ fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_that_nobody_writes_to_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let pipe = folder.path().join("pipe.y4m");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
+        let refused = open(&pipe).expect_err("not a file").to_string();
+        assert!(refused.ends_with("pipe.y4m: not a regular file"), "{refused}");
     }
 }

@@ -64,6 +64,22 @@ pub fn advise(error: &CaptureError, around: &Surroundings) -> String {
     }
 }
 
+/// The same about a file that is played in the place of a device; `key` names it in the config.
+pub fn advise_on_file(error: &CaptureError, key: &str, user: &str) -> String {
+    match error {
+        CaptureError::NotFound { .. } => {
+            format!("set `{key}` to a file that is there; a path is taken from the directory the node starts in")
+        }
+        CaptureError::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+            format!("let the user {user} read it, and enter the folders above it")
+        }
+        CaptureError::Unsupported { .. } => {
+            "give a picture as .y4m or, encoded, as .h264 in Annex B, and sound as .wav".to_owned()
+        }
+        _ => "the file could be opened and not be read: see whether its disk is well".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io;
@@ -82,6 +98,14 @@ mod tests {
 
     fn io_error(kind: ErrorKind) -> CaptureError {
         CaptureError::Io { device: "/dev/video0".to_owned(), operation: "open", source: io::Error::from(kind) }
+    }
+
+    #[test]
+    fn a_file_is_no_device_that_could_be_plugged_in() {
+        let missing = CaptureError::NotFound { device: "/clip.y4m".to_owned() };
+        assert!(advise_on_file(&missing, "camera.video.file", "ada").starts_with("set `camera.video.file` to"));
+        let locked = advise_on_file(&io_error(ErrorKind::PermissionDenied), "camera.video.file", "ada");
+        assert_eq!(locked, "let the user ada read it, and enter the folders above it");
     }
 
     #[test]

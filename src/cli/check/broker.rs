@@ -1,5 +1,6 @@
 //! Whether the broker lets us in, and carries a message.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,12 +8,14 @@ use tokio::time::timeout;
 
 use super::http::check_listener;
 use super::report::Finding;
-use crate::session::NodeId;
+use crate::session::{NodeId, TopicPrefix, Topics};
 use crate::signalling::config::Broker;
-use crate::signalling::{BrokerUrl, Endpoint, Link, LinkEvent, LinkSetup, MqttLink, Publish};
+use crate::signalling::{
+    BrokerUrl, Endpoint, EndpointError, Link, LinkEvent, LinkSetup, MqttLink, Profile, Publish, TlsError,
+};
 
-/// Name, TCP, CONNECT, SUBSCRIBE: a broker that takes longer would lose viewers too.
-const CONNECT_LIMIT: Duration = Duration::from_secs(6);
+/// Name, TCP, TLS, CONNECT, SUBSCRIBE: longer than the link's own limits, whose words say more than ours.
+const CONNECT_LIMIT: Duration = Duration::from_secs(11);
 const ECHO_LIMIT: Duration = Duration::from_secs(3);
 const PART: &str = "broker";
 
@@ -26,7 +29,7 @@ pub async fn check(broker: &Broker, node: &NodeId) -> Vec<Finding> {
             check_listener("embedded broker, WebSocket", websocket, "broker.embedded_websocket_bind").await,
         ];
     }
-    let BrokerUrl::Mqtt { .. } = broker.url else {
+    let BrokerUrl::Mqtt { scheme, .. } = &broker.url else {
         return vec![Finding::good(PART, "none: signalling stays inside of this process").with_advice(
             "nobody can watch from elsewhere; set `broker.url` to a broker, or `broker.embedded = true`",
         )];
@@ -34,19 +37,29 @@ pub async fn check(broker: &Broker, node: &NodeId) -> Vec<Finding> {
     let endpoint = match Endpoint::from_config(broker) {
         Ok(endpoint) => endpoint,
         Err(error) => {
-            let advice = "the file must be there and be readable for the user that runs the node";
-            return vec![Finding::bad(PART, error.to_string(), advice)];
+            return vec![Finding::bad(PART, error.to_string(), advise_on_files(&error))];
         }
     };
     let address = broker.url.to_string();
-    let (id, topic) = own(broker.prefix.as_str(), node);
+    if broker.profile == Profile::AwsIot {
+        // Its rules pin client ids and topics to the thing: only the node itself can be tried, and nothing said to it.
+        let id = node.to_string();
+        let filters = Topics::new(&broker.prefix, node).node_subscriptions();
+        let setup = LinkSetup { client_id: id.clone(), subscriptions: filters, will: None };
+        return vec![entry(MqttLink::start(endpoint, setup, fastrand::u64(..)), &address, &id).await];
+    }
+    let (id, topic) = own(&broker.prefix, node);
     let link = MqttLink::start(endpoint, setup(&id, &topic), fastrand::u64(..));
-    vec![echo(link, &address, &id, &topic).await]
+    let mut finding = echo(link, &address, &id, &topic).await;
+    if finding.ok && !scheme.is_tls() && !is_near(&broker.url) {
+        finding = finding.with_advice("nothing on the way there is encrypted: use mqtts:// or wss:// outside of a LAN");
+    }
+    vec![finding]
 }
 
 /// A client id beside the node's own, which would throw a running node off the broker, and a topic that rules which pin
 /// topics to client ids allow: the one from this client as a peer to itself as a node.
-fn own(prefix: &str, node: &NodeId) -> (String, String) {
+fn own(prefix: &TopicPrefix, node: &NodeId) -> (String, String) {
     let id: String = node.as_str().chars().take(58).chain("-check".chars()).collect();
     let topic = format!("{prefix}/{id}/in/{id}");
     (id, topic)
@@ -54,6 +67,39 @@ fn own(prefix: &str, node: &NodeId) -> (String, String) {
 
 fn setup(id: &str, topic: &str) -> LinkSetup {
     LinkSetup { client_id: id.to_owned(), subscriptions: vec![topic.to_owned()], will: None }
+}
+
+/// Whether the address itself says that it is on this machine or its LAN; a name does not say.
+fn is_near(url: &BrokerUrl) -> bool {
+    let BrokerUrl::Mqtt { host, .. } = url else { return true };
+    match host.parse() {
+        Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        Ok(IpAddr::V6(ip)) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+        Err(_) => !host.contains('.') || [".lan", ".local", ".home.arpa"].iter().any(|end| host.ends_with(end)),
+    }
+}
+
+/// Whether the broker lets us in and takes our subscriptions; says nothing there.
+async fn entry(mut link: impl Link, address: &str, id: &str) -> Finding {
+    let finding = match timeout(CONNECT_LIMIT, link.next()).await {
+        Ok(Some(LinkEvent::Up { .. })) => Finding::good(
+            PART,
+            format!(
+                "{address} lets {id} in and takes its subscriptions (a running node of this id was off for a second)"
+            ),
+        ),
+        Ok(Some(LinkEvent::Down { reason })) => {
+            let advice = advise(&reason, id);
+            Finding::bad(PART, reason, advice)
+        }
+        Ok(_) => Finding::bad(PART, "the link ended", "this is a bug; please report it"),
+        Err(_) => {
+            let detail = format!("{address} did not let us in within {} s", CONNECT_LIMIT.as_secs());
+            Finding::bad(PART, detail, advise("did not answer in time", id))
+        }
+    };
+    link.close(Vec::new()).await;
+    finding
 }
 
 async fn echo(mut link: impl Link, address: &str, id: &str, topic: &str) -> Finding {
@@ -102,9 +148,72 @@ async fn message(link: &mut impl Link) -> Result<(), String> {
     }
 }
 
-/// By the words that `signalling` puts a failure in.
+/// What to do about files that cannot be used.
+fn advise_on_files(error: &EndpointError) -> &'static str {
+    match error {
+        EndpointError::PasswordFile { .. } | EndpointError::Tls(TlsError::File { .. }) => {
+            "the file must be there, be readable for the user that runs the node, and be PEM where it is a certificate or key"
+        }
+        EndpointError::Tls(TlsError::Empty { .. } | TlsError::Authority { .. }) => {
+            "write the whole file anew, from its \"-----BEGIN\" to its \"-----END\" line; DER is made PEM by \
+             `openssl x509 -inform der`"
+        }
+        EndpointError::Tls(TlsError::Pair { .. }) => {
+            "`openssl x509 -noout -pubkey -in CERT` and `openssl pkey -pubout -in KEY` must print the same"
+        }
+        EndpointError::Tls(TlsError::HalfPair | TlsError::Name { .. } | TlsError::Library(_))
+        | EndpointError::NoUsername
+        | EndpointError::Loopback => "mend the keys in `[broker]` that it names",
+    }
+}
+
+/// By the words that `signalling` puts a failure in. The more special ones come first.
 fn advise(reason: &str, id: &str) -> String {
     let table = [
+        (
+            "an authority that is not known",
+            "a private CA: copy its certificate here and set `broker.ca_file`; a public one: `apt install ca-certificates`",
+        ),
+        (
+            "use that name in the URL, or set server_name",
+            "write that name in `broker.url`; if it cannot be resolved here, keep the URL and set `broker.server_name` to it",
+        ),
+        ("use its name in the URL", "write the certificate's name in `broker.url`, or set `broker.server_name` to it"),
+        (
+            "renew it, or set the clock",
+            "if today's date is right in there, the broker needs a new certificate; if not, `timedatectl` shows why not",
+        ),
+        (
+            "clock is wrong",
+            "`timedatectl` shows whether a time server was reached; a board without a battery needs one at every start",
+        ),
+        (
+            "asks for a client certificate",
+            "set `broker.client_cert_file` and `broker.client_key_file` to those that the broker's owner made for this node",
+        ),
+        (
+            "may ask for a client certificate",
+            "set `broker.client_cert_file` and `broker.client_key_file`; if they are, the broker's log says what it misses",
+        ),
+        (
+            "this client's certificate",
+            "`openssl x509 -noout -subject -issuer -dates -in CERT` shows whose it is and until when; the broker must trust \
+             its issuer, and on AWS it must be active and have a policy",
+        ),
+        (
+            "closed the connection in the TLS handshake",
+            "is the port the TLS one (mostly 8883)? An mqtt:// port closes like that",
+        ),
+        ("does not speak TLS", "use mqtt:// (or ws://) for this port, or the broker's TLS port, mostly 8883"),
+        ("none of the protocols in alpn", "mend `broker.alpn`, or leave it out: most brokers need none"),
+        (
+            "refused the WebSocket",
+            "brokers mostly have it at /mqtt; a proxy before it must let `Upgrade: websocket` through",
+        ),
+        (
+            "over WebSocket",
+            "something else answers there: the broker's WebSocket port is mostly 9001, 8083 or 443, and its path /mqtt",
+        ),
         (
             "no broker listens",
             "start the broker (Debian: `apt install mosquitto`, `systemctl status mosquitto`) or mend host and port in \
@@ -124,7 +233,8 @@ fn advise(reason: &str, id: &str) -> String {
         ("no route", "is this machine in the network, and is the address right (`ip route`)?"),
         (
             "does not speak mqtt",
-            "something else listens there: MQTT over plain TCP is mostly on port 1883 (8883 is TLS, 9001 WebSocket)",
+            "something else listens there: MQTT over plain TCP is mostly on port 1883 (8883 is TLS: mqtts://; 9001 is \
+             WebSocket: ws://)",
         ),
         ("closed the connection", "the broker's log says why: mostly its rules, its TLS port, or a limit on clients"),
         ("refused the subscription", "the broker's rules must allow the subscription"),
@@ -143,7 +253,7 @@ mod tests {
     #[tokio::test]
     async fn a_broker_that_carries_our_message_is_good() {
         let broker = LoopbackBroker::new();
-        let (id, topic) = own("camera-node/v1", &"porch".parse().expect("an id"));
+        let (id, topic) = own(&TopicPrefix::default(), &"porch".parse().expect("an id"));
         assert_eq!(topic, "camera-node/v1/porch-check/in/porch-check");
         let found = echo(broker.link(setup(&id, &topic)), "mqtt://here", &id, &topic).await;
         assert_eq!(found, Finding::good("broker", "mqtt://here lets us in and carries messages"));
@@ -158,5 +268,71 @@ mod tests {
         let found = check(&broker, &"porch".parse().expect("an id")).await;
         assert!(found[0].detail.contains("no broker listens there"), "{found:?}");
         assert!(found[0].advice.as_ref().is_some_and(|advice| advice.starts_with("start the broker")), "{found:?}");
+    }
+
+    #[test]
+    fn each_way_to_fail_has_advice_of_its_own() {
+        let reasons = [
+            "the certificate of h:1 comes from an authority that is not known here: set ca_file to its CA",
+            "the certificate of h:1 is not for a but for b: use that name in the URL, or set server_name",
+            "the certificate of h:1 expired on 2024-01-01, and here it is 2026-11-21: renew it, or set the clock",
+            "the certificate of h:1 is valid from 2026-01-01, and here it is 1970-01-01: this machine's clock is wrong, set it (NTP)",
+            "h:1 asks for a client certificate: set client_cert_file and client_key_file",
+            "h:1 refused this client's certificate (UnknownCA): client_cert_file must come from an authority that the broker trusts",
+            "h:1 closed the connection in the TLS handshake: is that its TLS port?",
+            "h:1 does not speak TLS: is that its plain port?",
+            "h:1 refused the WebSocket with HTTP status 404: check the path in the URL",
+            "h:1 does not speak mqtt over WebSocket: WebSocket protocol error",
+            "h:1 does not speak mqtt",
+            "h:1 refused the client id",
+            "h:1 closed the connection",
+        ];
+        let advice: Vec<String> = reasons.iter().map(|reason| advise(reason, "porch-check")).collect();
+        for (n, one) in advice.iter().enumerate() {
+            assert!(!one.starts_with("the broker's log may say more"), "{}", reasons[n]);
+            assert!(!advice[..n].contains(one), "{}: {one}", reasons[n]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_port_without_tls_is_said_to_be_that() {
+        let plain = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let url = format!("mqtts://127.0.0.1:{}", plain.local_addr().expect("bound").port());
+        let broker = Broker { url: url.parse().expect("a URL"), ..Broker::default() };
+        let node = "porch".parse().expect("an id");
+        // A plain broker reads nonsense, and closes.
+        let (found, _) = tokio::join!(check(&broker, &node), async { plain.accept().await.map(drop) });
+        assert!(found[0].detail.contains("closed the connection in the TLS handshake"), "{found:?}");
+        assert!(
+            found[0].advice.as_ref().is_some_and(|advice| advice.starts_with("is the port the TLS one")),
+            "{found:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_not_there_is_named() {
+        let url = "mqtts://127.0.0.1".parse().expect("a URL");
+        let broker = Broker { url, ca_file: Some("/nowhere/ca.pem".into()), ..Broker::default() };
+        let found = check(&broker, &"porch".parse().expect("an id")).await;
+        assert!(found[0].detail.starts_with("broker.ca_file /nowhere/ca.pem: "), "{found:?}");
+        assert!(
+            found[0].advice.as_ref().is_some_and(|advice| advice.starts_with("the file must be there")),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn only_a_public_address_wants_encryption() {
+        for (url, near) in [
+            ("mqtt://127.0.0.1", true),
+            ("mqtt://192.168.1.7", true),
+            ("mqtt://[fd00::1]", true),
+            ("mqtt://broker.lan", true),
+            ("mqtt://broker", true),
+            ("mqtt://203.0.113.7", false),
+            ("mqtt://broker.example.org", false),
+        ] {
+            assert_eq!(is_near(&url.parse().expect("a URL")), near, "{url}");
+        }
     }
 }

@@ -3,34 +3,53 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::advice::{Surroundings, advise};
+use super::advice::{Surroundings, advise, advise_on_file};
 use super::report::Finding;
 use super::surroundings::{group_of, holders, sound_capture_nodes, user, video_nodes};
 use crate::capture::config::{Audio, AudioSourceKind, Video, VideoSourceKind};
 use crate::capture::devices::{DeviceKind, cameras, sound_devices};
 use crate::capture::{CaptureError, open_audio, open_video, resolve_audio, resolve_video};
 use crate::config::Camera;
-use crate::media::FrameFormat;
+use crate::encode::{self, EncodeError, Turn};
+use crate::media::{Frame, FrameFormat};
 
 /// Slow cameras take two seconds to their first frame, those that wake from sleep longer.
 const FIRST_FRAME_WITHIN: Duration = Duration::from_secs(8);
 const FIRST_PERIOD_WITHIN: Duration = Duration::from_secs(3);
 
-/// Opens the camera until its first frame. Blocks.
+/// Opens the camera until its first frame, and encodes that. Blocks.
 pub fn check_video(camera: &Camera) -> Finding {
     let part = format!("camera {}", camera.name);
     let asked = &camera.video;
     let video = resolve_video(asked);
     let opened = open_video(&video).and_then(|mut source| {
-        source.next(FIRST_FRAME_WITHIN)?;
-        Ok(source.format())
+        let frame = source.next(FIRST_FRAME_WITHIN)?;
+        Ok((source.format(), frame))
     });
     match opened {
-        Ok((format, interval)) => {
-            let found = Finding::good(part, format!("{} gives {}", name_of(&video), picture(&format, interval)));
+        Ok(((format, interval), frame)) => {
+            let gives = format!("{} gives {}", name_of(&video), picture(&format, interval));
+            if let Err(error) = encode_once(camera, &frame) {
+                let advice = "choose another `format`, size, `rotate` or `flip` in [camera.video]";
+                return Finding::bad(part, format!("{gives}: {error}"), advice);
+            }
+            let found = Finding::good(part, gives);
             picture_advice(asked, &video, &format).into_iter().fold(found, Finding::with_advice)
         }
+        Err(error) if video.source == VideoSourceKind::File => {
+            Finding::bad(part, error.to_string(), advise_on_file(&error, "camera.video.file", &user()))
+        }
         Err(error) => Finding::bad(part, error.to_string(), advise(&error, &around_camera(&error, &video))),
+    }
+}
+
+/// One damaged frame is no fault of the settings; cameras often begin with some.
+fn encode_once(camera: &Camera, frame: &Frame) -> Result<(), EncodeError> {
+    let turn = Turn::of(camera.video.rotate, camera.video.flip);
+    let mut encoder = encode::open_video(&camera.h264, frame.format, camera.video.fps.value(), turn)?;
+    match encoder.encode(frame, true) {
+        Ok(_) | Err(EncodeError::BadFrame(_)) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
@@ -58,6 +77,9 @@ pub fn check_audio(camera: &Camera) -> Finding {
             } else {
                 found
             }
+        }
+        Err(error) if audio.source == AudioSourceKind::File => {
+            Finding::bad(part, error.to_string(), advise_on_file(&error, "camera.audio.file", &user()))
         }
         Err(error) => Finding::bad(part, error.to_string(), advise(&error, &around_microphone(&error, &audio))),
     }
@@ -144,6 +166,7 @@ fn is_busy(error: &CaptureError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::Rotation;
 
     #[test]
     fn the_stand_ins_work_everywhere() {
@@ -153,6 +176,27 @@ mod tests {
         let picture = check_video(&camera);
         assert!(picture.ok && picture.detail.starts_with("the test pattern gives 1280x720"), "{picture:?}");
         assert!(check_audio(&camera).ok);
+    }
+
+    #[test]
+    fn h264_that_is_to_be_turned_is_found_out_before_the_node_runs() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("loop.h264");
+        // 640 by 480, and the beginning of a key frame.
+        let sps = [0, 0, 0, 1, 0x67, 0x42, 0xc0, 0x1e, 0xda, 0x02, 0x80, 0xf6, 0x84];
+        let rest = [0, 0, 0, 1, 0x68, 0xce, 0x3c, 0x80, 0, 0, 0, 1, 0x65, 0x88, 0x84, 0x21];
+        std::fs::write(&file, [&sps[..], &rest[..]].concat()).expect("written");
+        let mut camera = Camera::default();
+        camera.video.source = VideoSourceKind::File;
+        camera.video.file = file;
+        let upright = check_video(&camera);
+        assert!(upright.ok, "{upright:?}");
+        camera.video.rotate = Rotation::Half;
+        let turned = check_video(&camera);
+        assert!(
+            !turned.ok && turned.detail.ends_with("cannot encode a camera's own h.264 turned or mirrored"),
+            "{turned:?}"
+        );
     }
 
     #[test]

@@ -10,6 +10,8 @@ use tokio::time::timeout;
 
 use super::report::Finding;
 use super::stun::{Answer, Transaction, allocate_request, binding_request, read_answer};
+use crate::peer::config::Ice;
+use crate::peer::media_addresses;
 use crate::session::IceServer;
 
 /// A server that has not answered by then is of no use to a viewer who waits.
@@ -27,6 +29,22 @@ struct Target {
     tcp: bool,
     host: String,
     port: u16,
+}
+
+/// Whether there are addresses to send media from: without one every viewer fails.
+pub fn check_addresses(ice: &Ice) -> Finding {
+    const PART: &str = "ice addresses";
+    match media_addresses(ice) {
+        Ok(ips) => {
+            let ips: Vec<_> = ips.iter().map(ToString::to_string).collect();
+            Finding::good(PART, format!("media can use {}", ips.join(", ")))
+        }
+        Err(error) => Finding::bad(
+            PART,
+            error.to_string(),
+            "set `ice.bind` or `ice.interfaces` to what `ip address` lists, or leave both out to use all of it",
+        ),
+    }
 }
 
 /// Asks each server of the config, one after the other.

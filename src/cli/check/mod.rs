@@ -3,6 +3,7 @@
 //! Parts are tried as the node would use them, with its config, but beside a node that may be running: under a client
 //! id of our own at the broker, and letting everything go again.
 
+mod access;
 mod advice;
 mod broker;
 mod capture;
@@ -63,6 +64,8 @@ async fn check_all(config: &Config, say: impl Fn(&Finding) -> io::Result<()>) ->
         add(vec![blocking("microphone", move || capture::check_audio(&audio)).await])?;
     }
     add(broker::check(&config.broker, &config.node.id()).await)?;
+    add(access::check(&config.access, &config.node.id()))?;
+    add(vec![ice::check_addresses(&config.ice)])?;
     add(match config.ice.read_servers() {
         Ok(servers) => ice::check(&servers).await,
         Err(error) => {
@@ -105,7 +108,16 @@ mod tests {
         .await
         .expect("nothing to write to");
         let parts: Vec<_> = findings.iter().map(|finding| (finding.part.as_str(), finding.ok)).collect();
-        assert_eq!(parts, [("camera main", true), ("microphone of main", true), ("broker", true), ("http", true)]);
+        assert_eq!(
+            parts,
+            [
+                ("camera main", true),
+                ("microphone of main", true),
+                ("broker", true),
+                ("ice addresses", true),
+                ("http", true)
+            ]
+        );
         assert_eq!(said.get(), findings.len());
     }
 }

@@ -1,7 +1,9 @@
 //! `camera-node watch`: a viewer without a window, for monitoring, tests and benches.
 
+mod broker;
 mod eyes;
 mod tally;
+mod token_file;
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -14,38 +16,44 @@ use anyhow::{Context, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use self::broker::BrokerArgs;
 use self::eyes::Eyes;
-use self::tally::{Report, Tally};
+use self::tally::{Report, Tally, Told};
+use self::token_file::TokenFile;
 use super::out;
 use crate::config::Log;
 use crate::peer::config::Ice;
 use crate::peer::{Connector, PeerHandle, ReceivedPacket};
 use crate::session::viewer::{Input, Output, Shown, Viewer, ViewerSetup, ViewerState};
 use crate::session::{
-    CameraChoice, NodeId, Outgoing, PeerCommand, PeerEvent, PeerId, SessionKey, Step, Topics, WantsRequest,
+    CameraChoice, CameraDetail, CameraState, NodeId, Outgoing, PeerCommand, PeerEvent, PeerId, SessionKey, Step,
+    TopicPrefix, Topics, WantsRequest,
 };
-use crate::signalling::config::TopicPrefix;
-use crate::signalling::{BrokerUrl, Endpoint, Link, LinkEvent, LinkSetup, MqttLink, Publish};
+use crate::signalling::{Link, LinkEvent, LinkSetup, MqttLink, Publish};
 use crate::sys;
 
 /// How long the node has to hear our `leave`.
 const FAREWELL: Duration = Duration::from_millis(500);
 /// Packets between the network and the decoder: a second at 2 Mbit/s; what does not fit is lost and counted.
 const PACKETS: usize = 512;
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// How often the token's file is looked at.
+const TOKEN_LOOKS: Duration = Duration::from_secs(1);
 
 /// Options of `watch`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The broker: mqtt://host:port.
-    #[arg(long, value_name = "URL")]
-    broker: BrokerUrl,
+    #[command(flatten)]
+    broker: BrokerArgs,
     /// The node's id.
     #[arg(long, value_name = "ID")]
     node: NodeId,
     /// The topics' prefix.
     #[arg(long, value_name = "PREFIX", default_value_t)]
     prefix: TopicPrefix,
+    /// A file that holds the token to come in with, as `camera-node token` prints it; a newer one written into it renews the
+    /// session.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// Stop after so many seconds of pictures; without it, at a signal.
     #[arg(long, value_name = "N")]
     seconds: Option<u32>,
@@ -102,6 +110,7 @@ struct Watching {
     core: Viewer,
     link: MqttLink,
     connector: Arc<Connector>,
+    tokens: TokenFile,
     peer: Option<(SessionKey, PeerHandle)>,
     packets: mpsc::Sender<ReceivedPacket>,
     tally: Arc<Mutex<Tally>>,
@@ -117,18 +126,20 @@ struct Watching {
 
 impl Watching {
     fn new(args: &Args, packets: mpsc::Sender<ReceivedPacket>, tally: Arc<Mutex<Tally>>) -> anyhow::Result<Self> {
-        let BrokerUrl::Mqtt { host, port } = &args.broker else { bail!("{}: is not an MQTT broker", args.broker) };
-        let endpoint = Endpoint { host: host.clone(), port: *port, login: None, keep_alive: KEEP_ALIVE, retain: true };
+        let endpoint = args.broker.endpoint()?;
         let peer = PeerId::try_from(format!("watch-{:016x}", sys::random_bits())).expect("letters, digits and a dash");
-        let topics = Topics::new(args.prefix.as_str(), &args.node)?;
+        let topics = Topics::new(&args.prefix, &args.node);
         let subscriptions = topics.peer_subscriptions(&peer);
         let setup = LinkSetup { client_id: peer.to_string(), subscriptions, will: None };
         let wants = WantsRequest { video: CameraChoice::All, audio: CameraChoice::All, ..WantsRequest::default() };
         let (reports, reported) = mpsc::unbounded_channel();
+        let tokens = TokenFile::open(args.token_file.as_deref())?;
+        let token = tokens.token();
         Ok(Self {
-            core: Viewer::new(ViewerSetup { topics, peer, wants, token: None, entropy: Box::new(sys::random_bits) }),
+            core: Viewer::new(ViewerSetup { topics, peer, wants, token, entropy: Box::new(sys::random_bits) }),
             link: MqttLink::start(endpoint, setup, sys::random_bits()),
             connector: Arc::new(Connector::new(&Ice { include_loopback: true, ..Ice::default() })?),
+            tokens,
             peer: None,
             packets,
             tally,
@@ -148,6 +159,7 @@ impl Watching {
         let begun = elapsed();
         let patience = begun + Duration::from_secs(args.patience.into());
         let mut ticks = tokio::time::interval(Duration::from_millis(100));
+        let mut token_looks = tokio::time::interval(TOKEN_LOOKS);
         loop {
             self.perform();
             if let Some(why) = self.refused.take() {
@@ -169,7 +181,15 @@ impl Watching {
                 _ = interrupt.recv() => break,
                 _ = terminate.recv() => break,
                 // The thread that looks has ended; it tells why.
-                () = self.packets.closed() => bail!("nobody looks any more"),
+                () = self.packets.closed() => {
+                    self.leave().await;
+                    bail!("nobody looks any more");
+                }
+                _ = token_looks.tick() => {
+                    if let Some(token) = self.tokens.newer() {
+                        self.core.handle(Input::Token(token), elapsed());
+                    }
+                }
                 _ = ticks.tick() => {
                     let first = self.tally().first_frame_at();
                     match (first, args.seconds) {
@@ -206,9 +226,13 @@ impl Watching {
             }
         }
         self.link.close(Vec::new()).await;
-        let lost = self.lost_before + stats.map_or(0, |stats| stats.packets_lost);
-        let steps = std::mem::take(&mut self.steps);
-        self.tally().report(lost, stats.and_then(|stats| stats.rtt), steps)
+        Report {
+            packets_lost: self.lost_before + stats.map_or(0, |stats| stats.packets_lost),
+            rtt_ms: stats.and_then(|stats| stats.rtt).map(|rtt| rtt.as_secs_f64() * 1_000.0),
+            cameras: self.core.presence().map(Told::all).unwrap_or_default(),
+            events: std::mem::take(&mut self.steps),
+            ..self.tally().report()
+        }
     }
 
     fn link_event(&mut self, event: LinkEvent) {
@@ -314,6 +338,16 @@ fn in_words(report: &Report) -> String {
     }
     if let Some(rtt) = report.rtt_ms {
         text += &format!(", round trip {rtt:.1} ms");
+    }
+    for Told { info, detail } in &report.cameras {
+        let Some(CameraDetail { state, message }) = detail else { continue };
+        let trouble = match state {
+            CameraState::Away => "is away",
+            CameraState::Failed => "delivers nothing",
+            CameraState::Idle | CameraState::Running => continue,
+        };
+        let why = message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
+        text += &format!(", a card in place of {}, which {trouble}{why}", info.name);
     }
     if let Some(latency) = report.latency_ms {
         text += &format!(", latency {} / {} / {} ms (p50 / p95 / max)", latency.p50, latency.p95, latency.max);

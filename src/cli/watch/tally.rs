@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::session::{CameraDetail, CameraInfo, Status};
+
 /// Finest step and longest value of the latencies kept: 1 ms up to 10 s; what is later counts as 10 s.
 const LATENCY_BUCKETS: usize = 10_000;
 
@@ -45,8 +47,33 @@ pub struct Report {
     pub latency_ms: Option<Latency>,
     /// How many of the stamps were later than all before.
     pub stamps_distinct: u64,
+    /// What the node last said of its cameras: a card in place of a picture counts as frames too.
+    pub cameras: Vec<Told>,
     /// The protocol's steps, in order.
     pub events: Vec<&'static str>,
+}
+
+/// One camera, as its node's `status` tells of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Told {
+    /// Name, size and rate.
+    #[serde(flatten)]
+    pub info: CameraInfo,
+    /// Its state, where the node tells it.
+    #[serde(flatten)]
+    pub detail: Option<CameraDetail>,
+}
+
+impl Told {
+    /// All cameras of a `status`.
+    pub fn all(status: &Status) -> Vec<Self> {
+        let details = status.state_detail.as_ref();
+        let told = status.cameras.iter().flatten().map(|info| Self {
+            info: info.clone(),
+            detail: details.and_then(|details| details.cameras.get(&info.name)).cloned(),
+        });
+        told.collect()
+    }
 }
 
 /// Milliseconds.
@@ -116,8 +143,8 @@ impl Tally {
         self.first_frame.map(|(_, at)| at)
     }
 
-    /// The outcome so far; what the connection and the core counted is added.
-    pub fn report(&self, packets_lost: u64, rtt: Option<Duration>, events: Vec<&'static str>) -> Report {
+    /// The outcome so far; what only the connection and the core know is filled in by them.
+    pub fn report(&self) -> Report {
         let ms = |time: Duration| time.as_secs_f64() * 1_000.0;
         let seen_for = self.first_frame.map_or(0.0, |(_, first)| self.last_frame.saturating_sub(first).as_secs_f64());
         let per_second = |count: u64| if seen_for > 0.0 { count as f64 / seen_for } else { 0.0 };
@@ -127,13 +154,14 @@ impl Tally {
             // Between n frames there are n - 1 intervals.
             fps: per_second(self.frames.saturating_sub(1)),
             bitrate_bps: per_second(self.bytes * 8) as u64,
-            packets_lost,
-            rtt_ms: rtt.map(ms),
+            packets_lost: 0,
+            rtt_ms: None,
             audio_packets: self.audio_packets,
             size: self.size,
             latency_ms: self.latency(),
             stamps_distinct: self.stamps_distinct,
-            events,
+            cameras: Vec::new(),
+            events: Vec::new(),
         }
     }
 
@@ -166,7 +194,7 @@ mod tests {
             tally.seen((1280, 720), Some(stamp), stamp.wrapping_add(n), now);
         }
         tally.received(3_000);
-        let report = tally.report(0, None, Vec::new());
+        let report = tally.report();
         assert_eq!(report.first_frame_ms, Some(200.0));
         assert!((report.fps - 10.0).abs() < 1e-9, "{}", report.fps);
         assert_eq!(report.bitrate_bps, 8_000);
@@ -180,7 +208,7 @@ mod tests {
         for n in 0..5 {
             tally.seen((320, 180), Some(7), 7, Duration::from_millis(n));
         }
-        assert_eq!(tally.report(0, None, Vec::new()).stamps_distinct, 1);
-        assert_eq!(Tally::default().report(0, None, Vec::new()).latency_ms, None);
+        assert_eq!(tally.report().stamps_distinct, 1);
+        assert_eq!(Tally::default().report().latency_ms, None);
     }
 }

@@ -7,12 +7,7 @@ use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pictures_and_sound_arrive_whole_and_in_order_after_a_key_frame_was_asked_for() {
-    let mut camera = Camera::new();
-    let connector = connector(&loopback());
-    let mut node = publisher(&connector, &camera, "node");
-    let (mut viewer, mut packets) = viewer(&connector, "viewer");
-    connect(&mut node, &mut viewer, everything()).await;
-    camera.hears(Feedback::ViewerJoined).await;
+    let (mut camera, node, mut viewer, mut packets) = watched(&connector(&loopback())).await;
 
     let sender = async {
         for number in 0..200 {
@@ -48,6 +43,8 @@ async fn pictures_and_sound_arrive_whole_and_in_order_after_a_key_frame_was_aske
         assert_eq!(packet.payload[..], number.to_be_bytes());
     }
     let latency = camera.feeds.video.latency.since_capture();
+    let runs = node.handle.watch().expect("it has sockets").runs.load(Ordering::Relaxed);
+    assert!(runs >= 190, "a picture leaves with one system call: {runs} of 200");
     assert!(latency.count() >= 190, "every delta frame's way to the socket is measured: {}", latency.count());
 
     viewer.handle.request_key_frame();
@@ -111,11 +108,7 @@ async fn of_eight_viewers_one_whose_socket_blocks_slows_nobody() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sender_reports_are_answered_so_the_round_trip_is_known() {
-    let camera = Camera::new();
-    let connector = connector(&loopback());
-    let mut node = publisher(&connector, &camera, "node");
-    let (mut viewer, _packets) = viewer(&connector, "viewer");
-    connect(&mut node, &mut viewer, everything()).await;
+    let (camera, node, viewer, _packets) = watched(&connector(&loopback())).await;
     let pictures = async {
         for number in 0.. {
             camera.show(number, true);
@@ -136,12 +129,7 @@ async fn sender_reports_are_answered_so_the_round_trip_is_known() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_lost_on_the_way_is_asked_for_and_sent_again() {
-    let mut camera = Camera::new();
-    let connector = connector(&loopback());
-    let mut node = publisher(&connector, &camera, "node");
-    let (mut viewer, mut packets) = viewer(&connector, "viewer");
-    connect(&mut node, &mut viewer, everything()).await;
-    camera.hears(Feedback::ViewerJoined).await;
+    let (camera, node, _viewer, mut packets) = watched(&connector(&loopback())).await;
     node.handle.watch().expect("it has sockets").loses_one_of.store(10, Ordering::Relaxed);
 
     const PICTURES: u32 = 200;

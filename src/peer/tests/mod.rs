@@ -77,7 +77,7 @@ impl Camera {
             Bytes::from(bytes)
         };
         let payloads: Vec<Bytes> = (0..3).map(payload).collect();
-        self.video.publish(Arc::new(VideoPackets { bytes: 1_800, payloads, key, captured: now, encoded: now }));
+        self.video.publish(Arc::new(VideoPackets { bytes: 1_800, payloads, key, captured: now, encoded: now, run: 3 }));
     }
 
     async fn hears(&mut self, wanted: Feedback) {
@@ -132,6 +132,16 @@ fn viewer(connector: &Arc<Connector>, name: &str) -> (End, mpsc::Receiver<Receiv
     let (reports, events) = mpsc::unbounded_channel();
     let (media, packets) = mpsc::channel(1_024);
     (End { handle: connector.viewer(key(name), media, reports), events }, packets)
+}
+
+/// A camera that one viewer watches, its key frame already asked for.
+async fn watched(connector: &Arc<Connector>) -> (Camera, End, End, mpsc::Receiver<ReceivedPacket>) {
+    let mut camera = Camera::new();
+    let mut node = publisher(connector, &camera, "node");
+    let (mut viewer, packets) = viewer(connector, "viewer");
+    connect(&mut node, &mut viewer, everything()).await;
+    camera.hears(Feedback::ViewerJoined).await;
+    (camera, node, viewer, packets)
 }
 
 fn everything() -> Wants {

@@ -3,35 +3,63 @@
 use std::time::Duration;
 
 use super::super::{
-    AccessMode, End, ErrorCode, Failure, Join, Message, NodeInfo, Nonce, PeerInfo, Presence, SessionKey, StateDetail,
-    Status, Step, Text, VERSION, Wants,
+    AccessMode, End, ErrorCode, Failure, Join, LeaveReason, Message, NodeInfo, Nonce, PeerInfo, Presence, SessionKey,
+    StateDetail, Status, Step, Text, VERSION, Wants, WhenFull,
 };
+use super::doorkeeper::needs;
 use super::{Camera, Node, NodeSetup};
+use crate::access::{Grant, Scopes};
 use crate::media::CameraName;
+
+/// What a `join` gets.
+pub(super) struct Admission {
+    /// What the session is to carry.
+    pub(super) wants: Wants,
+    /// The rights that this needs, also of every later token.
+    pub(super) needs: Scopes,
+    /// What the peer may do.
+    pub(super) grant: Grant,
+}
 
 impl Node {
     /// Whether this `join` opens a session, and what it is to carry.
-    pub(super) fn admit(&mut self, key: &SessionKey, join: &Join, now: Duration) -> Result<Wants, Failure> {
+    pub(super) fn admit(&mut self, key: &SessionKey, join: &Join, now: Duration) -> Result<Admission, Failure> {
         if self.shutting_down {
             return Err(Failure::new(ErrorCode::Busy).after(5));
         }
         if let Err(wait) = self.budgets.take_join(&key.peer, now) {
-            // Rounded up, or the peer comes back a moment too early.
-            let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
-            return Err(Failure::new(ErrorCode::RateLimited).after(seconds));
+            return Err(Failure::new(ErrorCode::RateLimited).after(seconds_up(wait)));
         }
-        // Tokens are checked here, before anything is told about cameras and places.
+        // Before anything is told about cameras, places and servers.
+        let needs = needs(&join.wants);
+        let grant = self.door.admit(&key.peer, join.token.as_ref(), needs, now)?;
         let replaces = self.sessions.contains_key(&key.peer);
-        if !replaces && self.sessions.len() >= self.setup.limits.max_viewers.value() as usize {
+        if !replaces && self.is_full() && self.setup.limits.when_full == WhenFull::Refuse {
             return Err(Failure::new(ErrorCode::Busy).after(10));
         }
         let names: Vec<CameraName> = self.cameras.iter().map(|camera| camera.info.name.clone()).collect();
-        join.wants.resolve(&names).map_err(|name| {
+        let wants = join.wants.resolve(&names).map_err(|name| {
             Failure::with_message(
                 ErrorCode::NoSuchCamera,
                 &format!("There is no camera {name:?} here.", name = name.as_str()),
             )
-        })
+        })?;
+        Ok(Admission { wants, needs, grant })
+    }
+
+    /// Whether all places are taken.
+    fn is_full(&self) -> bool {
+        self.sessions.len() >= self.setup.limits.max_viewers.value() as usize
+    }
+
+    /// Frees a place for one who has been admitted, if it takes that.
+    pub(super) fn make_room(&mut self, now: Duration) {
+        while self.is_full() {
+            let oldest =
+                self.sessions.iter().min_by_key(|(_, session)| session.opened_at).map(|(peer, _)| peer.clone());
+            let Some(session) = oldest.and_then(|peer| self.sessions.remove(&peer)) else { return };
+            self.leave(session, LeaveReason::Limit, now);
+        }
     }
 
     /// The answer to a `join`.
@@ -67,8 +95,13 @@ impl Node {
     }
 }
 
+/// Rounded up, or the peer comes back a moment too early.
+pub(super) fn seconds_up(wait: Duration) -> u32 {
+    u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1)
+}
+
 /// The node's presence on broker connection `conn`.
-pub(super) fn status(setup: &NodeSetup, cameras: &[Camera], viewers: usize, conn: u32) -> Status {
+pub(super) fn status(setup: &NodeSetup, access: AccessMode, cameras: &[Camera], viewers: usize, conn: u32) -> Status {
     let details = cameras.iter().map(|camera| (camera.info.name.clone(), camera.detail.clone()));
     Status {
         versions: vec![VERSION],
@@ -77,7 +110,7 @@ pub(super) fn status(setup: &NodeSetup, cameras: &[Camera], viewers: usize, conn
         conn,
         name: Some(Text::clipped(&setup.name)),
         cameras: Some(cameras.iter().map(|camera| camera.info.clone()).collect()),
-        access: Some(AccessMode::Open),
+        access: Some(access),
         viewers: setup.limits.announce_viewers.then(|| u32::try_from(viewers).unwrap_or(u32::MAX)),
         state_detail: Some(StateDetail { cameras: details.collect() }),
     }

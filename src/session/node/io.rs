@@ -7,6 +7,7 @@ use super::super::{
     Boot, CameraDetail, CameraInfo, Entropy, Event, IceServer, Malformed, Outgoing, PeerCommand, PeerEvent, PeerId,
     SessionKey, Topics,
 };
+use crate::access::{Guard, WallClock};
 
 /// What a node is set up with.
 pub struct NodeSetup {
@@ -22,6 +23,8 @@ pub struct NodeSetup {
     pub limits: Limits,
     /// Whether `status` and the will are retained; off only for a broker that forbids it.
     pub retain_status: bool,
+    /// Who may come in.
+    pub guard: Guard,
     /// For nonces.
     pub entropy: Entropy,
 }
@@ -51,6 +54,11 @@ pub enum Input {
     Cameras(Vec<Camera>),
     /// The STUN and TURN servers from now on, and the seconds until their credentials end. Live sessions are told.
     IceServers(Vec<IceServer>, Option<u32>),
+    /// Who may come in from now on. Sessions whose right has been taken back end.
+    Guard(Guard),
+    /// What the wall clock shows; at the start, and again every few seconds, as it may be set at any time. Between, the
+    /// core's own time counts on.
+    WallClock(WallClock),
     /// The program ends: says `leave` to every viewer, and `offline`.
     Shutdown,
 }

@@ -1,6 +1,7 @@
 //! The node's side of the protocol: presence, who may join, and one session for each viewer.
 
 mod admission;
+mod doorkeeper;
 mod io;
 mod presence;
 mod viewer_session;
@@ -8,7 +9,8 @@ mod viewer_session;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use self::admission::status;
+use self::admission::{Admission, seconds_up, status};
+use self::doorkeeper::Doorkeeper;
 pub use self::io::{Camera, Input, NodeSetup, Output};
 use self::presence::Announcer;
 pub use self::presence::Will;
@@ -17,8 +19,9 @@ use super::budget::Budgets;
 use super::ended::Ended;
 use super::{
     Body, End, ErrorCode, Event, Failure, IceServer, LeaveReason, Malformed, Message, Outgoing, PeerCommand, PeerId,
-    SessionKey, Step, Topic, Wants,
+    SessionKey, Step, Topic,
 };
+use crate::access::Guard;
 
 /// The node's side of the protocol.
 ///
@@ -31,6 +34,7 @@ pub struct Node {
     sessions: BTreeMap<PeerId, ViewerSession>,
     ended: Ended,
     budgets: Budgets,
+    door: Doorkeeper,
     announcer: Announcer,
     shutting_down: bool,
     out: VecDeque<Output>,
@@ -40,13 +44,16 @@ impl Node {
     /// A node without a broker, without cameras.
     pub fn new(setup: NodeSetup) -> Self {
         let will = Will::new(&setup.topics, setup.boot.clone(), setup.retain_status);
+        let door = Doorkeeper::new(setup.guard.clone());
+        let budgets = Budgets::new(&setup.limits);
         Self {
             setup,
             cameras: Vec::new(),
             ice_servers: (Vec::new(), None),
             sessions: BTreeMap::new(),
             ended: Ended::default(),
-            budgets: Budgets::default(),
+            budgets,
+            door,
             announcer: Announcer::new(will),
             shutting_down: false,
             out: VecDeque::new(),
@@ -95,6 +102,8 @@ impl Node {
                 self.announcer.changed(now);
             }
             Input::IceServers(servers, expires) => self.set_ice_servers(servers, expires, now),
+            Input::Guard(guard) => self.set_guard(guard, now),
+            Input::WallClock(clock) => self.door.set_clock(clock, now),
             Input::Shutdown => self.shut_down(now),
         }
         self.handle_timeout(now);
@@ -105,7 +114,13 @@ impl Node {
         let link_up = self.announcer.conn().is_some();
         let mut over = Vec::new();
         for (peer, session) in &mut self.sessions {
-            if let Err(why) = session.handle_timeout(&self.setup.topics, link_up, now, &mut self.out) {
+            let has_ended = self.door.ends_at(&session.grant).is_some_and(|at| at <= now);
+            let outcome = if has_ended {
+                Err(Over::Expired)
+            } else {
+                session.handle_timeout(&self.setup.topics, link_up, now, &mut self.out)
+            };
+            if let Err(why) = outcome {
                 over.push((peer.clone(), why));
             }
         }
@@ -115,7 +130,7 @@ impl Node {
         while let Some((peer, message)) = self.ended.poll_transmit(now) {
             self.publish(&peer, &message);
         }
-        let status = |conn| status(&self.setup, &self.cameras, self.sessions.len(), conn);
+        let status = |conn| status(&self.setup, self.door.mode(), &self.cameras, self.sessions.len(), conn);
         if let Some(outgoing) = self.announcer.poll(now, status) {
             self.out.push_back(Output::Publish(outgoing));
         }
@@ -130,10 +145,19 @@ impl Node {
     pub fn poll_timeout(&self) -> Option<Duration> {
         let link_up = self.announcer.conn().is_some();
         let sessions = self.sessions.values().filter_map(|session| session.poll_timeout(link_up));
-        sessions.chain(self.ended.poll_timeout()).chain(self.announcer.poll_timeout()).min()
+        let grants = self.sessions.values().filter_map(|session| self.door.ends_at(&session.grant));
+        sessions.chain(grants).chain(self.ended.poll_timeout()).chain(self.announcer.poll_timeout()).min()
     }
 
     fn message(&mut self, peer: PeerId, payload: &[u8], now: Duration) {
+        if let Err(wait) = self.budgets.take_message(&peer, now) {
+            // Not even read: whatever must not be lost is sent again, later and slower.
+            if self.budgets.take_reply(&peer, now) {
+                let failure = Failure::new(ErrorCode::RateLimited).after(seconds_up(wait));
+                self.publish(&peer, &Message::plain(Body::Error(failure), None, None));
+            }
+            return;
+        }
         let message = match Message::read(payload) {
             Ok(message) => message,
             Err(malformed) => return self.unreadable(peer, malformed, now),
@@ -143,7 +167,7 @@ impl Node {
         };
         let key = SessionKey { peer, session };
         if let Some(session) = self.sessions.get_mut(&key.peer).filter(|session| session.key == key) {
-            let result = session.receive(message, payload.len(), now, &mut self.out);
+            let result = session.receive(message, payload.len(), &self.door, now, &mut self.out);
             self.settle(&key.peer, result, now);
         } else if self.ended.contains(&key, now) {
             if let Some(answer) = self.ended.answer(&key, &message, now) {
@@ -152,7 +176,7 @@ impl Node {
         } else {
             match &message.body {
                 Body::Join(join) => match self.admit(&key, join, now) {
-                    Ok(wants) => self.open(key, message, wants, now),
+                    Ok(admission) => self.open(key, message, admission, now),
                     Err(failure) => self.refuse_join(key, &message, failure, now),
                 },
                 // Calls come in here.
@@ -176,7 +200,7 @@ impl Node {
         let mut result = Ok(());
         if let (Some(session), Some(seq)) = (known, malformed.seq) {
             // It keeps its place in the order, or those after it would wait forever.
-            result = session.skip(seq, now, &mut self.out);
+            result = session.skip(seq, &self.door, now, &mut self.out);
         }
         if !malformed.is_error && self.budgets.take_reply(&peer, now) {
             let failure = Failure::with_message(malformed.code, &malformed.detail);
@@ -194,7 +218,7 @@ impl Node {
                 if let Some(conn) = self.announcer.conn()
                     && self.budgets.take_reply(peer, now)
                 {
-                    let status = status(&self.setup, &self.cameras, self.sessions.len(), conn);
+                    let status = status(&self.setup, self.door.mode(), &self.cameras, self.sessions.len(), conn);
                     self.publish(peer, &Message::plain(Body::Status(Box::new(status)), None, message.seq));
                 }
             }
@@ -207,13 +231,14 @@ impl Node {
         }
     }
 
-    fn open(&mut self, key: SessionKey, join: Message, wants: Wants, now: Duration) {
+    fn open(&mut self, key: SessionKey, join: Message, admission: Admission, now: Duration) {
         if let Some(earlier) = self.sessions.remove(&key.peer) {
             self.leave(earlier, LeaveReason::Replaced, now);
         }
+        self.make_room(now);
         let info = self.introduction();
         let limits = self.setup.limits.clone();
-        let session = ViewerSession::open(key.clone(), limits, join, (wants, info), now, &mut self.out);
+        let session = ViewerSession::open(key.clone(), limits, join, (admission, info), now, &mut self.out);
         self.sessions.insert(key.peer, session);
         self.viewers_changed(now);
     }
@@ -232,6 +257,7 @@ impl Node {
         let key = session.key.clone();
         let end = match over {
             Over::Silent => return self.leave(session, LeaveReason::Failed, now),
+            Over::Expired => return self.leave(session, LeaveReason::Expired, now),
             Over::TheyLeft(leave, seq) => {
                 self.ended.they_left(key.clone(), now);
                 let heard =
@@ -249,8 +275,8 @@ impl Node {
                 self.ended.gone(key.clone(), session.delivery, LeaveReason::Closed, now);
                 End::ClosedByPeer
             }
-            Over::Failed(failure, code) => {
-                session.delivery.send_error(failure, None);
+            Over::Failed(failure, code, re) => {
+                session.delivery.send_error(failure, re);
                 self.ended.leave(key.clone(), session.delivery, LeaveReason::Failed, now);
                 End::Failed(code)
             }
@@ -290,6 +316,15 @@ impl Node {
             }
         }
         over.into_iter().for_each(|(peer, why)| self.settle(&peer, Err(why), now));
+    }
+
+    fn set_guard(&mut self, guard: Guard, now: Duration) {
+        self.door.set_guard(guard);
+        self.announcer.changed(now);
+        let is_over = |session: &ViewerSession| !self.door.upholds(&session.grant);
+        let over: Vec<PeerId> =
+            self.sessions.iter().filter(|(_, session)| is_over(session)).map(|(peer, _)| peer.clone()).collect();
+        over.iter().for_each(|peer| self.settle(peer, Err(Over::Expired), now));
     }
 
     fn shut_down(&mut self, now: Duration) {

@@ -6,9 +6,12 @@ use std::time::Duration;
 use super::super::trickle::Trickle;
 use super::super::{
     Body, Delivery, ErrorCode, Event, Failure, Leave, Message, Offer, Outgoing, Overflow, PeerCommand, PeerEvent,
-    PeerInfo, Sdp, SessionKey, Step, Topics, Wants, config::Limits,
+    PeerInfo, Renew, Sdp, SessionKey, Step, Topics, config::Limits,
 };
 use super::Output;
+use super::admission::Admission;
+use super::doorkeeper::Doorkeeper;
+use crate::access::{Grant, Scopes};
 
 /// Making an offer takes milliseconds; a camera that hangs must not hold the place for long.
 const OFFER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,6 +23,11 @@ const RESTART_AFTER: Duration = Duration::from_secs(2);
 pub(super) struct ViewerSession {
     pub(super) key: SessionKey,
     pub(super) delivery: Delivery,
+    pub(super) opened_at: Duration,
+    /// What the viewer may do, and until when.
+    pub(super) grant: Grant,
+    /// The rights that the session needs.
+    needs: Scopes,
     limits: Limits,
     state: State,
     trickle: Trickle,
@@ -51,15 +59,17 @@ pub(super) enum Over {
     TheyFailed(u16),
     /// The viewer closed DTLS.
     ClosedByPeer,
-    /// It failed here.
-    Failed(Failure, ErrorCode),
+    /// It failed here, perhaps by the message with this `seq`.
+    Failed(Failure, ErrorCode, Option<u32>),
     /// Silent for too long.
     Silent,
+    /// The right to it has ended.
+    Expired,
 }
 
 impl Over {
     fn failed(code: ErrorCode) -> Self {
-        Self::Failed(Failure::new(code), code)
+        Self::Failed(Failure::new(code), code, None)
     }
 }
 
@@ -75,13 +85,16 @@ impl ViewerSession {
         key: SessionKey,
         limits: Limits,
         join: Message,
-        (wants, info): (Wants, PeerInfo),
+        (admission, info): (Admission, PeerInfo),
         now: Duration,
         out: &mut VecDeque<Output>,
     ) -> Self {
         let mut session = Self {
             delivery: Delivery::new(key.session.clone(), true),
             key,
+            opened_at: now,
+            grant: admission.grant,
+            needs: admission.needs,
             limits,
             state: State::Opening { until: now + OFFER_TIMEOUT },
             trickle: Trickle::default(),
@@ -95,7 +108,7 @@ impl ViewerSession {
         session.introduce(info, re, now).expect("nothing has been said before");
         session.log(Step::Peer, out);
         session.log(Step::Opening, out);
-        session.command(PeerCommand::Offer { wants, ice_servers }, out);
+        session.command(PeerCommand::Offer { wants: admission.wants, ice_servers }, out);
         session
     }
 
@@ -109,24 +122,37 @@ impl ViewerSession {
         &mut self,
         message: Message,
         bytes: usize,
+        door: &Doorkeeper,
         now: Duration,
         out: &mut VecDeque<Output>,
     ) -> Result<(), Over> {
         for message in self.delivery.receive(message, bytes, now)? {
-            self.act_on(message, now, out)?;
+            self.act_on(message, door, now, out)?;
         }
         Ok(())
     }
 
     /// A message of the viewer that could not be read, but for its `seq`.
-    pub(super) fn skip(&mut self, seq: u32, now: Duration, out: &mut VecDeque<Output>) -> Result<(), Over> {
+    pub(super) fn skip(
+        &mut self,
+        seq: u32,
+        door: &Doorkeeper,
+        now: Duration,
+        out: &mut VecDeque<Output>,
+    ) -> Result<(), Over> {
         for message in self.delivery.skip(seq, now)? {
-            self.act_on(message, now, out)?;
+            self.act_on(message, door, now, out)?;
         }
         Ok(())
     }
 
-    fn act_on(&mut self, message: Message, now: Duration, out: &mut VecDeque<Output>) -> Result<(), Over> {
+    fn act_on(
+        &mut self,
+        message: Message,
+        door: &Doorkeeper,
+        now: Duration,
+        out: &mut VecDeque<Output>,
+    ) -> Result<(), Over> {
         match message.body {
             Body::Join(_) | Body::Ack(_) => {}
             Body::Answer(answer) => self.answered(answer.sdp, message.re, message.seq, now, out),
@@ -138,13 +164,16 @@ impl ViewerSession {
             Body::Leave(leave) => return Err(Over::TheyLeft(leave, message.seq)),
             Body::Error(failure) if failure.ends() => return Err(Over::TheyFailed(failure.code)),
             Body::Error(_) => {}
-            // The call flow, renegotiation by the viewer and tokens come in here.
-            Body::Offer(_)
-            | Body::Renew(_)
-            | Body::Call(_)
-            | Body::Ringing(_)
-            | Body::Cancel(_)
-            | Body::CallResponse(_) => self.refuse(ErrorCode::Unsupported, message.seq),
+            Body::Renew(Renew { token }) => {
+                self.grant = door.admit(&self.key.peer, Some(&token), self.needs, now).map_err(|failure| {
+                    let code = failure.known().unwrap_or(ErrorCode::NotAllowed);
+                    Over::Failed(failure, code, message.seq)
+                })?;
+            }
+            // The call flow and renegotiation by the viewer come in here.
+            Body::Offer(_) | Body::Call(_) | Body::Ringing(_) | Body::Cancel(_) | Body::CallResponse(_) => {
+                self.refuse(ErrorCode::Unsupported, message.seq)
+            }
             Body::Peer(_)
             | Body::Register(_)
             | Body::Registered(_)
@@ -217,7 +246,7 @@ impl ViewerSession {
             PeerEvent::ClosedByPeer => return Err(Over::ClosedByPeer),
             PeerEvent::Failed { step, message } => {
                 let code = ErrorCode::from(step);
-                return Err(Over::Failed(Failure::with_message(code, &message), code));
+                return Err(Over::Failed(Failure::with_message(code, &message), code, None));
             }
             // A node does not answer yet.
             PeerEvent::Answered { .. } => {}

@@ -40,6 +40,8 @@ pub enum Input {
     },
     /// The connection reports.
     Peer(SessionKey, PeerEvent),
+    /// A newer token: the session there is goes on by it, and the next one begins with it.
+    Token(Token),
     /// We have seen enough.
     Close,
 }

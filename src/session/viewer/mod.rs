@@ -4,6 +4,7 @@
 mod io;
 mod lookout;
 mod node_session;
+mod renewal;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub struct Viewer {
     /// Failed attempts in a row.
     failures: u32,
     last_boot: Option<Boot>,
+    /// What the node last said of itself.
+    presence: Option<Status>,
     shown: Shown,
     out: VecDeque<Output>,
 }
@@ -62,9 +65,15 @@ impl Viewer {
             ended: Ended::default(),
             failures: 0,
             last_boot: None,
+            presence: None,
             shown: Shown { state: ViewerState::Idle, detail: None, retry_in: None },
             out: VecDeque::new(),
         }
+    }
+
+    /// What the node last said of itself.
+    pub fn presence(&self) -> Option<&Status> {
+        self.presence.as_ref()
     }
 
     /// The state a person sees.
@@ -106,6 +115,7 @@ impl Viewer {
                 let result = session.map(|session| session.peer_event(event, now, &mut self.out));
                 self.settle(result.unwrap_or(Ok(())), now);
             }
+            Input::Token(token) => self.renew(token, now),
             Input::Close => {
                 self.plan = Plan::Nothing;
                 if let Some(session) = self.session.take() {
@@ -188,6 +198,7 @@ impl Viewer {
         if !self.lookout.seen(status) {
             return;
         }
+        self.presence = Some(status.clone());
         let Some(boot) = self.lookout.online().cloned() else { return self.node_is_away() };
         if let Some(session) = self.session.take_if(|session| session.boot != boot) {
             // Nobody there knows this session any more, so nobody needs to be told.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::trickle::Trickle;
 use super::super::{
     Answer, Body, Boot, Delivery, ErrorCode, Event, Failure, IceServer, Join, LeaveReason, Message, Outgoing, Overflow,
-    PeerCommand, PeerEvent, Sdp, SessionKey, Step, Topics,
+    PeerCommand, PeerEvent, Renew, Sdp, SessionKey, Step, Token, Topics,
 };
 use super::Output;
 
@@ -103,6 +103,12 @@ impl NodeSession {
     /// Whether there was media and is none for the moment.
     pub(super) fn is_silent(&self) -> bool {
         matches!(self.state, State::Silent { .. })
+    }
+
+    /// Says `renew`.
+    pub(super) fn renew(&mut self, token: Token, now: Duration) -> Result<(), Over> {
+        self.delivery.send(Body::Renew(Renew { token }), None, now)?;
+        Ok(())
     }
 
     /// A message of the node.

@@ -20,7 +20,7 @@ fn ms(ms: u64) -> Duration {
 
 impl Bench {
     fn new() -> Self {
-        let topics = Topics::new("cn", &"node".parse().expect("a node id")).expect("a prefix");
+        let topics = Topics::new(&"cn".parse().expect("a prefix"), &"node".parse().expect("a node id"));
         let mut count = 0;
         let viewer = Viewer::new(ViewerSetup {
             topics,
@@ -287,4 +287,19 @@ fn messages_of_sessions_that_are_not_ours_are_answered_and_never_errors_by_error
     let ringing = json!({"type": "ringing", "seq": 3});
     assert_eq!(bench.say(ringing), ["error ack 3 re 3 unsupported"]);
     assert_eq!(bench.viewer.shown().state, ViewerState::Live);
+}
+
+#[test]
+fn a_newer_token_renews_the_session_and_begins_the_next() {
+    let mut bench = Bench::live();
+    bench.viewer.handle(Input::Token("newer".try_into().expect("a token")), bench.now);
+    assert_eq!(bench.outputs(), ["renew seq 2 ack 1"]);
+    bench.say(json!({"type": "leave", "reason": "closed", "seq": 2, "ack": 2}));
+    let outputs = bench.wait(1_000);
+    assert!(outputs.contains(&"join seq 0".to_owned()), "{outputs:?}");
+    assert_eq!(bench.viewer.setup.token.as_ref().map(super::super::Token::as_str), Some("newer"));
+
+    let mut bench = Bench::new();
+    bench.viewer.handle(Input::Token("newer".try_into().expect("a token")), bench.now);
+    assert_eq!(bench.outputs(), [""; 0], "nothing to renew before there is a session");
 }

@@ -18,8 +18,8 @@ use mqtt5::packet::connect::ConnectPacket;
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use tracing::debug;
 
+use crate::session::TopicPrefix;
 use crate::signalling::Login;
-use crate::signalling::config::TopicPrefix;
 
 /// The rules of the table above.
 pub(super) struct TopicRules {

@@ -16,8 +16,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
-use super::config::{Broker, TopicPrefix};
+use super::config::{Broker, WebOrigin};
 use super::{Endpoint, Login};
+use crate::session::TopicPrefix;
 use access::TopicRules;
 use websocket::{Acceptor, Origins};
 
@@ -34,7 +35,7 @@ pub struct EmbeddedConfig {
     /// clients are let in without one.
     pub reserved: Vec<Login>,
     /// Web origins besides those of the same host; `"*"` for any.
-    pub origins: Vec<String>,
+    pub origins: Vec<WebOrigin>,
 }
 
 impl EmbeddedConfig {
@@ -145,7 +146,7 @@ impl EmbeddedBroker {
             std::net::IpAddr::V4(_) => "127.0.0.1".to_owned(),
             std::net::IpAddr::V6(_) => "::1".to_owned(),
         };
-        Endpoint { host: ip, port: self.tcp.port(), login, keep_alive: KEEP_ALIVE, retain: true }
+        Endpoint::plain(ip, self.tcp.port()).with_login(login).with_keep_alive(KEEP_ALIVE)
     }
 
     /// Closes all connections and ends, within two seconds; the addresses are free when it returns.

@@ -20,6 +20,8 @@ use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, StatusCode, h
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tracing::{debug, warn};
 
+use crate::signalling::config::WebOrigin;
+
 /// The listener's own task; the connections end by themselves when told to stop.
 pub(super) struct Acceptor {
     accept: JoinHandle<()>,
@@ -63,17 +65,17 @@ impl Acceptor {
 /// same host as the broker's (whatever its port) always may, if no stranger can make a name of that kind point here
 /// (DNS rebinding); any other must be listed. A client without an origin is no browser.
 #[derive(Debug)]
-pub(super) struct Origins(Vec<String>);
+pub(super) struct Origins(Vec<WebOrigin>);
 
 impl Origins {
-    pub(super) fn new(listed: Vec<String>) -> Self {
+    pub(super) fn new(listed: Vec<WebOrigin>) -> Self {
         Self(listed)
     }
 
     fn allow(&self, headers: &HeaderMap) -> bool {
         let Some(origin) = headers.get(header::ORIGIN) else { return true };
         let Ok(origin) = origin.to_str() else { return false };
-        if self.0.iter().any(|listed| listed == "*" || listed.eq_ignore_ascii_case(origin)) {
+        if self.0.iter().any(|listed| listed.allows(origin)) {
             return true;
         }
         let page = origin.split_once("://").map(|(_, authority)| host(authority));
@@ -209,7 +211,10 @@ mod tests {
         if let Some(origin) = origin {
             headers.insert(header::ORIGIN, HeaderValue::from_str(origin).expect("a header"));
         }
-        Origins::new(listed.iter().map(|origin| (*origin).to_owned()).collect()).allow(&headers)
+        Origins::new(
+            listed.iter().map(|origin| WebOrigin::try_from((*origin).to_owned()).expect("an origin")).collect(),
+        )
+        .allow(&headers)
     }
 
     #[test]

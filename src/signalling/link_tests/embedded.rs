@@ -7,7 +7,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 
 use super::*;
-use crate::signalling::config::TopicPrefix;
+use crate::session::TopicPrefix;
 use crate::signalling::{EmbeddedBroker, EmbeddedConfig};
 
 struct Embedded {

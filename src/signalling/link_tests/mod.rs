@@ -1,8 +1,11 @@
 //! What a link must do, held against each broker there is on this machine.
 
+#[path = "../../../tests/node/certificates.rs"]
+mod certificates;
 #[cfg(feature = "embedded-broker")]
 mod embedded;
 mod mosquitto;
+mod tls;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,7 +13,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::{Endpoint, Link, LinkEvent, LinkSetup, Login, MAX_PAYLOAD_BYTES, MqttLink, Publish, PublishError};
+use super::{
+    Endpoint, Link, LinkEvent, LinkSetup, Login, MAX_PAYLOAD_BYTES, MqttLink, NetworkChange, Publish, PublishError,
+};
 
 #[expect(clippy::disallowed_methods, reason = "how long it takes is what is tested")]
 fn now() -> tokio::time::Instant {
@@ -25,8 +30,7 @@ trait TestBroker {
 }
 
 fn endpoint(address: SocketAddr) -> Endpoint {
-    let host = address.ip().to_string();
-    Endpoint { host, port: address.port(), login: None, keep_alive: Duration::from_secs(30), retain: true }
+    Endpoint::plain(address.ip().to_string(), address.port())
 }
 
 const PREFIX: &str = "camera-node/v1";
@@ -160,6 +164,54 @@ async fn comes_back_after_a_broker_restart(broker: &mut impl TestBroker) {
     assert_eq!(said(&mut cam).await, "in/ann: join again", "subscribed anew");
     drop(cam);
     assert_eq!(said(&mut ann).await, "status: offline 2", "and the will counts along");
+}
+
+async fn a_changed_network_is_noticed_at_once(broker: &mut impl TestBroker) {
+    let endpoint = endpoint(broker.address()).with_keep_alive(Duration::from_secs(1200));
+    let setup = LinkSetup { client_id: "ann".to_owned(), subscriptions: Vec::new(), will: None };
+    let mut link = MqttLink::start(endpoint, setup, 3);
+    let reports = link.network_reports();
+    assert_eq!(up(&mut link).await, 1);
+    // Neither is about the way that this connection has: were it, the next would be the second in a row.
+    assert!(reports.tell(NetworkChange::Other));
+    assert!(reports.tell(NetworkChange::AddressGone("192.0.2.7".parse().expect("an address"))));
+    for conn in 2..=3 {
+        let begun = now();
+        assert!(reports.tell(NetworkChange::AddressGone(broker.address().ip())));
+        assert_eq!(event(&mut link).await, LinkEvent::Down { reason: "the network changed".to_owned() });
+        assert_eq!(up(&mut link).await, conn);
+        assert!(begun.elapsed() < Duration::from_secs(3), "back after {:?}", begun.elapsed());
+    }
+    link.close(Vec::new()).await;
+    assert!(!reports.tell(NetworkChange::Other), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn a_changed_network_ends_the_wait_for_a_broker() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let address = free.expect("a free port");
+    let mut link = peer(address, "ann");
+    let reports = link.network_reports();
+    down(&mut link).await;
+    // The waits double: by themselves, four attempts take over seven seconds.
+    let broker = tokio::net::TcpListener::bind(address).await.expect("still free");
+    let begun = now();
+    for _ in 0..4 {
+        let (stream, _) = timeout(Duration::from_secs(5), async {
+            loop {
+                reports.tell(NetworkChange::Other);
+                match timeout(Duration::from_millis(200), broker.accept()).await {
+                    Ok(accepted) => return accepted.expect("a connection"),
+                    Err(_) => continue,
+                }
+            }
+        })
+        .await
+        .expect("within a second or two");
+        drop(stream);
+    }
+    assert!(begun.elapsed() >= Duration::from_secs(3), "never twice in a second: {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(7), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use tokio::process::{Child, Command};
 
 use super::*;
 
-struct Mosquitto {
+pub(super) struct Mosquitto {
     address: SocketAddr,
     folder: tempfile::TempDir,
     child: Option<Child>,
@@ -37,20 +37,40 @@ impl TestBroker for Mosquitto {
 
 const BINARY: &str = "/usr/sbin/mosquitto";
 
-async fn mosquitto() -> Option<Mosquitto> {
-    if !Path::new(BINARY).exists() {
+impl Mosquitto {
+    /// `address` is one of its listeners.
+    pub(super) async fn start_with(address: SocketAddr, folder: tempfile::TempDir, config: &str) -> Self {
+        std::fs::write(folder.path().join("mosquitto.conf"), config).expect("written");
+        let mut broker = Self { address, folder, child: None };
+        broker.start().await;
+        broker
+    }
+}
+
+/// Says so if not.
+pub(super) fn installed() -> bool {
+    let installed = Path::new(BINARY).exists();
+    if !installed {
         skipped();
+    }
+    installed
+}
+
+/// Free a moment ago; nothing else here asks for a given port.
+pub(super) fn free_ports(count: usize) -> Vec<u16> {
+    let listeners: Vec<_> =
+        (0..count).map(|_| std::net::TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+    listeners.iter().map(|listener| listener.local_addr().expect("bound").port()).collect()
+}
+
+async fn mosquitto() -> Option<Mosquitto> {
+    if !installed() {
         return None;
     }
-    // Free a moment ago; nothing else here asks for a given port.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let address = free.expect("a free port");
+    let address = SocketAddr::from(([127, 0, 0, 1], free_ports(1)[0]));
     let folder = tempfile::tempdir().expect("a temporary folder");
     let text = format!("listener {} 127.0.0.1\nallow_anonymous true\npersistence false\n", address.port());
-    std::fs::write(folder.path().join("mosquitto.conf"), text).expect("written");
-    let mut broker = Mosquitto { address, folder, child: None };
-    broker.start().await;
-    Some(broker)
+    Some(Mosquitto::start_with(address, folder, &text).await)
 }
 
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]
@@ -76,5 +96,12 @@ async fn a_link_leaves_a_will_only_when_it_vanishes() {
 async fn a_link_comes_back_after_a_broker_restart() {
     if let Some(mut broker) = mosquitto().await {
         comes_back_after_a_broker_restart(&mut broker).await;
+    }
+}
+
+#[tokio::test]
+async fn a_link_notices_a_changed_network_at_once() {
+    if let Some(mut broker) = mosquitto().await {
+        a_changed_network_is_noticed_at_once(&mut broker).await;
     }
 }

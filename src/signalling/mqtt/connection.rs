@@ -1,42 +1,63 @@
-//! One broker connection: CONNECT, SUBSCRIBE, then messages both ways until it is lost.
+//! One broker connection: the way there, CONNECT, SUBSCRIBE, then messages both ways until it is lost.
+//!
+//! The packets are `rumqttc`'s, the rest is not: its event loop cannot be given a TLS server name of its own or a
+//! WebSocket on our TLS, and keeps what a lost connection leaves behind.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use rumqttc::{
-    AsyncClient, ConnectionError, Event, EventLoop, LastWill, MqttOptions, NetworkOptions, Outgoing, Packet, QoS,
-    SubscribeReasonCode,
-};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use futures_util::{Sink, SinkExt, Stream as _};
+use rumqttc::{Codec, Connect, ConnectReturnCode, LastWill, Packet, PubAck, QoS, Subscribe, SubscribeReasonCode};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::codec::Framed;
 use tracing::{debug, trace};
 
-use super::reason;
-use super::{Endpoint, now};
-use crate::signalling::{LinkEvent, LinkSetup, MAX_PAYLOAD_BYTES, Publish};
+use super::dial::{Dialled, Ends, Stream, dial};
+use super::driver::now;
+use super::endpoint::Endpoint;
+use super::failure::Failure;
+use crate::signalling::backoff::Retry;
+use crate::signalling::{LinkEvent, LinkSetup, MAX_PAYLOAD_BYTES, NetworkChange, Publish};
 
 /// A connection that is being made, or is made.
 pub(super) struct Connection {
-    client: AsyncClient,
-    polled: mpsc::Receiver<Polled>,
-    pump: JoinHandle<()>,
+    stage: Stage,
     address: String,
     retain: bool,
-    /// Filters not yet given a packet id, in the order in which they were asked for.
-    asked: VecDeque<String>,
+    keep_alive: Duration,
+    has_certificate: bool,
+    /// Sent when the way is open.
+    connect: Option<Connect>,
+    /// Subscribed after CONNACK.
+    filters: Vec<String>,
     /// Filters that wait for their SUBACK, by packet id.
-    subscribing: HashMap<u16, String>,
+    subscribing: BTreeMap<u16, String>,
     /// Published and not acknowledged.
-    in_flight: usize,
+    in_flight: BTreeSet<u16>,
+    last_id: u16,
     /// When the broker must have said something.
-    deadline: Option<Instant>,
+    deadline: Instant,
+    /// When it is asked whether it is still there.
+    ping_at: Instant,
+    ping_unanswered: bool,
 }
 
-type Polled = Result<Event, ConnectionError>;
+enum Stage {
+    Dialling(Dialling),
+    Open { wire: Wire, ends: Ends, is_accepted: bool },
+    Lost,
+}
+
+type Dialling = Pin<Box<dyn Future<Output = Result<Dialled, Failure>> + Send>>;
+type Wire = Framed<Box<dyn Stream>, Codec>;
 
 /// What happened on a connection.
 pub(super) enum Occurrence {
+    /// The way is open, and CONNECT on its way.
+    Introduced,
     /// CONNACK: the broker holds the will now.
     Accepted,
     /// The last SUBACK.
@@ -49,6 +70,8 @@ pub(super) enum Occurrence {
     Lost {
         /// For a person.
         reason: String,
+        /// When to try again.
+        retry: Retry,
         /// Before CONNACK only: the broker may hold the will all the same.
         maybe_accepted: bool,
     },
@@ -57,196 +80,298 @@ pub(super) enum Occurrence {
 impl Connection {
     /// Begins to connect; `number` goes into the will.
     pub(super) fn open(endpoint: &Endpoint, setup: &LinkSetup, number: u32) -> Self {
-        let (client, mut eventloop) = AsyncClient::new(options(endpoint, setup, number), REQUESTS);
-        let mut network = NetworkOptions::new();
-        network.set_tcp_nodelay(true);
-        network.set_connection_timeout(CONNECT_WITHIN.as_secs());
-        eventloop.set_network_options(network);
-        let (sender, polled) = mpsc::channel(POLLED);
+        let within = if endpoint.transport.tls.is_some() { CONNECT_OVER_TLS_WITHIN } else { CONNECT_WITHIN };
         Self {
-            client,
-            polled,
-            pump: tokio::spawn(pump(eventloop, sender)),
-            address: format!("{}:{}", endpoint.host, endpoint.port),
+            stage: Stage::Dialling(Box::pin(dial(endpoint.clone()))),
+            address: endpoint.address(),
             retain: endpoint.retain,
-            asked: setup.subscriptions.iter().cloned().collect(),
-            subscribing: HashMap::new(),
-            in_flight: 0,
-            deadline: None,
+            keep_alive: endpoint.keep_alive.max(Duration::from_secs(1)),
+            has_certificate: endpoint.transport.tls.as_ref().is_some_and(|tls| tls.has_certificate),
+            connect: Some(connect(endpoint, setup, number)),
+            filters: setup.subscriptions.clone(),
+            subscribing: BTreeMap::new(),
+            in_flight: BTreeSet::new(),
+            last_id: 0,
+            deadline: now() + within,
+            ping_at: now() + within,
+            ping_unanswered: false,
         }
     }
 
-    /// Whether one more message may be published: far fewer than the 100 packet ids that `rumqttc` goes round in, so
-    /// that none is used twice at a time.
+    /// Whether one more message may be published.
     pub(super) fn has_room(&self) -> bool {
-        self.in_flight < WINDOW
+        self.in_flight.len() < WINDOW
     }
 
     /// No SUBSCRIBE is still to be sent or acknowledged.
     pub(super) fn is_subscribed(&self) -> bool {
-        self.asked.is_empty() && self.subscribing.is_empty()
+        self.filters.is_empty() && self.subscribing.is_empty()
     }
 
     /// Everything published was acknowledged.
     pub(super) fn is_idle(&self) -> bool {
-        self.in_flight == 0
+        self.in_flight.is_empty()
     }
 
     /// Publishes at QoS 1. Only when [`Self::has_room`].
     pub(super) fn publish(&mut self, message: Publish) {
         trace!(topic = %message.topic, bytes = message.payload.len(), "publish");
-        let retain = message.retain && self.retain;
-        // Fails for a topic with a wildcard in it, or when the pump has ended, which `next` reports.
-        match self.client.try_publish(message.topic, QoS::AtLeastOnce, retain, message.payload) {
-            Ok(()) => {
-                self.in_flight += 1;
-                self.deadline.get_or_insert_with(|| now() + ANSWER_WITHIN);
+        if !rumqttc::valid_topic(&message.topic) {
+            debug!(topic = %message.topic, "not a topic to publish to");
+            return;
+        }
+        let id = self.next_id();
+        let mut publish = rumqttc::Publish::from_bytes(message.topic, QoS::AtLeastOnce, message.payload);
+        publish.pkid = id;
+        publish.retain = message.retain && self.retain;
+        if self.send(Packet::Publish(publish)) {
+            if self.in_flight.is_empty() {
+                self.expect_answer();
             }
-            Err(_) => debug!("publish refused by the client"),
+            self.in_flight.insert(id);
         }
     }
 
     /// What happens next. Cancel-safe.
     pub(super) async fn next(&mut self) -> Occurrence {
         loop {
-            let polled = match self.deadline {
-                None => self.polled.recv().await,
-                Some(deadline) => match tokio::time::timeout_at(deadline, self.polled.recv()).await {
-                    Ok(polled) => polled,
-                    Err(_) => return self.lost(format!("{} stopped answering", self.address)),
+            let step = match &mut self.stage {
+                Stage::Dialling(dialling) => tokio::select! {
+                    dialled = dialling => Step::Dialled(dialled),
+                    () = sleep_until(self.deadline) => Step::Silence,
                 },
-            };
-            let event = match polled {
-                Some(Ok(event)) => event,
-                Some(Err(error)) => {
-                    debug!(%error, "broker connection ended");
-                    let maybe_accepted = reason::may_have_been_accepted(&error);
-                    return Occurrence::Lost { reason: reason::in_words(&self.address, &error), maybe_accepted };
+                Stage::Open { wire, is_accepted, .. } => {
+                    let waits = !self.in_flight.is_empty() || !self.subscribing.is_empty() || self.ping_unanswered;
+                    let deadline = (waits || !*is_accepted).then_some(self.deadline);
+                    let ping_at = is_accepted.then_some(self.ping_at);
+                    tokio::select! {
+                        packet = turn(wire) => Step::Packet(packet),
+                        () = until(deadline) => Step::Silence,
+                        () = until(ping_at) => Step::Ping,
+                    }
                 }
-                None => return self.lost("the mqtt client failed".to_owned()),
+                Stage::Lost => return self.lost(&Failure::Closed),
             };
-            if let Some(occurrence) = self.take(event) {
-                return occurrence;
+            match self.take(step) {
+                Ok(None) => {}
+                Ok(Some(occurrence)) => return occurrence,
+                Err(failure) => return self.lost(&failure),
             }
+        }
+    }
+
+    /// Whether a change of the network has cut this connection off, so that nobody will say so.
+    pub(super) fn is_cut_by(&self, change: NetworkChange) -> bool {
+        match &self.stage {
+            // Whether that was the address it was to begin at is not known yet; to begin again costs nothing.
+            Stage::Dialling(_) => matches!(change, NetworkChange::AddressGone(_)),
+            Stage::Open { ends, .. } => ends.are_cut_by(change),
+            Stage::Lost => false,
         }
     }
 
     /// DISCONNECT, then waits for the broker to close: closing first could throw away what it has not read.
     pub(super) async fn disconnect(mut self) {
-        if self.client.try_disconnect().is_ok() {
-            let closed = async { while let Some(Ok(_)) = self.polled.recv().await {} };
+        self.send(Packet::Disconnect);
+        if let Stage::Open { wire, .. } = &mut self.stage {
+            let closed = async { while let Ok(Some(_)) = turn(wire).await {} };
             if timeout(DISCONNECT_WITHIN, closed).await.is_err() {
                 debug!("broker kept the connection open after disconnect");
             }
         }
     }
 
-    fn take(&mut self, event: Event) -> Option<Occurrence> {
-        match event {
-            Event::Incoming(Packet::ConnAck(_)) => {
-                self.deadline = (!self.asked.is_empty()).then(|| now() + ANSWER_WITHIN);
-                for filter in &self.asked {
-                    // One filter a SUBSCRIBE: AWS takes at most eight, and a refusal then names its filter.
-                    if self.client.try_subscribe(filter, QoS::AtLeastOnce).is_err() {
-                        return Some(self.lost(format!("{filter} is not a topic filter")));
-                    }
+    fn take(&mut self, step: Step) -> Result<Option<Occurrence>, Failure> {
+        match step {
+            Step::Dialled(dialled) => {
+                let Dialled { stream, ends } = dialled?;
+                let codec = Codec { max_incoming_size: MAX_PACKET_BYTES, max_outgoing_size: MAX_PACKET_BYTES };
+                self.stage = Stage::Open { wire: Framed::new(stream, codec), ends, is_accepted: false };
+                if let Some(connect) = self.connect.clone() {
+                    self.send(Packet::Connect(connect));
                 }
-                Some(Occurrence::Accepted)
+                Ok(Some(Occurrence::Introduced))
             }
-            Event::Outgoing(Outgoing::Subscribe(id)) => {
-                if let Some(filter) = self.asked.pop_front() {
-                    self.subscribing.insert(id, filter);
+            Step::Silence if self.is_accepted() => Err(Failure::Said(format!("{} stopped answering", self.address))),
+            Step::Silence => Err(Failure::Timeout),
+            Step::Ping => {
+                self.ping_at = now() + self.keep_alive;
+                if self.is_idle() && !self.ping_unanswered {
+                    self.expect_answer();
                 }
+                self.ping_unanswered = true;
+                self.send(Packet::PingReq);
+                Ok(None)
+            }
+            Step::Packet(Ok(Some(packet))) if self.is_accepted() => self.packet(packet),
+            Step::Packet(Ok(Some(Packet::ConnAck(ack)))) => self.accepted(ack.code),
+            Step::Packet(Ok(Some(_))) => Err(Failure::NotConnAck),
+            Step::Packet(Ok(None)) if !self.is_accepted() && self.has_certificate => Err(Failure::ClosedOnCertificate),
+            Step::Packet(Ok(None)) => Err(Failure::Closed),
+            Step::Packet(Err(error)) => Err(match Failure::of_packet(error) {
+                Failure::Packet(_) if !self.is_accepted() => Failure::NotConnAck,
+                failure => failure,
+            }),
+        }
+    }
+
+    fn accepted(&mut self, code: ConnectReturnCode) -> Result<Option<Occurrence>, Failure> {
+        if code != ConnectReturnCode::Success {
+            return Err(Failure::Refused(code));
+        }
+        if let Stage::Open { is_accepted, .. } = &mut self.stage {
+            *is_accepted = true;
+        }
+        self.connect = None;
+        self.ping_at = now() + self.keep_alive;
+        self.expect_answer();
+        // One filter a SUBSCRIBE: AWS takes at most eight, and a refusal then names its filter.
+        for filter in std::mem::take(&mut self.filters) {
+            if !rumqttc::valid_filter(&filter) {
+                return Err(Failure::Said(format!("{filter} is not a topic filter")));
+            }
+            let id = self.next_id();
+            let mut subscribe = Subscribe::new(&filter, QoS::AtLeastOnce);
+            subscribe.pkid = id;
+            self.send(Packet::Subscribe(subscribe));
+            self.subscribing.insert(id, filter);
+        }
+        Ok(Some(Occurrence::Accepted))
+    }
+
+    fn packet(&mut self, packet: Packet) -> Result<Option<Occurrence>, Failure> {
+        Ok(match packet {
+            Packet::SubAck(ack) => match self.subscribing.remove(&ack.pkid) {
+                Some(_) if matches!(ack.return_codes.first(), Some(SubscribeReasonCode::Success(_))) => {
+                    self.is_subscribed().then_some(Occurrence::Ready)
+                }
+                Some(filter) => {
+                    let words = format!("{} does not let this client subscribe to {filter}", self.address);
+                    return Err(Failure::Said(words));
+                }
+                None => None,
+            },
+            Packet::Publish(publish) => {
+                if publish.qos == QoS::AtLeastOnce {
+                    self.send(Packet::PubAck(PubAck::new(publish.pkid)));
+                }
+                Some(Occurrence::Message(LinkEvent::Message {
+                    topic: publish.topic,
+                    payload: publish.payload,
+                    retained: publish.retain,
+                }))
+            }
+            Packet::PubAck(ack) => self.in_flight.remove(&ack.pkid).then(|| {
+                self.expect_answer();
+                Occurrence::Acknowledged
+            }),
+            Packet::PingResp => {
+                self.ping_unanswered = false;
                 None
             }
-            Event::Incoming(Packet::SubAck(ack)) => {
-                let filter = self.subscribing.remove(&ack.pkid)?;
-                if !matches!(ack.return_codes.first(), Some(SubscribeReasonCode::Success(_))) {
-                    let reason = format!("{} does not let this client subscribe to {filter}", self.address);
-                    return Some(self.lost(reason));
-                }
-                self.is_subscribed().then(|| {
-                    self.deadline = None;
-                    Occurrence::Ready
-                })
-            }
-            Event::Incoming(Packet::Publish(publish)) => Some(Occurrence::Message(LinkEvent::Message {
-                topic: publish.topic,
-                payload: publish.payload,
-                retained: publish.retain,
-            })),
-            Event::Incoming(Packet::PubAck(_)) => {
-                self.in_flight = self.in_flight.saturating_sub(1);
-                self.deadline = (self.in_flight > 0).then(|| now() + ANSWER_WITHIN);
-                Some(Occurrence::Acknowledged)
-            }
-            _ => None,
-        }
+            other => return Err(Failure::Said(format!("{} broke the protocol with {other:?}", self.address))),
+        })
     }
 
-    fn lost(&self, reason: String) -> Occurrence {
-        Occurrence::Lost { reason, maybe_accepted: true }
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.pump.abort();
-    }
-}
-
-/// `poll` is not cancel-safe, so it gets a task to itself.
-async fn pump(mut eventloop: EventLoop, polled: mpsc::Sender<Polled>) {
-    loop {
-        match eventloop.poll().await {
-            Ok(event) => {
-                if polled.send(Ok(event)).await.is_err() {
-                    return;
-                }
-            }
+    /// Into the buffer; written by [`Self::next`]. False for what the codec refuses.
+    fn send(&mut self, packet: Packet) -> bool {
+        let Stage::Open { wire, .. } = &mut self.stage else { return false };
+        match wire.start_send_unpin(packet) {
+            Ok(()) => true,
             Err(error) => {
-                // What was read in one go with the end is still there.
-                for event in std::mem::take(&mut eventloop.state.events) {
-                    let _ = polled.send(Ok(event)).await;
-                }
-                let _ = polled.send(Err(error)).await;
-                return;
+                debug!(%error, "a packet cannot be written");
+                false
             }
         }
     }
+
+    /// Anything that waits for an answer waits from now on.
+    fn expect_answer(&mut self) {
+        self.deadline = now() + ANSWER_WITHIN;
+    }
+
+    fn is_accepted(&self) -> bool {
+        matches!(self.stage, Stage::Open { is_accepted: true, .. })
+    }
+
+    /// 1 to 65,535 and round again: with a window of a few, none is used twice at a time.
+    fn next_id(&mut self) -> u16 {
+        self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+        self.last_id
+    }
+
+    fn lost(&mut self, failure: &Failure) -> Occurrence {
+        let was_introduced = matches!(self.stage, Stage::Open { .. });
+        let was_refused = matches!(failure, Failure::Refused(_) | Failure::NotConnAck);
+        self.stage = Stage::Lost;
+        let (reason, retry) = (failure.in_words(&self.address), failure.retry());
+        Occurrence::Lost { reason, retry, maybe_accepted: was_introduced && !was_refused }
+    }
 }
 
-fn options(endpoint: &Endpoint, setup: &LinkSetup, number: u32) -> MqttOptions {
-    // `rumqttc` joins host and port with a colon.
-    let host = if endpoint.host.contains(':') { format!("[{}]", endpoint.host) } else { endpoint.host.clone() };
-    let mut options = MqttOptions::new(&setup.client_id, host, endpoint.port);
-    options
-        .set_clean_session(true)
-        .set_keep_alive(endpoint.keep_alive.max(Duration::from_secs(1)))
-        .set_max_packet_size(MAX_PACKET_BYTES, MAX_PACKET_BYTES);
+/// What `next` has waited for.
+enum Step {
+    Dialled(Result<Dialled, Failure>),
+    Packet(Result<Option<Packet>, rumqttc::Error>),
+    Silence,
+    Ping,
+}
+
+/// Writes what is to be written, until there is something to read; `None` is the end. Cancel-safe.
+async fn turn(wire: &mut Wire) -> Result<Option<Packet>, rumqttc::Error> {
+    poll_fn(|cx| {
+        // Reading comes first: a broker that closes has mostly said why, and writing then fails with less.
+        if let Poll::Ready(read) = Pin::new(&mut *wire).poll_next(cx) {
+            return Poll::Ready(read.transpose());
+        }
+        match Pin::new(&mut *wire).poll_flush(cx) {
+            Poll::Ready(Err(error)) => match Pin::new(&mut *wire).poll_next(cx) {
+                Poll::Ready(read) => Poll::Ready(read.transpose()),
+                Poll::Pending => Poll::Ready(Err(error)),
+            },
+            _ => Poll::Pending,
+        }
+    })
+    .await
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn connect(endpoint: &Endpoint, setup: &LinkSetup, number: u32) -> Connect {
+    let mut connect = Connect::new(&setup.client_id);
+    connect.clean_session = true;
+    connect.keep_alive = endpoint.keep_alive.as_secs().clamp(1, u16::MAX.into()) as u16;
     if let Some(login) = &endpoint.login {
-        options.set_credentials(&login.username, &login.password);
+        connect.set_login(&login.username, &login.password);
     }
-    if let Some(will) = &setup.will {
+    connect.last_will = setup.will.as_ref().map(|will| {
         let will = will(number);
-        let retain = will.retain && endpoint.retain;
-        options.set_last_will(LastWill::new(will.topic, will.payload, QoS::AtLeastOnce, retain));
-    }
-    options
+        LastWill {
+            topic: will.topic,
+            message: will.payload,
+            qos: QoS::AtLeastOnce,
+            retain: will.retain && endpoint.retain,
+        }
+    });
+    connect
 }
 
 /// Twice the payload limit: a larger packet would cost the connection, so sizes are checked before.
-const MAX_PACKET_BYTES: usize = 2 * MAX_PAYLOAD_BYTES;
-/// Messages without a PUBACK.
+pub(super) const MAX_PACKET_BYTES: usize = 2 * MAX_PAYLOAD_BYTES;
+/// Messages without a PUBACK; AWS IoT Core takes 100.
 const WINDOW: usize = 16;
-/// Room in the client for a window, the subscriptions and a DISCONNECT.
-const REQUESTS: usize = 64;
-/// Events on their way from the pump.
-const POLLED: usize = 16;
 /// Name resolution, TCP and CONNACK together.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-/// SUBACK, and progress in PUBACKs. A broker that takes longer has dropped something (AWS does when throttling), and
-/// a packet id that is never acknowledged blocks the client in the end.
+/// The same with a TLS handshake in between: a small board's share of it is most of a second, a distant broker's three
+/// round trips more.
+const CONNECT_OVER_TLS_WITHIN: Duration = Duration::from_secs(10);
+/// SUBACK, PINGRESP, and progress in PUBACKs. A broker that takes longer has dropped something (AWS does when
+/// throttling).
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 /// The broker closes at once; if it does not, the DISCONNECT is written all the same.
 const DISCONNECT_WITHIN: Duration = Duration::from_millis(200);

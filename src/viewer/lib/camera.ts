@@ -8,10 +8,11 @@ import type { Input, Output, ProtocolEvent } from "./core/io.ts";
 import type { Mid, Status, Wants } from "./core/message.ts";
 import type { ViewerState } from "./core/state.ts";
 import { DEFAULT_PREFIX, isId, isPrefix, topicsOf } from "./core/topics.ts";
+import { endOfToken, peerOfToken } from "./core/token.ts";
 import { Viewer } from "./core/viewer.ts";
 import { Emitter } from "./emitter.ts";
 import { peerId } from "./identity.ts";
-import { type Endpoint, Link } from "./link.ts";
+import { type Connect, type Endpoint, Link } from "./link.ts";
 import { newConnection, Peer } from "./peer.ts";
 import { type Sample, sample, type Stats, statsBetween } from "./stats.ts";
 import { type Words, wordsFor } from "./words.ts";
@@ -20,16 +21,22 @@ import { type Words, wordsFor } from "./words.ts";
 export interface CameraOptions {
   /** The broker's address, `wss://…` or `ws://…`. Either this or {@link connect}. */
   broker?: string;
-  /** Asked before every connection, for addresses and passwords that are good for a while only. */
-  connect?: () => Promise<Endpoint>;
+  /**
+   * Asked before every connection, the first one and each after it, for addresses and passwords that are good for a while
+   * only. Its `clientId` should stay the same: the node knows the viewer by it, and another one begins another session.
+   */
+  connect?: Connect;
   /** The node's id. */
   node: string;
   /** Of all topics; `camera-node/v1` unless the node is configured otherwise. */
   prefix?: string;
   /** Picture and sound of all cameras when absent. */
   wants?: Wants;
-  /** Where the node asks for one. */
-  token?: string;
+  /**
+   * Where the node asks for one. A function is asked before each session, and again a minute before the token ends if it is
+   * a JWT that says when: the session then goes on with the new one.
+   */
+  token?: string | (() => string | undefined | Promise<string | undefined>);
   /**
    * How many milliseconds the browser is asked to buffer, 0 when absent: least delay, at the cost of a short stutter
    * whenever the network's delay jumps. 100 to 200 gives calmer pictures over mobile networks.
@@ -71,6 +78,8 @@ export interface CameraEvents {
 /** Steps kept in {@link Camera.events}. */
 const MAX_EVENTS = 500;
 const STATS_EVERY_MS = 1_000;
+/** Browsers keep a timer's time in 32 bits, and fire at once what is later. A core that is woken too early sleeps on. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export class Camera extends Emitter<CameraEvents> {
   private readonly core: Viewer;
@@ -86,6 +95,9 @@ export class Camera extends Emitter<CameraEvents> {
   private current: CameraState = { ...wordsFor({ state: "idle", reason: "stopped" }), state: "idle", reason: "stopped" };
   private readonly playing = new Map<string, MediaStream>();
   private numbers: Stats | undefined;
+  /** When the latest token that was asked for ends, as `Date.now()` counts. */
+  private tokenEnds: number | undefined;
+  private performing = false;
   /** The page is being left: there is no later. */
   private unloading = false;
 
@@ -97,7 +109,7 @@ export class Camera extends Emitter<CameraEvents> {
     if (!isPrefix(prefix)) throw new TypeError(`a prefix is one or two levels of plain letters, not "${prefix}"`);
     if (options.broker === undefined && options.connect === undefined) throw new TypeError("a camera needs broker or connect");
     this.watchesMedia = (wants.video ?? false) !== false || (wants.audio ?? false) !== false;
-    this.core = new Viewer({ prefix, node, wants, token }, chance);
+    this.core = new Viewer({ prefix, node, wants, ...(typeof token === "function" ? { asksForToken: true } : { token }) }, chance);
     this.link = new Link(
       () => this.endpoint(),
       (peer) => {
@@ -108,8 +120,8 @@ export class Camera extends Emitter<CameraEvents> {
         up: (peer) => {
           this.tell({ type: "linkUp", peer });
         },
-        down: (problem) => {
-          this.tell({ type: "linkDown", problem });
+        down: (problem, said) => {
+          this.tell({ type: "linkDown", problem, said });
         },
         message: (topic, payload, retain) => {
           this.tell({ type: "message", topic, payload, retain });
@@ -159,7 +171,8 @@ export class Camera extends Emitter<CameraEvents> {
 
   private async endpoint(): Promise<Endpoint & { clientId: string }> {
     const endpoint = this.options.connect === undefined ? { url: this.options.broker ?? "" } : await this.options.connect();
-    return { ...endpoint, clientId: endpoint.clientId ?? peerId() };
+    const { token } = this.options;
+    return { ...endpoint, clientId: endpoint.clientId ?? peerId(typeof token === "string" ? peerOfToken(token) : undefined) };
   }
 
   private tell(input: Input): void {
@@ -168,7 +181,16 @@ export class Camera extends Emitter<CameraEvents> {
   }
 
   private perform(): void {
-    for (const output of this.core.takeOutputs()) this.performOne(output);
+    // What a listener does to us while we perform comes after what is still to be done.
+    if (this.performing) return;
+    this.performing = true;
+    try {
+      for (let outputs = this.core.takeOutputs(); outputs.length > 0; outputs = this.core.takeOutputs()) {
+        for (const output of outputs) this.performOne(output);
+      }
+    } finally {
+      this.performing = false;
+    }
     clearTimeout(this.timer);
     const due = this.core.pollTimeout();
     if (due === undefined) return;
@@ -176,7 +198,7 @@ export class Camera extends Emitter<CameraEvents> {
     this.timer = setTimeout(() => {
       this.core.handleTimeout(performance.now());
       this.perform();
-    }, Math.max(0, Math.ceil(due - performance.now())));
+    }, Math.min(Math.max(0, Math.ceil(due - performance.now())), MAX_TIMER_MS));
   }
 
   private performOne(output: Output): void {
@@ -186,6 +208,9 @@ export class Camera extends Emitter<CameraEvents> {
         break;
       case "disconnect":
         this.link.close();
+        break;
+      case "askToken":
+        void this.fetchToken(output.ask);
         break;
       case "publish":
         if (this.unloading) this.link.publishAtOnce(output.topic, output.payload);
@@ -219,6 +244,23 @@ export class Camera extends Emitter<CameraEvents> {
         break;
       }
     }
+  }
+
+  private async fetchToken(ask: number): Promise<void> {
+    const { token: source } = this.options;
+    let token: string | undefined;
+    try {
+      token = typeof source === "function" ? await source() : source;
+    } catch (error) {
+      this.tell({ type: "noToken", ask, said: error instanceof Error ? error.message : String(error) });
+      return;
+    }
+    this.tokenEnds = token === undefined ? undefined : endOfToken(token);
+    this.tell({ type: "token", ask, token, lifeMs: this.tokenLifeMs() });
+  }
+
+  private tokenLifeMs(): number | undefined {
+    return this.tokenEnds === undefined ? undefined : this.tokenEnds - Date.now();
   }
 
   private openPeer(session: string): void {
@@ -277,7 +319,7 @@ export class Camera extends Emitter<CameraEvents> {
   /** Follows what the browser says about the page and the network. */
   private watchPage(): () => void {
     const wake = (): void => {
-      if (document.visibilityState === "visible") this.tell({ type: "wake" });
+      if (document.visibilityState === "visible") this.tell({ type: "wake", lifeMs: this.tokenLifeMs() });
     };
     const leave = (): void => {
       this.unloading = true;

@@ -10,13 +10,24 @@ import { isId } from "./core/topics.ts";
 
 const KEY = "camera-node.peer";
 
+/** How the ids begin that nobody else has named. */
+const OWN = "v-";
+/** The longest id there may be. */
+const MAX_LENGTH = 64;
+
 let mine: string | undefined;
 
-/** This tab's peer id. */
-export function peerId(): string {
+/** This tab's peer id; or the one that a token is for: an id, or the beginning of one and `*`. */
+export function peerId(wanted = "*"): string {
+  if (isId(wanted)) return wanted;
+  const beginning = wanted.replace(/\*$/, "");
+  return isId(beginning) ? `${beginning}${ownId().replace(OWN, "")}`.slice(0, MAX_LENGTH) : ownId();
+}
+
+function ownId(): string {
   if (mine !== undefined) return mine;
   const kept = take();
-  mine = kept !== undefined && isId(kept) ? kept : `v-${randomHex(10)}`;
+  mine = kept !== undefined && isId(kept) ? kept : `${OWN}${randomHex(10)}`;
   addEventListener("pagehide", put);
   // A page that comes back from the browser's cache takes its id out again.
   addEventListener("pageshow", () => void take());

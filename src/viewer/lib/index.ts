@@ -11,11 +11,18 @@
 
 export { Camera } from "./camera.ts";
 export type { CameraError, CameraEvent, CameraEvents, CameraOptions, CameraState } from "./camera.ts";
+export { withAwsAuthorizer, withAwsSignature } from "./connect/aws.ts";
+export type { AuthorizerToken, AwsAuthorizerOptions, AwsSignedOptions } from "./connect/aws.ts";
+export { withPassword } from "./connect/password.ts";
+export type { PasswordOptions } from "./connect/password.ts";
+export type { AwsCredentials } from "./connect/sigv4.ts";
 export { ERRORS } from "./core/errors.ts";
 export type { ErrorSlug } from "./core/errors.ts";
 export type { CameraDetail, Status, Wants } from "./core/message.ts";
 export type { Reason, StateName } from "./core/state.ts";
 export { DEFAULT_PREFIX, isId, isPrefix } from "./core/topics.ts";
-export type { Endpoint } from "./link.ts";
+export type { Connect, Endpoint } from "./link.ts";
+export { lacking, SecureContextNeeded, wordsForLack } from "./secure.ts";
+export type { Lack } from "./secure.ts";
 export { ageMs, blockSide, readStamp } from "./stamp.ts";
 export type { Stats } from "./stats.ts";

@@ -4,6 +4,7 @@ import mqtt from "mqtt";
 
 import type { LinkProblem } from "./core/state.ts";
 import { isId } from "./core/topics.ts";
+import { SecureContextNeeded } from "./secure.ts";
 
 /** Where the broker is, and who we are to it. */
 export interface Endpoint {
@@ -16,6 +17,9 @@ export interface Endpoint {
   /** WebSocket subprotocols; `mqtt` when absent. */
   protocols?: string[];
 }
+
+/** Asked for the way to the broker before every connection, the first one and each after it. */
+export type Connect = () => Promise<Endpoint>;
 
 /** What the connection reports. */
 export interface LinkListener {
@@ -33,6 +37,8 @@ const KEEP_ALIVE_S = 30;
 export class Link {
   private client: mqtt.MqttClient | undefined;
   private socket: WebSocket | undefined;
+  /** Connections in a row that the broker has accepted, and then cut before it acknowledged the subscriptions. */
+  private cutShort = 0;
   /** Counts the connections: what an older one still reports is void. */
   private generation = 0;
 
@@ -48,10 +54,18 @@ export class Link {
     const generation = this.generation;
     this.endpoint().then(
       (endpoint) => {
-        if (generation === this.generation) this.open(endpoint);
+        if (generation !== this.generation) return;
+        try {
+          this.open(endpoint);
+        } catch (error) {
+          // The browser takes neither every port nor every name of a subprotocol.
+          this.listener.down("badAddress", error instanceof Error ? error.message : String(error));
+        }
       },
       (error: unknown) => {
-        if (generation === this.generation) this.listener.down("unreachable", error instanceof Error ? error.message : "no address");
+        if (generation !== this.generation) return;
+        const problem = error instanceof SecureContextNeeded ? "noCrypto" : "noAddress";
+        this.listener.down(problem, error instanceof Error ? error.message : String(error));
       },
     );
   }
@@ -95,6 +109,9 @@ export class Link {
     const password = endpoint.password ?? parsed.password;
     const client = mqtt.connect({
       protocol: parsed.url.startsWith("wss") ? "wss" : "ws",
+      forceNativeWebSocket: true,
+      // Not used, but it would ask the page for one.
+      hostname: new URL(parsed.url).hostname,
       // The address goes to the browser as it is: signed ones must not be taken apart.
       createWebsocket: () => (this.socket = new WebSocket(parsed.url, endpoint.protocols ?? ["mqtt"])),
       protocolVersion: 4,
@@ -121,14 +138,18 @@ export class Link {
     };
     client.on("connect", () => {
       if (!current()) return;
-      problem = "lost";
+      // Once may be chance; again, it is how AWS refuses topics.
+      problem = this.cutShort > 0 ? "topicsRefused" : "lost";
+      this.cutShort += 1;
       client.subscribe(this.subscriptions(clientId), { qos: 1 }, (error, granted) => {
         if (!current()) return;
         // 128 is the broker's no (MQTT 3.1.1, 3.9.3).
         if (error ?? granted?.some(({ qos }) => (qos as number) === 128)) {
-          problem = client.connected ? "topicsRefused" : "lost";
+          if (client.connected) problem = "topicsRefused";
           down();
         } else {
+          this.cutShort = 0;
+          problem = "lost";
           this.listener.up(clientId);
         }
       });

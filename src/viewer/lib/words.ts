@@ -1,6 +1,7 @@
 /** What each state says to a person: what is, and what to do about it. */
 
 import type { Reason, ViewerState } from "./core/state.ts";
+import { HOW_TO_GET_IT } from "./secure.ts";
 
 /** Three short texts for one state. */
 export interface Words {
@@ -22,6 +23,8 @@ const WORDS: { readonly [R in Reason]: Words } = {
   broker: words("Connecting", "Reaching the message broker.", ""),
   node: words("Connecting", "Asking whether the camera is there.", ""),
   join: words("Connecting", "The camera is there; the picture is on its way.", ""),
+  token: words("Connecting", "Fetching the permission to watch this camera.", ""),
+  noToken: words("No permission", "The permission to watch this camera could not be fetched.", "Check this device's network, and whether you are still signed in."),
   brokerAway: words("Broker away", "The message broker does not answer at the moment.", WAIT),
   unreachable: words(
     "Broker not reachable",
@@ -35,11 +38,13 @@ const WORDS: { readonly [R in Reason]: Words } = {
   network: words("Connection lost", "Neither the camera nor the broker can be reached.", "Check this device's network."),
   replaced: words("Opened elsewhere", "This camera is now being watched in another window under the same name.", "Press Connect to watch it here."),
   closed: words("Connection closed", "The camera has closed the connection.", WAIT),
-  expired: words("Permission expired", "The permission to watch this camera has come to its end.", ASK),
-  limit: words("Time is up", "The camera limits how long one may watch at a stretch.", "Press Connect to watch again."),
+  expired: words("Permission expired", "The permission to watch this camera has come to its end.", "Ask for a new link."),
+  limit: words("Place given up", "The camera has ended this session to keep within its limits.", "Press Connect to watch again."),
   unauthorized: words("Broker refused", "The message broker does not accept this user name and password.", ASK),
   topicsRefused: words("Broker refused", "The message broker does not let this viewer talk to this camera.", ASK),
   badAddress: words("Wrong address", "The broker's address is not one a browser can use.", "It begins with wss:// or ws://, for example wss://broker.example.org:8084/mqtt."),
+  noAddress: words("No way in", "The address or the permission for the message broker could not be fetched.", "Check this device's network, and whether you are still signed in."),
+  noCrypto: words("Secure page needed", "The way to this broker has to be signed, and browsers let only pages from https:// do that.", HOW_TO_GET_IT),
   insecure: words("Encryption needed", "A page from https:// may only talk to a broker at wss://.", "Use the broker's wss:// address."),
 
   badMessage: words("Not understood", "The camera could not read what this page said.", "Reload the page; it may be older than the camera."),

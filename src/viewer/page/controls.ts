@@ -1,6 +1,6 @@
 /** Buttons and keys. */
 
-import type { Camera } from "../lib/index.ts";
+import { type Camera, lacking, wordsForLack } from "../lib/index.ts";
 import { buttons, root, stage, toast, video } from "./elements.ts";
 import { hasSound, play } from "./player.ts";
 import { saveSnapshot } from "./snapshot.ts";
@@ -14,7 +14,9 @@ interface Names {
 /** iPhones know full screen for a video alone. */
 type PhoneVideo = HTMLVideoElement & { webkitEnterFullscreen?: () => void };
 
-const TOAST_MS = 3_500;
+/** Long enough for a few words, and for slow readers of a long sentence. */
+const MIN_TOAST_MS = 3_500;
+const TOAST_MS_A_LETTER = 75;
 let toastTimer: ReturnType<typeof setTimeout> | undefined;
 
 /** Makes buttons and keys work. */
@@ -56,6 +58,7 @@ export function followControls(camera: Camera, names: Names): void {
   stage.addEventListener("dblclick", fullscreen);
   video.addEventListener("volumechange", showSound);
   document.addEventListener("fullscreenchange", showFullscreen);
+  document.addEventListener("fullscreenchange", sayWhetherItStaysOn);
   buttons.fullscreen.hidden = !document.fullscreenEnabled && !("webkitEnterFullscreen" in video);
   showSound();
 
@@ -97,11 +100,20 @@ function showFullscreen(): void {
   buttons.fullscreen.setAttribute("aria-pressed", String(document.fullscreenElement !== null));
 }
 
+let hasSaidSo = false;
+
+/** Whoever fills the screen with the picture means to go on looking; once is enough. */
+function sayWhetherItStaysOn(): void {
+  if (hasSaidSo || isSecureContext || document.fullscreenElement === null || !lacking().includes("wakeLock")) return;
+  hasSaidSo = true;
+  notify(wordsForLack("wakeLock"));
+}
+
 function notify(text: string): void {
   toast.textContent = text;
   toast.dataset["shown"] = "true";
   clearTimeout(toastTimer);
   toastTimer = setTimeout(() => {
     toast.dataset["shown"] = "false";
-  }, TOAST_MS);
+  }, Math.max(MIN_TOAST_MS, text.length * TOAST_MS_A_LETTER));
 }

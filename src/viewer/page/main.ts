@@ -10,6 +10,7 @@ import { hasSound, onFirstPicture, show } from "./player.ts";
 import { showName, showNumbers, showState } from "./screen.ts";
 import { brokerAddress, findSettings, isComplete, type Settings } from "./settings.ts";
 import { askForSettings } from "./setup.ts";
+import { takeToken, tokenFor } from "./token.ts";
 import { followVisibility, keepAwake } from "./wakelock.ts";
 
 declare global {
@@ -34,6 +35,8 @@ interface Hook {
 }
 
 async function main(): Promise<void> {
+  // First of all, so that it stands in the address for no longer than it must.
+  const given = takeToken();
   followPeople();
   followVisibility();
   followAmbience();
@@ -42,16 +45,17 @@ async function main(): Promise<void> {
     location.reload();
   });
   const { settings, from } = await findSettings();
-  if (isComplete(settings)) watch(settings, from === "fragment");
+  if (isComplete(settings)) watch(settings, tokenFor(settings, given, () => sessionStorage), from === "fragment");
   else askForSettings(settings);
 }
 
-function watch(settings: Settings, mayChange: boolean): void {
+function watch(settings: Settings, token: string | undefined, mayChange: boolean): void {
   const { node, prefix } = settings;
   const camera = new Camera({
     broker: brokerAddress(settings.broker, location.href),
     node,
     ...(prefix !== undefined && { prefix }),
+    ...(token !== undefined && { token }),
   });
   let shown: string | undefined;
   let firstPictureMs: number | undefined;

@@ -33,7 +33,9 @@ export function showState(state: CameraState, more: More): void {
   const waitsForPicture = state.state === "live" && root.dataset["picture"] !== "true";
   const needsTap = root.dataset["tap"] === "true";
   card.title.textContent = needsTap ? "Ready" : waitsForPicture ? "Connected" : state.title;
-  card.text.textContent = needsTap ? "This browser wants a tap before it plays." : waitsForPicture ? "Waiting for the first picture." : state.text;
+  // Why it is not allowed, only the node can say.
+  const text = state.reason === "notAllowed" && state.said !== undefined ? `${state.text} ${state.said}` : state.text;
+  card.text.textContent = needsTap ? "This browser wants a tap before it plays." : waitsForPicture ? "Waiting for the first picture." : text;
   showHint();
   clearInterval(countdown);
   if (state.retryAt !== undefined) countdown = setInterval(showHint, 500);

@@ -24,10 +24,22 @@ export async function findSettings(): Promise<Found> {
   return { settings: served, from: isComplete(served) ? "node" : "nowhere" };
 }
 
-/** Whether nothing is missing. */
+/** Whether nothing is missing or wrong. */
 export function isComplete(settings: Partial<Settings>): settings is Settings {
-  const { broker, node, prefix } = settings;
-  return broker !== undefined && node !== undefined && isId(node) && (prefix === undefined || isPrefix(prefix));
+  return problemOf(settings) === undefined;
+}
+
+/** What keeps these settings from being used, in a sentence. */
+export function problemOf({ broker, node, prefix }: Partial<Settings>): string | undefined {
+  if (broker === undefined) return "The broker's address is missing.";
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(broker.trim())?.[1]?.toLowerCase();
+  if (scheme !== undefined && !["ws", "wss", "http", "https"].includes(scheme)) {
+    return `Browsers reach a broker by WebSocket, at an address like wss://broker.example.org/mqtt; ${scheme}:// is not for them.`;
+  }
+  if (node === undefined) return "The name of the camera's node is missing.";
+  if (!isId(node)) return `“${node}” cannot be a node's name: it is made of A-Z, a-z, 0-9, _ and -, 64 at most.`;
+  if (prefix !== undefined && !isPrefix(prefix)) return `“${prefix}” cannot be a topic prefix: it is like camera-node/v1.`;
+  return undefined;
 }
 
 /** `#broker=…&node=…&prefix=…` */

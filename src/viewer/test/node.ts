@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 
 import { type Message, readMessage, writeMessage } from "../lib/core/envelope.ts";
-import type { Input, Output } from "../lib/core/io.ts";
-import type { Body, Status, Wants } from "../lib/core/message.ts";
+import type { Input, Output, ViewerConfig } from "../lib/core/io.ts";
+import type { Body, Status } from "../lib/core/message.ts";
 import type { PeerCommand, PeerEvent } from "../lib/core/session.ts";
 import type { ViewerState } from "../lib/core/state.ts";
 import { Viewer } from "../lib/core/viewer.ts";
@@ -28,8 +28,9 @@ export class Bench {
   private seenSession = "";
   private seed = 1;
 
-  constructor(wants: Wants = { video: true, audio: true }) {
-    this.viewer = new Viewer({ prefix: "camera-node/v1", node: "porch", wants }, () => this.random());
+  constructor(config: Partial<ViewerConfig> = {}) {
+    const wants = { video: true, audio: true };
+    this.viewer = new Viewer({ prefix: "camera-node/v1", node: "porch", wants, ...config }, () => this.random());
   }
 
   /** A sequence that is the same in every run (Lehmer's). */
@@ -169,6 +170,20 @@ export class Bench {
     const last = this.done.findLast(({ output }) => output.type === "state")?.output;
     assert.ok(last?.type === "state", "no state has been told");
     return last.state;
+  }
+
+  /** The numbers of the questions for a token. */
+  get asks(): number[] {
+    return this.done.flatMap(({ output }) => (output.type === "askToken" ? [output.ask] : []));
+  }
+
+  /** Answers the latest of them. */
+  grant(token: string | undefined, lifeMs?: number): void {
+    this.handle({ type: "token", ask: this.asks.at(-1) ?? 0, token, lifeMs });
+  }
+
+  deny(said: string): void {
+    this.handle({ type: "noToken", ask: this.asks.at(-1) ?? 0, said });
   }
 
   /** How often the viewer has asked for a connection to the broker. */

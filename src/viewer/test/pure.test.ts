@@ -9,7 +9,7 @@ import { ageMs, blockSide, readStamp } from "../lib/stamp.ts";
 import { sample, statsBetween } from "../lib/stats.ts";
 import { wordsFor } from "../lib/words.ts";
 import { bitrate, numberTexts, secondsUntil, snapshotName } from "../page/numbers.ts";
-import { brokerAddress, fromFragment, isComplete, toFragment } from "../page/settings.ts";
+import { brokerAddress, fromFragment, isComplete, problemOf, toFragment } from "../page/settings.ts";
 
 function report(seconds: number): Map<string, unknown> {
   return new Map<string, unknown>([
@@ -105,6 +105,17 @@ test("a fragment names broker, node and prefix, and is written as it is read", (
   assert.deepEqual(fromFragment("#x=1"), {});
   assert.ok(!isComplete({ broker: "wss://h", node: "two words" }));
   assert.ok(!isComplete({ broker: "wss://h", node: "n", prefix: "a/b/c" }));
+});
+
+test("what is wrong with an address is said in words", () => {
+  const problem = (broker: string, node = "porch", prefix = "cams"): string => problemOf({ broker, node, prefix }) ?? "nothing";
+  assert.equal(problem("broker.example.org/mqtt"), "nothing");
+  assert.equal(problem("/mqtt"), "nothing");
+  assert.match(problem("mqtt://broker:1883"), /by WebSocket.*mqtt:\/\/ is not/);
+  assert.match(problem("wss://h", "two words"), /“two words” cannot be a node's name/);
+  assert.match(problem("wss://h", "porch", `${"a".repeat(60)}/long`), /cannot be a topic prefix/);
+  assert.equal(problemOf({ node: "porch" }), "The broker's address is missing.");
+  assert.equal(problemOf({ broker: "wss://h" }), "The name of the camera's node is missing.");
 });
 
 test("a broker's address may be short", () => {

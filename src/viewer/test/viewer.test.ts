@@ -524,3 +524,28 @@ test("over a broker that loses a third, repeats a third and reorders, a session 
     assert.equal(acknowledged, 2, `seed ${seed}`);
   }
 });
+
+test("a way to the broker that cannot be had is said, with the reason, and asked for again", () => {
+  const bench = new Bench();
+  bench.handle({ type: "start" });
+  bench.handle({ type: "linkDown", problem: "noAddress", said: "signed out" });
+  const { state, reason, said, retryAt } = bench.state;
+  assert.deepEqual([state, reason, said], ["refused", "noAddress", "signed out"]);
+  assert.ok(retryAt !== undefined && retryAt <= bench.now + 1_000);
+  bench.advance(1_000);
+  assert.equal(bench.connects, 2);
+});
+
+test("a connection to the broker that neither comes nor fails is given up after half a minute, and made anew", () => {
+  const bench = new Bench();
+  bench.handle({ type: "start" });
+  bench.advance(29_999);
+  assert.deepEqual([bench.connects, bench.state.reason], [1, "broker"]);
+  bench.advance(1);
+  assert.deepEqual([bench.state.state, bench.state.reason], ["waiting", "unreachable"]);
+  bench.advance(1_000);
+  assert.equal(bench.connects, 2);
+  bench.handle({ type: "linkUp", peer: "tab-1" });
+  bench.advance(25_000);
+  assert.equal(bench.connects, 2, "one that has come is left alone");
+});

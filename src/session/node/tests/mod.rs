@@ -1,5 +1,6 @@
 //! "This input, exactly these outputs", rule by rule: a bench to ask a node on, and one file for each state it owns.
 
+mod access;
 mod admission;
 mod presence;
 mod steps;
@@ -46,7 +47,7 @@ fn camera(name: &str, state: CameraState) -> Camera {
 impl Bench {
     /// A node that is online since a second, with one camera and one place.
     fn online(limits: Limits) -> Self {
-        let topics = Topics::new("cn", &"node".parse().expect("a node id")).expect("a prefix");
+        let topics = Topics::new(&"cn".parse().expect("a prefix"), &"node".parse().expect("a node id"));
         let mut count = 0;
         let entropy = Box::new(move || {
             count += 1;
@@ -59,6 +60,7 @@ impl Bench {
             version: "0.1.0".to_owned(),
             limits,
             retain_status: true,
+            guard: Guard::open(),
             entropy,
         };
         let mut bench = Self { node: Node::new(setup), now: ms(0) };

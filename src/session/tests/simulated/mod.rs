@@ -1,7 +1,9 @@
 //! A node and many viewers over a network that loses, repeats, delays and reorders, in virtual time, from a seed.
 
+mod bad_channels;
 mod world;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use world::*;
@@ -33,7 +35,7 @@ fn both_sides_log_the_same_steps_in_the_same_order() {
 #[test]
 fn two_hundred_sessions_all_come_live_with_one_message_in_twenty_lost() {
     for seed in 0..2 {
-        let weather = Weather { loss: 0.05, repeat: 0.1, delay_ms: (2, 300) };
+        let weather = Weather { loss: 0.05, repeat: 0.1, delay_ms: (2, 300), late: 0.0 };
         let mut world = World::new(seed, 200, weather);
         world.run_for(30);
         assert_eq!(world.count(ViewerState::Live), 200, "seed {seed}");
@@ -47,7 +49,7 @@ fn two_hundred_sessions_all_come_live_with_one_message_in_twenty_lost() {
 #[test]
 fn with_one_message_in_five_lost_nearly_all_come_live_and_none_is_stuck() {
     for seed in 10..12 {
-        let weather = Weather { loss: 0.2, repeat: 0.2, delay_ms: (2, 1_500) };
+        let weather = Weather { loss: 0.2, repeat: 0.2, delay_ms: (2, 1_500), late: 0.0 };
         let mut world = World::new(seed, 200, weather);
         world.run_for(40);
         let live = world.count(ViewerState::Live);
@@ -170,6 +172,7 @@ fn a_refusal_that_time_may_mend_is_tried_again_and_another_is_not() {
         version: "1".to_owned(),
         limits: places,
         retain_status: true,
+        guard: crate::access::Guard::open(),
         entropy: Box::new(|| 4),
     });
     let name = CameraName::try_from("front".to_owned()).expect("a name");

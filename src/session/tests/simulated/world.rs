@@ -15,9 +15,12 @@ pub(super) struct Weather {
     pub(super) loss: f64,
     pub(super) repeat: f64,
     pub(super) delay_ms: (u64, u64),
+    /// The share of messages that take up to two seconds instead, so that later ones overtake them.
+    pub(super) late: f64,
 }
 
-pub(super) const FAIR: Weather = Weather { loss: 0.0, repeat: 0.0, delay_ms: (5, 6) };
+pub(super) const FAIR: Weather = Weather { loss: 0.0, repeat: 0.0, delay_ms: (5, 6), late: 0.0 };
+const LATE_MS: std::ops::Range<u64> = 100..2_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Who {
@@ -53,11 +56,15 @@ pub(super) struct World {
     pub(super) connections: Connections,
     pub(super) node_log: Vec<Event>,
     pub(super) viewer_log: Vec<Event>,
+    /// When each session said `join`, and when it was connected, at the viewer's.
+    pub(super) times: BTreeMap<SessionKey, (Duration, Option<Duration>)>,
+    /// Messages published, `status` left out.
+    pub(super) published: usize,
     pub(super) broker_up: bool,
 }
 
 pub(super) fn topics() -> Topics {
-    Topics::new(DEFAULT_PREFIX, &"porch".parse().expect("a node id")).expect("a prefix")
+    Topics::new(&TopicPrefix::default(), &"porch".parse().expect("a node id"))
 }
 
 pub(super) fn new_node(seed: u64, boot: u64) -> Node {
@@ -69,6 +76,7 @@ pub(super) fn new_node(seed: u64, boot: u64) -> Node {
         version: "0.1.0".to_owned(),
         limits: Limits { max_viewers: const { Bounded::new(256) }, ..Limits::default() },
         retain_status: true,
+        guard: crate::access::Guard::open(),
         entropy: Box::new(move || random.u64(..)),
     });
     let name = CameraName::try_from("front".to_owned()).expect("a name");
@@ -104,6 +112,8 @@ impl World {
             connections: Connections::default(),
             node_log: Vec::new(),
             viewer_log: Vec::new(),
+            times: BTreeMap::new(),
+            published: 0,
             broker_up: true,
         };
         world.link_all(true);
@@ -132,9 +142,15 @@ impl World {
             self.retained = Some(outgoing.payload.clone());
         }
         let receivers: Vec<Who> = match topics().parse(&outgoing.topic).expect("one of our topics") {
+            Topic::In(_) => {
+                self.published += 1;
+                vec![Who::Node]
+            }
+            Topic::Out(peer) => {
+                self.published += 1;
+                vec![Who::Viewer(peer.as_str()[4..].parse().expect("a number"))]
+            }
             Topic::Status => std::iter::once(Who::Node).chain((0..self.viewers.len()).map(Who::Viewer)).collect(),
-            Topic::In(_) => vec![Who::Node],
-            Topic::Out(peer) => vec![Who::Viewer(peer.as_str()[4..].parse().expect("a number"))],
         };
         for who in receivers {
             let copies = if self.random.f64() < self.weather.loss {
@@ -145,7 +161,9 @@ impl World {
                 1
             };
             for _ in 0..copies {
-                let delay = self.random.u64(self.weather.delay_ms.0..self.weather.delay_ms.1);
+                let is_late = self.random.f64() < self.weather.late;
+                let range = if is_late { LATE_MS } else { self.weather.delay_ms.0..self.weather.delay_ms.1 };
+                let delay = self.random.u64(range);
                 let (topic, payload) = (outgoing.topic.clone(), outgoing.payload.clone());
                 self.at(delay, who, Thing::Message { topic, payload, retained: false });
             }
@@ -232,7 +250,13 @@ impl World {
                 Who::Viewer(n) => match self.viewers[n].poll_output() {
                     Some(viewer::Output::Publish(outgoing)) => self.publish(&outgoing),
                     Some(viewer::Output::Peer(key, command)) => self.command(who, key, command),
-                    Some(viewer::Output::Event(event)) => self.viewer_log.push(event),
+                    Some(viewer::Output::Event(event)) => {
+                        let (_, connected) = self.times.entry(event.session.clone()).or_insert((self.now, None));
+                        if event.step == Step::Connected {
+                            connected.get_or_insert(self.now);
+                        }
+                        self.viewer_log.push(event);
+                    }
                     Some(viewer::Output::State(_)) => {}
                     Some(viewer::Output::Unreadable(why)) => panic!("{why}"),
                     None => return,

@@ -10,16 +10,19 @@ interface Known {
     readonly up: boolean;
     readonly wasUp: boolean;
     readonly problem: LinkProblem | undefined;
+    readonly said: string | undefined;
     readonly retryAt: number | undefined;
   };
   /** Whether anything is known about the node. */
   readonly known: boolean;
   readonly online: boolean;
   readonly phase: Phase | undefined;
+  /** Whether a session waits for its token. */
+  readonly asking: boolean;
   readonly retry: Retry;
 }
 
-export function describe({ started, link, known, online, phase, retry }: Known): ViewerState {
+export function describe({ started, link, known, online, phase, asking, retry }: Known): ViewerState {
   if (!started) return { state: "idle", reason: "stopped" };
   if (phase === "connected") return { state: "live", reason: "live", ...(!link.up && { brokerAway: true }) };
   if (!link.up) {
@@ -29,7 +32,9 @@ export function describe({ started, link, known, online, phase, retry }: Known):
       case "topicsRefused":
       case "badAddress":
       case "insecure":
-        return { state: "refused", reason: link.problem, ...retryAt };
+      case "noAddress":
+      case "noCrypto":
+        return { state: "refused", reason: link.problem, ...retryAt, ...(link.said !== undefined && { said: link.said }) };
       case "unreachable":
       case "lost":
         if (phase === "silent") return { state: "lost", reason: "network", ...retryAt };
@@ -41,6 +46,7 @@ export function describe({ started, link, known, online, phase, retry }: Known):
   if (phase === "silent") return { state: "lost", reason: "silent" };
   if (phase === "closing") return { state: "lost", reason: "closed" };
   if (phase !== undefined && phase !== "ended") return { state: "connecting", reason: "join" };
+  if (asking) return { state: "connecting", reason: "token" };
   const { cause, at } = retry;
   const retryAt = at === undefined ? {} : { retryAt: at };
   if (cause?.kind === "ended" && (online || at === undefined)) {

@@ -11,6 +11,8 @@ export interface ViewerConfig {
   readonly node: string;
   readonly wants: Wants;
   readonly token?: string | undefined;
+  /** Instead: one is asked for before each session, and again before it ends. */
+  readonly asksForToken?: boolean;
 }
 
 /** What happened. */
@@ -19,14 +21,21 @@ export type Input =
   | { type: "stop" }
   /** Connected to the broker as `peer`, subscriptions acknowledged. */
   | { type: "linkUp"; peer: string }
-  | { type: "linkDown"; problem: LinkProblem }
+  /** `said` is what whoever met the problem said of it. */
+  | { type: "linkDown"; problem: LinkProblem; said?: string }
   | { type: "message"; topic: string; payload: string; retain: boolean }
   /** The connection of `session` reports. */
   | { type: "peer"; session: string; event: PeerEvent }
   /** Bytes of media received so far by the connection, about once a second while there should be any. */
   | { type: "media"; session: string; bytes: number }
-  /** The page has been in the background, or the network has changed: what was there may be gone. */
-  | { type: "wake" };
+  /** The token that was asked for, if there is to be one; good for so long, if it says so. */
+  | { type: "token"; ask: number; token: string | undefined; lifeMs: number | undefined }
+  | { type: "noToken"; ask: number; said: string }
+  /**
+   * The page has been in the background, or the network has changed: what was there may be gone. The clock may have stood
+   * still meanwhile, so the token's remaining life comes along.
+   */
+  | { type: "wake"; lifeMs?: number | undefined };
 
 /** One step of the protocol. */
 export interface ProtocolEvent {
@@ -43,6 +52,8 @@ export type Output =
   /** Connect to the broker; an older connection is over. */
   | { type: "connect" }
   | { type: "disconnect" }
+  /** Get a token; the answer names `ask`. */
+  | { type: "askToken"; ask: number }
   | { type: "publish"; topic: string; payload: string }
   | { type: "peer"; session: string; command: PeerCommand }
   | { type: "event"; event: ProtocolEvent }

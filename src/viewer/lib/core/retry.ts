@@ -46,6 +46,11 @@ export function afterReboot(now: number, chance: Chance): Retry {
   return { tries: 0, at: now + chance() * REBOOT_SPREAD_MS, cause: { kind: "rebooted" } };
 }
 
+/** The next session when no token for it could be had. */
+export function unpermitted({ tries }: Retry, said: string, now: number, chance: Chance): Retry {
+  return { tries: tries + 1, at: now + backOffMs(tries, chance), cause: { kind: "ended", state: "refused", reason: "noToken", said } };
+}
+
 /** 32 random lower-case hex digits. */
 export function hex(chance: Chance): string {
   return Array.from({ length: 32 }, () => Math.floor(chance() * 16).toString(16)).join("");

@@ -219,6 +219,12 @@ export class Session {
     this.delivery.setLink(up, now);
   }
 
+  /** The token it began with is about to end; here is another. */
+  renew(token: string, now: number): void {
+    if (this.phase === "ended") return;
+    this.guarded(now, () => this.delivery.send({ type: "renew", token }, undefined, now));
+  }
+
   /** We leave. */
   leave(reason: LeaveReason, now: number): void {
     if (this.phase === "ended") return;
@@ -359,7 +365,7 @@ export class Session {
     this.outputs.push({ type: "step", step, ...(direction && { direction }), ...(detail && { detail }) });
   }
 
-  private guarded(now: number, action: () => void): void {
+  private guarded(now: number, action: () => unknown): void {
     try {
       action();
     } catch (error) {

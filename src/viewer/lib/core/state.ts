@@ -18,7 +18,11 @@ export type LinkProblem =
   /** The address is none that a browser could connect to. */
   | "badAddress"
   /** A page from https:// may only use wss://. */
-  | "insecure";
+  | "insecure"
+  /** No address or credentials for the broker could be had: `connect` failed. */
+  | "noAddress"
+  /** The way to the broker has to be signed, which takes WebCrypto, and the browser gives none to this page. */
+  | "noCrypto";
 
 /** Why a state is what it is. */
 export type Reason =
@@ -26,6 +30,8 @@ export type Reason =
   | "broker"
   | "node"
   | "join"
+  | "token"
+  | "noToken"
   | "brokerAway"
   | "nodeOffline"
   | "nodeRestarted"

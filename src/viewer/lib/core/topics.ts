@@ -4,7 +4,7 @@
 export const DEFAULT_PREFIX = "camera-node/v1";
 
 const ID = /^[A-Za-z0-9_-]{1,64}$/;
-const PREFIX = /^[A-Za-z0-9_.-]{1,64}(\/[A-Za-z0-9_.-]{1,64})?$/;
+const PREFIX = /^(?=.{1,64}$)[A-Za-z0-9_.-]+(\/[A-Za-z0-9_.-]+)?$/;
 
 /** The topics a viewer uses. */
 export interface Topics {

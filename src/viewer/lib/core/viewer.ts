@@ -10,26 +10,21 @@
 import { ErrorBudget } from "./budget.ts";
 import { describe } from "./describe.ts";
 import { byteLength, Malformed, type Message, readMessage, readStatus, writeMessage } from "./envelope.ts";
-import type { ErrorSlug } from "./errors.ts";
 import type { Input, Output, ViewerConfig } from "./io.ts";
 import type { Status } from "./message.ts";
+import { Linkage } from "./linkage.ts";
+import { Permit } from "./permit.ts";
 import { Presence } from "./presence.ts";
+import { Probe } from "./probe.ts";
 import { Pulse } from "./pulse.ts";
-import { afterReboot, backOffMs, type Chance, hex, type Retry, retryAfter, untried } from "./retry.ts";
+import { afterReboot, type Chance, hex, type Retry, retryAfter, unpermitted, untried } from "./retry.ts";
 import { earliest, failureOf, Session } from "./session.ts";
 import type { LinkProblem } from "./state.ts";
+import { answerToMalformed, answerToStray } from "./stray.ts";
+import { outputOf } from "./told.ts";
 import { type Topics, topicsOf } from "./topics.ts";
+import { Waking } from "./waking.ts";
 
-/** How long a retained status may take after the subscription before the node is asked. */
-const STATUS_WAIT_MS = 1_000;
-/** A node that does not answer a probe for so long is offline. */
-const PROBE_LIMIT_MS = 5_000;
-/** An offline node is asked again this often, for brokers that keep no status. */
-const PROBE_AGAIN_MS = 30_000;
-/** After waking up, an answer takes no longer than this, or the connection to the broker is dead. */
-const WAKE_LIMIT_MS = 3_000;
-/** Wake-ups nearer to each other are one: browsers report several events for the same thing. */
-const WAKE_AGAIN_MS = 1_000;
 /** A session that lived so long was no failure, and the next one begins at once. */
 const GOOD_AFTER_MS = 10_000;
 /** Replaced twice in such a time, it gives way: somebody else goes by the same name. */
@@ -42,19 +37,18 @@ const FAREWELL_LIMIT_MS = 1_000;
 export class Viewer {
   private started = false;
   private topics: Topics | undefined;
-  private readonly link = { up: false, wasUp: false, tries: 0, problem: undefined as LinkProblem | undefined, retryAt: undefined as number | undefined };
+  private readonly link: Linkage;
   private readonly presence = new Presence();
   private session: Session | undefined;
   private ended: Session[] = [];
   private retry: Retry = untried();
+  private readonly permit: Permit;
   private hasJoined = false;
   private replacedAt: number | undefined;
   private readonly errors = new ErrorBudget();
   private pulse = new Pulse();
-  private probeAt: number | undefined;
-  private probeLimit: number | undefined;
-  private wakeLimit: number | undefined;
-  private wokenAt: number | undefined;
+  private readonly probe = new Probe();
+  private readonly waking = new Waking();
   private farewellAt: number | undefined;
   private outputs: Output[] = [];
   private told = "";
@@ -62,7 +56,10 @@ export class Viewer {
   constructor(
     private readonly config: ViewerConfig,
     private readonly chance: Chance,
-  ) {}
+  ) {
+    this.link = new Linkage(chance);
+    this.permit = new Permit(chance);
+  }
 
   /** The node as its latest status has it. */
   get status(): Status | undefined {
@@ -86,7 +83,7 @@ export class Viewer {
         this.linkUp(input.peer, now);
         break;
       case "linkDown":
-        this.linkDown(input.problem, now);
+        this.linkDown(input.problem, input.said, now);
         break;
       case "message":
         this.message(input, now);
@@ -99,8 +96,14 @@ export class Viewer {
           this.session.fail("iceFailed", "no media arrives", now);
         }
         break;
+      case "token":
+        this.granted(input, now);
+        break;
+      case "noToken":
+        this.denied(input.ask, input.said, now);
+        break;
       case "wake":
-        this.wake(now);
+        this.wake(input.lifeMs, now);
         break;
     }
     this.settle(now);
@@ -110,18 +113,21 @@ export class Viewer {
     for (const each of this.sessions()) each.handleTimeout(now);
     const due = (time: number | undefined): boolean => time !== undefined && time <= now;
     if (due(this.farewellAt)) this.disconnect();
-    if (due(this.link.retryAt)) this.connect();
-    if (due(this.wakeLimit)) {
+    if (due(this.link.retryAt)) this.connect(now);
+    if (this.link.isOverdue(now)) this.linkDown("unreachable", undefined, now);
+    if (due(this.waking.limit)) {
       // The broker's connection has died in the sleep and nobody has noticed.
-      this.linkDown("lost", now);
-      this.connect();
+      this.linkDown("lost", undefined, now);
+      this.connect(now);
     }
-    if (due(this.probeLimit)) {
-      this.probeLimit = undefined;
-      if (this.session === undefined) this.probeAt = now + PROBE_AGAIN_MS;
-      if (this.session === undefined) this.presence.unanswered();
+    if (this.probe.takeUnanswered(now) && this.session === undefined) {
+      this.probe.later(now);
+      this.presence.unanswered();
     }
-    if (due(this.probeAt)) this.probe(now);
+    if (this.probe.isDue(now)) this.sendProbe(now);
+    const unanswered = this.permit.overdue(now);
+    if (unanswered !== undefined) this.denied(unanswered, "no token came in time", now);
+    if (this.permit.isRenewalDue(now)) this.outputs.push({ type: "askToken", ask: this.permit.ask("renewal", now) });
     this.settle(now);
   }
 
@@ -130,10 +136,10 @@ export class Viewer {
     return earliest([
       ...this.sessions().map((each) => each.pollTimeout()),
       this.farewellAt,
-      this.link.retryAt,
-      this.wakeLimit,
-      this.probeLimit,
-      this.probeAt,
+      this.link.pollTimeout(),
+      this.waking.limit,
+      this.probe.pollTimeout(),
+      this.permit.pollTimeout(),
       this.mayJoin ? this.retry.at : undefined,
     ]);
   }
@@ -144,7 +150,7 @@ export class Viewer {
   }
 
   private get mayJoin(): boolean {
-    return this.started && this.link.up && this.session === undefined && this.presence.online;
+    return this.started && this.link.up && this.session === undefined && !this.permit.delaysJoin && this.presence.online;
   }
 
   private start(now: number): void {
@@ -152,9 +158,9 @@ export class Viewer {
     this.started = true;
     this.farewellAt = undefined;
     this.retry = untried();
-    this.link.tries = 0;
+    this.link.startAfresh();
     if (this.link.up) this.askForNode(now);
-    else this.connect();
+    else this.connect(now);
   }
 
   private stop(now: number): void {
@@ -162,19 +168,20 @@ export class Viewer {
     this.started = false;
     this.session?.leave("closed", now);
     this.retry = untried();
-    this.probeAt = this.probeLimit = this.wakeLimit = undefined;
+    this.permit.drop();
+    this.probe.stop();
+    this.waking.limit = undefined;
     this.farewellAt = this.link.up ? now + FAREWELL_LIMIT_MS : now;
   }
 
-  private connect(): void {
-    this.link.retryAt = undefined;
+  private connect(now: number): void {
+    this.link.connecting(now);
     this.outputs.push({ type: "connect" });
   }
 
   private disconnect(): void {
-    this.farewellAt = this.link.retryAt = undefined;
-    this.link.up = this.link.wasUp = false;
-    this.link.problem = undefined;
+    this.farewellAt = undefined;
+    this.link.closed();
     this.ended = [];
     this.outputs.push({ type: "disconnect" });
   }
@@ -187,53 +194,50 @@ export class Viewer {
       this.ended = [];
     }
     this.topics = topics;
-    Object.assign(this.link, { up: true, wasUp: true, tries: 0, problem: undefined, retryAt: undefined });
-    this.wakeLimit = undefined;
+    this.link.isUp();
+    this.waking.limit = undefined;
     for (const each of this.sessions()) each.setLink(true, now);
     if (this.started && this.session === undefined) this.askForNode(now);
   }
 
-  private linkDown(problem: LinkProblem, now: number): void {
-    this.link.up = false;
-    this.link.problem = problem;
-    this.probeAt = this.probeLimit = this.wakeLimit = undefined;
+  private linkDown(problem: LinkProblem, said: string | undefined, now: number): void {
+    this.link.isDown(problem, said, now);
+    this.probe.stop();
+    this.waking.limit = undefined;
     for (const each of this.sessions()) each.setLink(false, now);
-    if (!this.started) {
-      this.disconnect();
-      return;
-    }
-    this.link.retryAt = now + backOffMs(this.link.tries++, this.chance);
+    if (!this.started) this.disconnect();
   }
 
   /** Waits for the retained status, then asks. */
   private askForNode(now: number): void {
-    this.probeAt = now + STATUS_WAIT_MS;
+    this.probe.waitForStatus(now);
     if (this.presence.online) this.joinUnlessForbidden(now);
   }
 
-  private probe(now: number): void {
-    this.probeAt = undefined;
-    if (!this.link.up) return;
+  private sendProbe(now: number): void {
+    this.probe.sent(now);
     this.publish({ body: { type: "probe" } }, now);
-    this.probeLimit = now + PROBE_LIMIT_MS;
   }
 
-  private wake(now: number): void {
-    if (!this.started || (this.wokenAt !== undefined && now - this.wokenAt < WAKE_AGAIN_MS)) return;
-    this.wokenAt = now;
+  private wake(lifeMs: number | undefined, now: number): void {
+    if (!this.started || !this.waking.isNew(now)) return;
     this.pulse.wake();
+    if (lifeMs !== undefined && this.session !== undefined) this.permit.endsIn(lifeMs, now);
+    const { at, cause } = this.retry;
+    // Whoever comes back to the page need not press anything for a token that ended meanwhile, if there are others.
+    const mayRenew = cause?.kind === "ended" && cause.reason === "expired" && this.config.asksForToken === true;
+    if (mayRenew || (at !== undefined && cause?.kind !== "rebooted" && this.link.up)) this.retry.at = now;
     if (!this.link.up) {
-      this.connect();
+      this.connect(now);
       return;
     }
-    this.probe(now);
-    this.wakeLimit = now + WAKE_LIMIT_MS;
-    if (this.retry.at !== undefined && this.retry.cause?.kind !== "rebooted") this.retry.at = now;
+    this.sendProbe(now);
+    this.waking.expectAnswer(now);
   }
 
   private message(input: Extract<Input, { type: "message" }>, now: number): void {
     // Anything from the broker shows that it is there.
-    this.wakeLimit = undefined;
+    this.waking.limit = undefined;
     if (input.topic === this.topics?.status) {
       // An empty retained message is one that has been cleared away.
       if (input.payload === "") return;
@@ -255,7 +259,7 @@ export class Viewer {
       if (!(error instanceof Malformed)) throw error;
       const target = this.sessions().find((each) => each.id === error.session);
       if (target !== undefined) target.handleMalformed(error, now);
-      else if (!error.isError) this.replyError(error.slug, error.message, error.session, error.seq, now);
+      else this.publish(answerToMalformed(error), now);
       return;
     }
     if (message.body.type === "status") {
@@ -267,18 +271,13 @@ export class Viewer {
       target.handleMessage(message, byteLength(payload), now);
     } else if (message.body.type === "error") {
       this.outputs.push({ type: "error", slug: undefined, failure: message.body, session: message.session });
-    } else if (message.body.type === "call") {
-      this.replyError("unsupported", "calls are not taken here", message.session, message.seq, now);
-    } else if (message.seq !== undefined && message.session !== undefined) {
-      const { session, seq } = message;
-      const isFinal = message.body.type === "leave" || message.body.type === "cancel";
-      if (isFinal) this.publish({ session, ack: seq, body: { type: "ack" } }, now);
-      else this.replyError("unknownSession", undefined, session, seq, now);
+    } else {
+      this.publish(answerToStray(message), now);
     }
   }
 
   private heardStatus(status: Status, now: number): void {
-    this.probeAt = this.probeLimit = undefined;
+    this.probe.stop();
     const before = this.presence.status;
     const change = this.presence.handle(status);
     if (this.presence.status !== before) this.outputs.push({ type: "status", status });
@@ -310,7 +309,11 @@ export class Viewer {
   /** Joins when it is time, and collects what the sessions want done. */
   private settle(now: number): void {
     this.takeSessionOutputs(now);
-    if (this.mayJoin && this.retry.at !== undefined && this.retry.at <= now) this.join(now);
+    if (this.mayJoin && this.retry.at !== undefined && this.retry.at <= now) {
+      this.retry = { ...this.retry, at: undefined, cause: this.retry.cause?.kind === "rebooted" ? undefined : this.retry.cause };
+      if (this.config.asksForToken === true) this.outputs.push({ type: "askToken", ask: this.permit.ask("join", now) });
+      else this.join(this.config.token, now);
+    }
     for (const each of this.sessions()) {
       for (let message = each.pollTransmit(now); message !== undefined; message = each.pollTransmit(now)) this.publish(message, now);
     }
@@ -319,40 +322,43 @@ export class Viewer {
     this.tellState();
   }
 
-  private join(now: number): void {
-    const { wants, token } = this.config;
-    this.retry = { ...this.retry, at: undefined, cause: this.retry.cause?.kind === "rebooted" ? undefined : this.retry.cause };
+  private join(token: string | undefined, now: number): void {
     this.pulse = new Pulse();
     this.hasJoined = true;
-    this.session = new Session({ id: hex(this.chance), nonce: hex(this.chance), wants, token }, now);
+    this.session = new Session({ id: hex(this.chance), nonce: hex(this.chance), wants: this.config.wants, token }, now);
+  }
+
+  private granted({ ask, token, lifeMs }: Extract<Input, { type: "token" }>, now: number): void {
+    const purpose = this.permit.granted(ask, lifeMs, now);
+    if (purpose === "renewal" && token !== undefined) this.session?.renew(token, now);
+    if (purpose !== "join") return;
+    // If broker or node went meanwhile, it is asked for anew when they are back.
+    this.retry.at = this.mayJoin ? undefined : now;
+    if (this.mayJoin) this.join(token, now);
+    else this.permit.drop();
+  }
+
+  private denied(ask: number, said: string, now: number): void {
+    const purpose = this.permit.denied(ask, now);
+    if (purpose === "renewal") {
+      this.outputs.push({ type: "error", slug: "internal", failure: failureOf("internal", `the token was not renewed: ${said}`), session: this.session?.id });
+    } else if (purpose === "join") {
+      this.retry = unpermitted(this.retry, said, now, this.chance);
+    }
   }
 
   private takeSessionOutputs(now: number): void {
     const session = this.session;
     if (session === undefined) return;
     for (const output of session.takeOutputs()) {
-      switch (output.type) {
-        case "peer":
-          this.outputs.push({ ...output, session: session.id });
-          break;
-        case "step": {
-          const { step, direction, detail } = output;
-          const more = { ...(direction && { direction }), ...(detail !== undefined && { detail }) };
-          this.outputs.push({ type: "event", event: { at: now, name: step, session: session.id, ...more } });
-          break;
-        }
-        case "notice":
-          this.outputs.push({ type: "error", slug: undefined, failure: output.failure, session: session.id });
-          break;
-        case "ended":
-          this.sessionEnded(session, output.end, now);
-          break;
-      }
+      if (output.type === "ended") this.sessionEnded(session, output.end, now);
+      else this.outputs.push(outputOf(session.id, output, now));
     }
   }
 
   private sessionEnded(session: Session, end: Parameters<typeof retryAfter>[0], now: number): void {
     this.session = undefined;
+    this.permit.drop();
     this.ended = [...this.ended, session].slice(-MAX_ENDED);
     if (end.how === "theyLeft" && end.reason === "shutdown") this.presence.farewell();
     if (!this.started) return;
@@ -368,12 +374,8 @@ export class Viewer {
     return this.session === undefined ? this.ended : [this.session, ...this.ended];
   }
 
-  private replyError(slug: ErrorSlug, detail: string | undefined, session: string | undefined, re: number | undefined, now: number): void {
-    this.publish({ ...(session === undefined ? {} : { session }), ...(re === undefined ? {} : { re }), body: failureOf(slug, detail) }, now);
-  }
-
-  private publish(message: Message, now: number): void {
-    if (message.body.type === "error" && !this.errors.take(now)) return;
+  private publish(message: Message | undefined, now: number): void {
+    if (message === undefined || (message.body.type === "error" && !this.errors.take(now))) return;
     if (this.topics !== undefined) this.outputs.push({ type: "publish", topic: this.topics.toNode, payload: writeMessage(message) });
   }
 
@@ -384,6 +386,7 @@ export class Viewer {
       known: this.presence.status !== undefined || this.presence.absent,
       online: this.presence.online,
       phase: this.session?.phase,
+      asking: this.permit.delaysJoin,
       retry: this.retry,
     });
     const told = JSON.stringify(state);

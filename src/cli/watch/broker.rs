@@ -1,0 +1,62 @@
+//! The options of `watch` that say which broker, and how to get in.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+
+use crate::signalling::config::{Alpn, Broker, ServerName};
+use crate::signalling::{BrokerUrl, Endpoint, Profile};
+
+/// As the keys of `[broker]`, from the command line.
+#[derive(Debug, clap::Args)]
+pub struct BrokerArgs {
+    /// The broker: mqtt://host:port, mqtts://host:port (TLS), ws://host:port/path or wss://host:port/path.
+    #[arg(long = "broker", value_name = "URL")]
+    url: BrokerUrl,
+    /// MQTT user name.
+    #[arg(long, value_name = "NAME")]
+    username: Option<String>,
+    /// File that holds the MQTT password.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// PEM file with the authorities that the broker's certificate may come from; else the system's.
+    #[arg(long, value_name = "FILE.pem")]
+    ca_file: Option<PathBuf>,
+    /// PEM file with this viewer's certificate.
+    #[arg(long, value_name = "FILE.pem")]
+    client_cert_file: Option<PathBuf>,
+    /// PEM file with its key.
+    #[arg(long, value_name = "FILE.pem")]
+    client_key_file: Option<PathBuf>,
+    /// Name in the broker's certificate, when it is not the URL's host.
+    #[arg(long, value_name = "NAME", value_parser = |text: &str| ServerName::try_from(text.to_owned()))]
+    server_name: Option<ServerName>,
+    /// What the broker demands beyond MQTT: any or aws-iot.
+    #[arg(long, value_name = "KIND", value_parser = ["any", "aws-iot"], default_value = "any")]
+    profile: String,
+    /// Protocol offered in the TLS handshake; may be given several times.
+    #[arg(long, value_name = "NAME", value_parser = |text: &str| Alpn::try_from(text.to_owned()))]
+    alpn: Vec<Alpn>,
+}
+
+impl BrokerArgs {
+    /// How to get there; reads the files.
+    pub fn endpoint(&self) -> anyhow::Result<Endpoint> {
+        let broker = Broker {
+            url: self.url.clone(),
+            username: self.username.clone(),
+            password_file: self.password_file.clone(),
+            ca_file: self.ca_file.clone(),
+            client_cert_file: self.client_cert_file.clone(),
+            client_key_file: self.client_key_file.clone(),
+            server_name: self.server_name.clone(),
+            alpn: self.alpn.clone(),
+            profile: if self.profile == "aws-iot" { Profile::AwsIot } else { Profile::Any },
+            ..Broker::default()
+        };
+        if let Some((key, problem)) = broker.broken().into_iter().next() {
+            bail!("--{}: {problem}", key.replace('_', "-"));
+        }
+        Ok(Endpoint::from_config(&broker)?)
+    }
+}

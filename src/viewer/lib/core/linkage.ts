@@ -1,0 +1,59 @@
+/** What is known of our connection to the broker, and when it is made again. */
+
+import { backOffMs, type Chance } from "./retry.ts";
+import type { LinkProblem } from "./state.ts";
+
+/** Fetching an address, connecting and subscribing together: what takes longer will not come. */
+const CONNECT_LIMIT_MS = 30_000;
+
+export class Linkage {
+  up = false;
+  /** Whether it has been up since we were started. */
+  wasUp = false;
+  problem: LinkProblem | undefined;
+  /** The problem in the words of whoever met it. */
+  said: string | undefined;
+  /** When the next connection is to be made. */
+  retryAt: number | undefined;
+  private tries = 0;
+  private limit: number | undefined;
+
+  constructor(private readonly chance: Chance) {}
+
+  /** A person wants it now: earlier failures do not count. */
+  startAfresh(): void {
+    this.tries = 0;
+  }
+
+  connecting(now: number): void {
+    this.retryAt = undefined;
+    this.limit = now + CONNECT_LIMIT_MS;
+  }
+
+  isUp(): void {
+    Object.assign(this, { up: true, wasUp: true, tries: 0, problem: undefined, said: undefined, retryAt: undefined, limit: undefined });
+  }
+
+  isDown(problem: LinkProblem, said: string | undefined, now: number): void {
+    this.up = false;
+    this.limit = undefined;
+    this.problem = problem;
+    this.said = said;
+    this.retryAt = now + backOffMs(this.tries, this.chance);
+    this.tries += 1;
+  }
+
+  /** Nobody wants it any more. */
+  closed(): void {
+    Object.assign(this, { up: false, wasUp: false, problem: undefined, said: undefined, retryAt: undefined, limit: undefined });
+  }
+
+  /** Whether a connection that was begun has not come about in time. */
+  isOverdue(now: number): boolean {
+    return this.limit !== undefined && this.limit <= now;
+  }
+
+  pollTimeout(): number | undefined {
+    return this.retryAt ?? this.limit;
+  }
+}

@@ -1,0 +1,195 @@
+/**
+ * A node as PROTOCOL.md has it, with one camera, in the fewest lines: its own numbering, acknowledging and repeating, so
+ * that a mistake of the viewer's is not met by the same one here.
+ */
+
+import { type Message, readMessage, writeMessage } from "../lib/core/envelope.ts";
+import { ERRORS, type ErrorSlug } from "../lib/core/errors.ts";
+import type { Body } from "../lib/core/message.ts";
+import { BOOT } from "./node.ts";
+
+const WAITS_MS = [500, 1_000, 2_000, 4_000, 4_000, 4_000];
+const ACK_AFTER_MS = 100;
+const ANSWER_LIMIT_MS = 20_000;
+const CONNECT_LIMIT_MS = 30_000;
+
+interface Sent {
+  readonly message: Message & { seq: number };
+  sends: number;
+  due: number;
+}
+
+type Phase = "offered" | "answered" | "live" | "over";
+
+class Session {
+  phase: Phase = "offered";
+  expected = 0;
+  nextSeq = 0;
+  readonly early = new Map<number, Message>();
+  unacked: Sent[] = [];
+  ackDue: number | undefined;
+  /** The answer or the connection must have come by then. */
+  limit: number | undefined;
+  /** What we have said at its end. */
+  lastWord: Sent | undefined;
+
+  constructor(readonly id: string) {}
+
+  get isAlive(): boolean {
+    return this.phase !== "over";
+  }
+}
+
+export class ScriptedNode {
+  readonly sessions = new Map<string, Session>();
+  private outgoing: Message[] = [];
+
+  constructor(
+    /** The viewer has answered: both sides may find each other now. */
+    private readonly connect: (session: string) => void,
+    /** The node has closed its end. */
+    private readonly closed: (session: string) => void,
+  ) {}
+
+  /** Sessions that have not ended. */
+  get alive(): Session[] {
+    return [...this.sessions.values()].filter((each) => each.isAlive);
+  }
+
+  handle(payload: string, now: number): void {
+    const message = readMessage(payload);
+    if (message.session === undefined) return;
+    const known = this.sessions.get(message.session);
+    if (known !== undefined) this.heard(known, message, now);
+    else if (message.body.type === "join") this.join(message, now);
+    else if (message.seq !== undefined) this.stray(message, message.session, message.seq);
+  }
+
+  connected(id: string): void {
+    const session = this.sessions.get(id);
+    if (session?.phase !== "answered") return;
+    session.phase = "live";
+    session.limit = undefined;
+  }
+
+  /** DTLS' goodbye has come. */
+  closedByViewer(id: string): void {
+    const session = this.sessions.get(id);
+    if (session?.isAlive === true) this.over(session);
+  }
+
+  /** What is to be published now, as text. */
+  take(now: number): string[] {
+    for (const session of this.sessions.values()) this.turn(session, now);
+    return this.outgoing.splice(0).map(writeMessage);
+  }
+
+  pollTimeout(): number | undefined {
+    const times = [...this.sessions.values()].flatMap((each) => [each.ackDue, each.limit, ...each.unacked.map(({ due }) => due)]);
+    const known = times.filter((time) => time !== undefined);
+    return known.length === 0 ? undefined : Math.min(...known);
+  }
+
+  private join(message: Message, now: number): void {
+    const id = message.session ?? "";
+    const session = new Session(id);
+    const earlier = this.alive;
+    this.sessions.set(id, session);
+    session.expected = 1;
+    session.ackDue = now + ACK_AFTER_MS;
+    session.limit = now + ANSWER_LIMIT_MS;
+    this.say(session, { type: "peer", iceServers: [], node: { name: "Front door", boot: BOOT, version: "0.1.0" }, nonce: "n" }, now, 0);
+    this.say(session, { type: "offer", sdp: "v=0\r\na=ice-ufrag:node\r\n", mids: { "0": { camera: "front", kind: "video" } } }, now, 0);
+    this.say(session, { type: "ice", candidates: [{ candidate: "c", usernameFragment: "node" }], complete: true }, now);
+    for (const each of earlier) this.leave(each, "replaced", now);
+  }
+
+  private heard(session: Session, message: Message, now: number): void {
+    const { ack, seq, body } = message;
+    if (ack !== undefined) session.unacked = session.unacked.filter(({ message: sent }) => sent.seq > ack);
+    if (body.type === "error" && ack === undefined && message.re === undefined) return;
+    if (seq === undefined) return;
+    if (body.type === "leave") {
+      session.expected = Math.max(session.expected, seq + 1);
+      session.ackDue = now;
+      if (session.isAlive) this.over(session);
+      return;
+    }
+    if (!session.isAlive) {
+      session.expected = Math.max(session.expected, seq + 1);
+      session.ackDue = now;
+      if (session.lastWord !== undefined) session.unacked = [{ ...session.lastWord, sends: 0, due: now }];
+      return;
+    }
+    if (seq < session.expected) {
+      session.ackDue = now;
+      for (const sent of session.unacked) if (sent.message.re === seq) sent.due = now;
+      return;
+    }
+    session.early.set(seq, message);
+    for (let next = session.early.get(session.expected); next !== undefined; next = session.early.get(session.expected)) {
+      session.early.delete(session.expected);
+      session.expected += 1;
+      session.ackDue ??= now + ACK_AFTER_MS;
+      if (next.body.type === "answer" && session.phase === "offered") {
+        session.phase = "answered";
+        session.limit = now + CONNECT_LIMIT_MS;
+        this.connect(session.id);
+      }
+    }
+  }
+
+  private stray({ body }: Message, session: string, seq: number): void {
+    if (body.type === "leave") this.outgoing.push({ session, ack: seq, body: { type: "ack" } });
+    else this.outgoing.push({ session, re: seq, body: failure("unknownSession") });
+  }
+
+  private turn(session: Session, now: number): void {
+    const heard = session.expected > 0 ? { ack: session.expected - 1 } : {};
+    for (const sent of session.unacked) {
+      if (sent.due > now) continue;
+      if (sent.sends >= WAITS_MS.length && session.phase !== "live") {
+        if (session.isAlive) this.fail(session, "signallingLost", now);
+        else session.unacked = [];
+        break;
+      }
+      this.outgoing.push({ ...sent.message, ...heard });
+      sent.due = now + (WAITS_MS[sent.sends] ?? 4_000);
+      sent.sends += 1;
+      session.ackDue = undefined;
+    }
+    if (session.ackDue !== undefined && session.ackDue <= now) {
+      session.ackDue = undefined;
+      this.outgoing.push({ session: session.id, ...heard, body: { type: "ack" } });
+    }
+    if (session.limit !== undefined && session.limit <= now) this.fail(session, session.phase === "offered" ? "timedOut" : "iceFailed", now);
+  }
+
+  private fail(session: Session, slug: ErrorSlug, now: number): void {
+    this.outgoing.push({ session: session.id, body: failure(slug) });
+    this.leave(session, "failed", now);
+  }
+
+  private leave(session: Session, reason: "replaced" | "failed", now: number): void {
+    this.over(session);
+    this.say(session, { type: "leave", reason }, now);
+    session.lastWord = session.unacked[0];
+  }
+
+  private over(session: Session): void {
+    session.phase = "over";
+    session.limit = undefined;
+    session.unacked = [];
+    this.closed(session.id);
+  }
+
+  private say(session: Session, body: Body, now: number, re?: number): void {
+    const seq = session.nextSeq++;
+    session.unacked.push({ message: { session: session.id, seq, ...(re !== undefined && { re }), body }, sends: 0, due: now });
+  }
+}
+
+function failure(slug: ErrorSlug): Body {
+  const { code, name, message } = ERRORS[slug];
+  return { type: "error", code, name, message };
+}

@@ -1,0 +1,385 @@
+//! The node and its viewers at brokers of other people's making: Debian's mosquitto as `deploy/` sets it up, and in the
+//! place of AWS IoT Core, whose rules are held against what was really sent.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use camera_node::config::Config;
+use camera_node::node::{Node, State};
+use camera_node::signalling::config::Broker;
+use camera_node::signalling::{Endpoint, Link, LinkEvent, LinkSetup, MqttLink, Profile, Publish};
+use rumqttc::{Packet, QoS};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::certificates::Authority;
+use crate::mosquitto::{Mosquitto, free_ports, is_installed};
+use crate::recorder::{Entry, Recorder};
+use crate::stage::{Report, SMALL, alone, eventually};
+
+const SOON: Duration = Duration::from_secs(15);
+
+fn config(broker: Broker) -> Config {
+    let mut config = Config::from_text("stage.toml", SMALL, []).expect("the stage's config is good");
+    config.broker = broker;
+    config
+}
+
+async fn node(broker: Broker) -> Node {
+    let node = Node::start(config(broker)).await.expect("the node starts");
+    eventually("the node is at the broker", SOON, || node.conditions()["broker"].state == State::Live).await;
+    node
+}
+
+async fn watch(options: &[&str]) -> Report {
+    let child = Command::new(env!("CARGO_BIN_EXE_camera-node"))
+        .args(["watch", "--json", "--node", "stage"])
+        .args(options)
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the binary runs");
+    let output = timeout(Duration::from_secs(60), child.wait_with_output()).await.expect("it ends").expect("it ran");
+    let text = String::from_utf8(output.stdout).expect("JSON is text");
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// The shipped files with the places and ports of a test.
+struct Shipped {
+    broker: Mosquitto,
+    folder: tempfile::TempDir,
+    ca: Authority,
+    nodes: u16,
+    viewers: u16,
+}
+
+impl Shipped {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let ca = Authority::new(folder.path(), "ours");
+        let [nodes, viewers] = free_ports();
+        ca.sign("broker", &["localhost"]);
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/mosquitto");
+        for acl in ["nodes.acl", "viewers.acl"] {
+            std::fs::copy(shipped.join(acl), at(acl)).expect("it is shipped");
+        }
+        let made = Command::new("mosquitto_passwd").args(["-c", "-b", &at("viewers.passwd"), "ada", "s3cret"]).status();
+        assert!(made.await.expect("it comes with mosquitto").success());
+        // It is made readable for its maker alone.
+        let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        std::fs::set_permissions(at("viewers.passwd"), readable).expect("ours");
+        let text = std::fs::read_to_string(shipped.join("camera-node.conf")).expect("it is shipped");
+        let text = text
+            .replace("/etc/mosquitto/certs/ca.pem", &at("ours-ca.pem"))
+            .replace("/etc/mosquitto/certs/", &at(""))
+            .replace("/etc/mosquitto/", &at(""))
+            .replace("listener 8883", &format!("listener {nodes} 127.0.0.1"))
+            .replace("listener 9443", &format!("listener {viewers} 127.0.0.1"));
+        let broker = Mosquitto::start(folder.path(), &text, &[nodes, viewers]).await;
+        std::fs::write(at("password"), "s3cret\n").expect("written");
+        Self { broker, folder, ca, nodes, viewers }
+    }
+
+    fn node(&self, id: &str) -> Broker {
+        let pair = self.ca.sign(id, &[]);
+        Broker {
+            url: format!("mqtts://localhost:{}", self.nodes).parse().expect("a URL"),
+            ca_file: Some(self.ca.ca_file.clone()),
+            client_cert_file: Some(pair.cert_file),
+            client_key_file: Some(pair.key_file),
+            ..Broker::default()
+        }
+    }
+
+    fn viewer(&self) -> Broker {
+        Broker {
+            url: format!("wss://localhost:{}/mqtt", self.viewers).parse().expect("a URL"),
+            ca_file: Some(self.ca.ca_file.clone()),
+            username: Some("ada".to_owned()),
+            password_file: Some(self.folder.path().join("password")),
+            ..Broker::default()
+        }
+    }
+}
+
+async fn link(broker: &Broker, id: &str, filters: &[&str]) -> MqttLink {
+    let endpoint = Endpoint::from_config(broker).expect("its files are there");
+    let subscriptions = filters.iter().map(|filter| (*filter).to_owned()).collect();
+    let mut link = MqttLink::start(endpoint, LinkSetup { client_id: id.to_owned(), subscriptions, will: None }, 1);
+    let first = timeout(SOON, link.next()).await.expect("in time");
+    assert_eq!(first, Some(LinkEvent::Up { conn: 1 }), "{id}");
+    link
+}
+
+fn say(link: &MqttLink, topic: &str) {
+    let message = Publish { topic: topic.to_owned(), payload: "{}".into(), retain: false };
+    link.publish(message).expect("up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_with_a_certificate_is_watched_over_websocket_through_the_shipped_mosquitto_config() {
+    if !is_installed() {
+        return;
+    }
+    let _alone = alone().await;
+    let shipped = Shipped::start().await;
+    let node = node(shipped.node("stage")).await;
+    let viewer = shipped.viewer();
+    let (url, ca_file) = (viewer.url.to_string(), shipped.ca.ca_file.display().to_string());
+    let password_file = shipped.folder.path().join("password").display().to_string();
+    let seen = watch(&[
+        "--seconds",
+        "2",
+        "--broker",
+        &url,
+        "--ca-file",
+        &ca_file,
+        "--username",
+        "ada",
+        "--password-file",
+        &password_file,
+    ])
+    .await;
+    assert!(seen.frames >= 30, "2 s at 30 fps: {seen:?}");
+    node.stop().await.expect("no thread is stuck");
+    drop(shipped.broker);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shipped_mosquitto_rules_let_nobody_speak_for_another() {
+    if !is_installed() {
+        return;
+    }
+    let shipped = Shipped::start().await;
+    let topic = |rest: &str| format!("camera-node/v1/{rest}");
+    let all = topic("#");
+    let mut porch = link(&shipped.node("porch"), "porch", &[&topic("porch/in/+"), &topic("porch/status")]).await;
+    let yard = link(&shipped.node("yard"), "yard", &[]).await;
+    let mut eve = link(&shipped.viewer(), "eve", &[&all]).await;
+    // What is not allowed goes first: were it let through, it would be heard first.
+    say(&eve, &topic("porch/in/ann"));
+    say(&eve, &topic("porch/status"));
+    say(&yard, &topic("porch/status"));
+    say(&yard, &topic("porch/out/eve"));
+    say(&eve, &topic("porch/in/eve"));
+    let heard = |event| match event {
+        Some(LinkEvent::Message { topic, .. }) => topic,
+        other => panic!("not a message but {other:?}"),
+    };
+    assert_eq!(heard(timeout(SOON, porch.next()).await.expect("in time")), topic("porch/in/eve"));
+    say(&porch, &topic("porch/out/ann"));
+    say(&porch, &topic("porch/out/eve"));
+    assert_eq!(heard(timeout(SOON, eve.next()).await.expect("in time")), topic("porch/out/eve"));
+}
+
+/// A mosquitto without rules, and the recorder before it.
+async fn recorded() -> (tempfile::TempDir, Mosquitto, Recorder) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let [port] = free_ports();
+    let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n");
+    let broker = Mosquitto::start(folder.path(), &text, &[port]).await;
+    let recorder = Recorder::start(port).await;
+    (folder, broker, recorder)
+}
+
+/// As the profile sets it, but in the clear: a recorder cannot look into TLS.
+fn as_on_aws(recorder: &Recorder, retain: bool) -> Broker {
+    let url = format!("mqtt://127.0.0.1:{}", recorder.port).parse().expect("a URL");
+    Broker { url, retain, profile: Profile::AwsIot, ..Broker::default() }
+}
+
+/// All that AWS IoT Core would refuse of what was sent (https://docs.aws.amazon.com/general/latest/gr/iot-core.html).
+fn broken_aws_rules(seen: &[Entry], retain: bool) -> Vec<String> {
+    let mut broken = Vec::new();
+    let mut hold = |is_kept: bool, what: String| {
+        if !is_kept {
+            broken.push(what);
+        }
+    };
+    let fits = |topic: &str| topic.len() <= 256 && topic.matches('/').count() <= 7 && !topic.starts_with('$');
+    let mut connects: BTreeMap<String, tokio::time::Instant> = BTreeMap::new();
+    let mut subscriptions: BTreeMap<usize, usize> = BTreeMap::new();
+    for Entry { at, connection, from_client, packet } in seen {
+        match packet {
+            Packet::Connect(connect) => {
+                let id = connect.client_id.clone();
+                hold((1..=128).contains(&id.len()), format!("client id {id}"));
+                hold(connect.clean_session, format!("{id}: a session that stays"));
+                hold((30..=1200).contains(&connect.keep_alive), format!("{id}: keep-alive {}", connect.keep_alive));
+                if let Some(will) = &connect.last_will {
+                    hold(will.qos != QoS::ExactlyOnce && fits(&will.topic), format!("{id}: will on {}", will.topic));
+                    hold(retain || !will.retain, format!("{id}: a retained will"));
+                }
+                if let Some(before) = connects.insert(id.clone(), *at) {
+                    // A millisecond for the proxy's own clock.
+                    let apart = *at - before + Duration::from_millis(1);
+                    hold(apart >= Duration::from_secs(1), format!("{id}: CONNECT after {apart:?}"));
+                }
+            }
+            Packet::Publish(publish) if *from_client => {
+                let topic = &publish.topic;
+                hold(publish.qos != QoS::ExactlyOnce && fits(topic), format!("PUBLISH to {topic}"));
+                hold(publish.payload.len() <= 128 * 1024, format!("{} bytes to {topic}", publish.payload.len()));
+                let may_retain = retain && topic.ends_with("/status");
+                hold(may_retain || !publish.retain, format!("retained on {topic}"));
+            }
+            Packet::Subscribe(subscribe) => {
+                hold(subscribe.filters.len() <= 8, format!("{} filters at once", subscribe.filters.len()));
+                let count = subscriptions.entry(*connection).or_default();
+                *count += subscribe.filters.len();
+                hold(*count <= 50, format!("{count} subscriptions"));
+                for filter in &subscribe.filters {
+                    hold(filter.qos != QoS::ExactlyOnce && fits(&filter.path), format!("SUBSCRIBE {}", filter.path));
+                }
+            }
+            Packet::PubRec(_) | Packet::PubRel(_) | Packet::PubComp(_) => hold(false, "QoS 2".to_owned()),
+            _ => {}
+        }
+    }
+    for (connection, most) in most_in_a_second(seen) {
+        hold(most <= 100, format!("{most} messages within a second on connection {connection}"));
+    }
+    broken
+}
+
+/// PUBLISH packets of both directions within any second, by connection.
+fn most_in_a_second(seen: &[Entry]) -> BTreeMap<usize, usize> {
+    let mut times: BTreeMap<usize, Vec<tokio::time::Instant>> = BTreeMap::new();
+    for entry in seen.iter().filter(|entry| matches!(entry.packet, Packet::Publish(_))) {
+        times.entry(entry.connection).or_default().push(entry.at);
+    }
+    let most = |times: &Vec<tokio::time::Instant>| {
+        let within = |from: &tokio::time::Instant| {
+            times.iter().filter(|at| (*from..*from + Duration::from_secs(1)).contains(at)).count()
+        };
+        times.iter().map(within).max().unwrap_or_default()
+    };
+    times.iter().map(|(connection, times)| (*connection, most(times))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_node_and_its_viewers_send_is_what_aws_iot_takes() {
+    if !is_installed() {
+        return;
+    }
+    let _alone = alone().await;
+    for retain in [true, false] {
+        let (_folder, _broker, recorder) = recorded().await;
+        let node = node(as_on_aws(&recorder, retain)).await;
+        let url = format!("mqtt://127.0.0.1:{}", recorder.port);
+        let options = ["--seconds", "3", "--broker", &url];
+        let watching = || watch(&options);
+        let count = |recorder: &Recorder| {
+            recorder
+                .seen()
+                .iter()
+                .filter(|entry| matches!(&entry.packet, Packet::Connect(c) if c.client_id == "stage"))
+                .count()
+        };
+        let cutting = async {
+            for cut in 1..=3 {
+                eventually("the node is back", SOON, || count(&recorder) == cut).await;
+                recorder.cut();
+            }
+            eventually("the node is back", SOON, || count(&recorder) == 4).await;
+        };
+        let (one, two, three, ()) = tokio::join!(watching(), watching(), watching(), cutting);
+        for report in [one, two, three] {
+            assert!(report.frames >= 45, "{report:?}");
+        }
+        node.stop().await.expect("no thread is stuck");
+        let seen = recorder.seen();
+        assert_eq!(broken_aws_rules(&seen, retain), Vec::<String>::new());
+        let retained = seen.iter().any(|e| matches!(&e.packet, Packet::Publish(p) if e.from_client && p.retain));
+        assert_eq!(retained, retain, "presence is kept only where it may be");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_of_messages_is_spread_to_what_aws_iot_takes() {
+    if !is_installed() {
+        return;
+    }
+    let (_folder, _broker, recorder) = recorded().await;
+    let link = link(&as_on_aws(&recorder, true), "stage", &[]).await;
+    for _ in 0..150 {
+        say(&link, "camera-node/v1/stage/out/ann");
+    }
+    let sent = || recorder.seen().iter().filter(|entry| matches!(entry.packet, Packet::Publish(_))).count();
+    eventually("all are sent", SOON, || sent() == 150).await;
+    let most = most_in_a_second(&recorder.seen());
+    assert!(most.values().all(|most| *most <= 62), "{most:?}");
+    assert_eq!(broken_aws_rules(&recorder.seen(), true), Vec::<String>::new());
+}
+
+#[test]
+fn the_aws_rules_see_what_breaks_them() {
+    let begun = now();
+    let entry =
+        |ms: u64, packet| Entry { at: begun + Duration::from_millis(ms), connection: 0, from_client: true, packet };
+    let publish = |topic: &str, qos, bytes: usize, retain| {
+        let mut publish = rumqttc::Publish::new(topic, qos, vec![0; bytes]);
+        publish.retain = retain;
+        Packet::Publish(publish)
+    };
+    let mut connect = rumqttc::Connect::new("stage");
+    connect.keep_alive = 30;
+    let deep = "a/b/c/d/e/f/g/h/i";
+    for (entries, words) in [
+        (vec![entry(0, publish("a", QoS::ExactlyOnce, 1, false))], "PUBLISH to a"),
+        (vec![entry(0, publish(deep, QoS::AtLeastOnce, 1, false))], "PUBLISH to a/b"),
+        (vec![entry(0, publish("a", QoS::AtLeastOnce, 131_073, false))], "131073 bytes"),
+        (vec![entry(0, publish("a/in/b", QoS::AtLeastOnce, 1, true))], "retained on a/in/b"),
+        (vec![entry(0, Packet::Subscribe(rumqttc::Subscribe::new(deep, QoS::AtMostOnce)))], "SUBSCRIBE a/b"),
+        (
+            vec![entry(0, Packet::Connect(connect.clone())), entry(900, Packet::Connect(connect.clone()))],
+            "stage: CONNECT after",
+        ),
+        (
+            (0..101).map(|n| entry(n * 9, publish("a", QoS::AtLeastOnce, 1, false))).collect(),
+            "101 messages within a second",
+        ),
+    ] {
+        let broken = broken_aws_rules(&entries, true);
+        assert!(broken.len() == 1 && broken[0].starts_with(words), "{words}: {broken:?}");
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "an Instant can only be had from a clock; any will do")]
+fn now() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
+#[test]
+fn the_shipped_aws_policies_are_json_that_aws_can_read() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/aws-iot");
+    for (file, actions) in [("node-policy.json", 5), ("viewer-policy.json", 4)] {
+        let text = std::fs::read_to_string(folder.join(file)).expect("it is shipped");
+        // The limit of a policy document, without white space.
+        let bytes = text.chars().filter(|c| !c.is_whitespace()).count();
+        assert!(bytes <= 2_048, "{file}: {bytes} characters");
+        let policy: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(policy["Version"], "2012-10-17");
+        let statements = policy["Statement"].as_array().expect("a list");
+        assert_eq!(statements.len(), actions, "{file}");
+        for statement in statements {
+            let action = statement["Action"].as_str().expect("one action a statement");
+            let resources = match &statement["Resource"] {
+                serde_json::Value::Array(list) => list.iter().filter_map(|one| one.as_str()).collect(),
+                one => vec![one.as_str().expect("text")],
+            };
+            let kind = match action {
+                "iot:Connect" => "client",
+                "iot:Subscribe" => "topicfilter",
+                _ => "topic",
+            };
+            for resource in resources {
+                let begins = format!("arn:aws:iot:REGION:ACCOUNT:{kind}/");
+                assert!(resource.starts_with(&begins), "{file}: {action} on {resource}");
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Debian's mosquitto on free ports.
+
+use std::path::Path;
+
+use tokio::process::{Child, Command};
+
+/// A running broker. Dropped, it is killed.
+pub struct Mosquitto(#[expect(dead_code, reason = "kept for its end")] Child);
+
+const BINARY: &str = "/usr/sbin/mosquitto";
+
+/// Says so if not.
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+pub fn is_installed() -> bool {
+    let is_installed = Path::new(BINARY).exists();
+    if !is_installed {
+        eprintln!("skipped: {BINARY} is not installed");
+    }
+    is_installed
+}
+
+impl Mosquitto {
+    /// With the config in `folder/mosquitto.conf`, listening on `ports` when this returns.
+    pub async fn start(folder: &Path, config: &str, ports: &[u16]) -> Self {
+        let file = folder.join("mosquitto.conf");
+        std::fs::write(&file, config).expect("written");
+        let mut command = Command::new(BINARY);
+        command.arg("-c").arg(&file).kill_on_drop(true).stderr(std::process::Stdio::null());
+        let child = command.spawn().expect("it can be run");
+        for port in ports {
+            while tokio::net::TcpStream::connect(("127.0.0.1", *port)).await.is_err() {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        }
+        Self(child)
+    }
+}
+
+/// Free a moment ago; nothing else here asks for a given port.
+pub fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners: [_; N] = std::array::from_fn(|_| std::net::TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    listeners.map(|listener| listener.local_addr().expect("bound").port())
+}
