@@ -170,7 +170,9 @@ impl Connection {
         }
     }
 
-    /// DISCONNECT, then waits for the broker to close: closing first could throw away what it has not read.
+    /// DISCONNECT, then waits for the broker to close: closing first could throw away what it has not read. The goodbyes
+    /// of WebSocket and TLS come last, but come: one that is missing stays in OpenSSL's queue of errors, and Mosquitto
+    /// 2.0.11 then throws out whoever it reads from next.
     pub(super) async fn disconnect(mut self) {
         self.send(Packet::Disconnect);
         if let Stage::Open { wire, .. } = &mut self.stage {
@@ -178,6 +180,7 @@ impl Connection {
             if timeout(DISCONNECT_WITHIN, closed).await.is_err() {
                 debug!("broker kept the connection open after disconnect");
             }
+            let _ = timeout(GOODBYE_WITHIN, wire.close()).await;
         }
     }
 
@@ -375,3 +378,5 @@ const CONNECT_OVER_TLS_WITHIN: Duration = Duration::from_secs(10);
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 /// The broker closes at once; if it does not, the DISCONNECT is written all the same.
 const DISCONNECT_WITHIN: Duration = Duration::from_millis(200);
+/// Into the socket's buffer, mostly.
+const GOODBYE_WITHIN: Duration = Duration::from_millis(50);

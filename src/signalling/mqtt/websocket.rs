@@ -75,7 +75,8 @@ impl<S: Stream> AsyncWrite for WebSocketBytes<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_close(cx).map_err(io_error)
+        ready!(Pin::new(&mut self.socket).poll_close(cx)).map_err(io_error)?;
+        Pin::new(self.socket.get_mut()).poll_shutdown(cx)
     }
 }
 
