@@ -1,5 +1,6 @@
 // Child processes of the tests: started, awaited by what they say or answer, ended by their id.
 import { spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync, openSync, closeSync } from 'node:fs';
 import net from 'node:net';
@@ -48,22 +49,18 @@ export async function until(what, condition, limitMs = 10_000) {
   }
 }
 
-/** A port that was free a moment ago, for servers that cannot be told to take any. */
+/** Ports below those that the kernel gives away by itself: there, a connection may take one before the server does. */
+const PORTS = { first: 10_240, count: 20_480, next: process.pid * 97 };
+
+/** A port that nobody listens on and nobody else here is given, for servers that cannot be told to take any. */
 export async function freePort(kind = 'tcp') {
-  if (kind === 'udp') {
-    const { createSocket } = await import('node:dgram');
-    const socket = createSocket('udp4').bind(0, '127.0.0.1');
-    await once(socket, 'listening');
-    const { port } = socket.address();
-    socket.close();
-    return port;
+  for (;;) {
+    const port = PORTS.first + (PORTS.next++ % PORTS.count);
+    const server = kind === 'udp' ? createSocket('udp4').bind(port, '127.0.0.1') : net.createServer().listen(port, '127.0.0.1');
+    const free = await once(server, 'listening').then(() => true, () => false);
+    await new Promise((resolve) => (free ? server.close(resolve) : resolve()));
+    if (free) return port;
   }
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /** Whether somebody listens there. */

@@ -15,7 +15,8 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::certificates::Authority;
-use crate::mosquitto::{Mosquitto, free_ports, is_installed};
+use crate::mosquitto::{Mosquitto, is_installed};
+use crate::ports::free_ports;
 use crate::recorder::{Entry, Recorder};
 use crate::stage::{Report, SMALL, alone, eventually};
 

@@ -5,6 +5,7 @@ mod brokers;
 mod certificates;
 mod mosquitto;
 mod network;
+mod ports;
 mod recorder;
 mod stage;
 mod tokens;

@@ -35,9 +35,3 @@ impl Mosquitto {
         Self(child)
     }
 }
-
-/// Free a moment ago; nothing else here asks for a given port.
-pub fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners: [_; N] = std::array::from_fn(|_| std::net::TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("bound").port())
-}

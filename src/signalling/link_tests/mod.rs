@@ -5,6 +5,8 @@ mod certificates;
 #[cfg(feature = "embedded-broker")]
 mod embedded;
 mod mosquitto;
+#[path = "../../../tests/node/ports.rs"]
+mod ports;
 mod tls;
 
 use std::net::SocketAddr;
@@ -188,8 +190,8 @@ async fn a_changed_network_is_noticed_at_once(broker: &mut impl TestBroker) {
 
 #[tokio::test]
 async fn a_changed_network_ends_the_wait_for_a_broker() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let address = free.expect("a free port");
+    let [port] = ports::free_ports();
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
     let mut link = peer(address, "ann");
     let reports = link.network_reports();
     down(&mut link).await;
@@ -216,8 +218,8 @@ async fn a_changed_network_ends_the_wait_for_a_broker() {
 
 #[tokio::test]
 async fn a_link_without_a_broker_says_why() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let address = free.expect("a free port");
+    let [port] = ports::free_ports();
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
     let mut link = peer(address, "ann");
     assert_eq!(down(&mut link).await, format!("{address} refused the connection: no broker listens there"));
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use tokio::process::{Child, Command};
 
+use super::ports::free_ports;
 use super::*;
 
 pub(super) struct Mosquitto {
@@ -56,20 +57,14 @@ pub(super) fn installed() -> bool {
     installed
 }
 
-/// Free a moment ago; nothing else here asks for a given port.
-pub(super) fn free_ports(count: usize) -> Vec<u16> {
-    let listeners: Vec<_> =
-        (0..count).map(|_| std::net::TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-    listeners.iter().map(|listener| listener.local_addr().expect("bound").port()).collect()
-}
-
 async fn mosquitto() -> Option<Mosquitto> {
     if !installed() {
         return None;
     }
-    let address = SocketAddr::from(([127, 0, 0, 1], free_ports(1)[0]));
+    let [port] = free_ports();
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let text = format!("listener {} 127.0.0.1\nallow_anonymous true\npersistence false\n", address.port());
+    let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n");
     Some(Mosquitto::start_with(address, folder, &text).await)
 }
 

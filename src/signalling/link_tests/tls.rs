@@ -7,7 +7,8 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::rustls::server::Acceptor;
 
 use super::certificates::{Authority, Pair};
-use super::mosquitto::{Mosquitto, free_ports, installed};
+use super::mosquitto::{Mosquitto, installed};
+use super::ports::free_ports;
 use super::*;
 use crate::signalling::config::Broker;
 
@@ -18,7 +19,7 @@ struct Secured {
     client: Pair,
     stranger: Pair,
     /// In the order of [`KINDS`].
-    ports: Vec<u16>,
+    ports: [u16; KINDS.len()],
 }
 
 const KINDS: [&str; 7] = ["mqtt", "ws", "mqtts", "wss", "mutual", "expired", "future"];
@@ -35,7 +36,7 @@ impl Secured {
         let future = ours.sign_for("future", &["localhost"], (2100, 2101));
         let client = ours.sign("cam", &[]);
         let stranger = Authority::new(folder.path(), "others").sign("stranger", &[]);
-        let ports = free_ports(KINDS.len());
+        let ports = free_ports();
         let mut text = "per_listener_settings true\n".to_owned();
         for (kind, port) in KINDS.iter().zip(&ports) {
             _ = writeln!(text, "listener {port} 127.0.0.1\nallow_anonymous true");
@@ -55,7 +56,7 @@ impl Secured {
             }
         }
         // Listeners are opened one after the other.
-        let last = *ports.last().expect("there are some");
+        let last = ports[KINDS.len() - 1];
         let address = SocketAddr::from(([127, 0, 0, 1], last));
         let broker = Mosquitto::start_with(address, folder, &text).await;
         Some(Self { broker, ours, client, stranger, ports })
