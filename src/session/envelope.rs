@@ -164,8 +164,9 @@ impl Message {
         if payload.len() > MAX_MESSAGE_BYTES {
             return Err(bad(ErrorCode::BadMessage, format!("{} bytes are too many", payload.len())));
         }
-        let value: Value = serde_json::from_slice(payload)
+        let mut value: Value = serde_json::from_slice(payload)
             .map_err(|error| bad(ErrorCode::BadMessage, format!("no JSON: {}", clip(&error.to_string(), 120))))?;
+        drop_nulls(&mut value);
         let Value::Object(object) = value else {
             return Err(bad(ErrorCode::BadMessage, "not a JSON object".to_owned()));
         };
@@ -266,11 +267,23 @@ impl Message {
 
 fn optional<T: DeserializeOwned>(object: &Map<String, Value>, key: &str) -> Result<Option<T>, (ErrorCode, String)> {
     match object.get(key) {
-        None | Some(Value::Null) => Ok(None),
+        None => Ok(None),
         Some(value) => match serde_json::from_value(value.clone()) {
             Ok(value) => Ok(Some(value)),
             Err(error) => Err((ErrorCode::BadMessage, format!("{key}: {error}"))),
         },
+    }
+}
+
+/// A field that is `null` is absent, at any depth. (JSON is not read deeper than 128 levels.)
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, field| !field.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
     }
 }
 

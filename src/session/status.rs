@@ -171,8 +171,13 @@ pub struct CameraInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct StateDetail {
     /// Cameras by name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "details")]
     pub cameras: BTreeMap<CameraName, CameraDetail>,
+}
+
+fn details<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<CameraName, CameraDetail>, D::Error> {
+    let details = BTreeMap::deserialize(deserializer)?;
+    if details.len() <= 64 { Ok(details) } else { Err(serde::de::Error::custom("details of more than 64 cameras")) }
 }
 
 /// How one camera is.
