@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::schema::schema;
 use crate::session::{Body, ErrorCode, MAX_MESSAGE_BYTES, Message};
 
-fn golden(folder: &str) -> Vec<(String, Value)> {
+pub(super) fn golden(folder: &str) -> Vec<(String, Value)> {
     let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/session/golden").join(folder);
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .expect("the folder of golden files")
@@ -22,7 +23,7 @@ fn golden(folder: &str) -> Vec<(String, Value)> {
     files
 }
 
-fn payload(message: &Value) -> Vec<u8> {
+pub(super) fn payload(message: &Value) -> Vec<u8> {
     match message {
         // A string stands for raw text, so that files can hold what is no JSON.
         Value::String(raw) => raw.clone().into_bytes(),
@@ -128,128 +129,4 @@ fn no_mutation_of_a_golden_file_panics_and_what_is_read_can_be_written() {
         }
     }
     assert!(read > 1_000, "only {read} of the mutations could be read: the test has become blunt");
-}
-
-fn schema() -> Value {
-    serde_json::from_str(include_str!("../schema/message.schema.json")).expect("the schema is JSON")
-}
-
-#[test]
-fn the_schema_allows_every_valid_message_and_few_of_the_invalid() {
-    let schema = schema();
-    for (name, file) in golden("valid").into_iter().chain(golden("status")) {
-        schema_allows(&schema, &schema, &file).unwrap_or_else(|why| panic!("{name}: {why}"));
-    }
-    for (name, file) in golden("invalid") {
-        // That something must be wanted is beyond a plain schema.
-        let beyond = name.starts_with("join-wants-nothing");
-        assert_eq!(schema_allows(&schema, &schema, &file["message"]).is_ok(), beyond, "{name}");
-    }
-}
-
-/// As much of JSON Schema as our schema uses; a keyword it does not know fails the test.
-fn schema_allows(root: &Value, schema: &Value, value: &Value) -> Result<(), String> {
-    let refuse = |why: String| Err(format!("{why}: {}", clip(&value.to_string())));
-    let length = |n: usize| n as u64;
-    for (keyword, rule) in schema.as_object().expect("a schema is an object") {
-        let number = rule.as_u64();
-        let ok = match keyword.as_str() {
-            "$schema" | "$id" | "$defs" | "title" | "description" => true,
-            "$ref" => {
-                let name = rule.as_str().and_then(|r| r.strip_prefix("#/$defs/")).expect("a local reference");
-                return schema_allows(root, &root["$defs"][name], value);
-            }
-            "const" => value == rule,
-            "enum" => rule.as_array().is_some_and(|list| list.contains(value)),
-            "type" => match rule.as_str().expect("one type") {
-                "object" => value.is_object(),
-                "array" => value.is_array(),
-                "string" => value.is_string(),
-                "boolean" => value.is_boolean(),
-                "null" => value.is_null(),
-                "integer" => value.is_i64() || value.is_u64(),
-                other => panic!("type {other} is unknown to this test"),
-            },
-            "minimum" => !value.is_number() || value.as_i64() >= rule.as_i64() || value.as_u64() > number,
-            "maximum" => value.as_u64().is_none_or(|n| Some(n) <= number),
-            "minLength" => value.as_str().is_none_or(|s| Some(length(s.chars().count())) >= number),
-            "maxLength" => value.as_str().is_none_or(|s| Some(length(s.chars().count())) <= number),
-            "minItems" => value.as_array().is_none_or(|list| Some(length(list.len())) >= number),
-            "maxItems" => value.as_array().is_none_or(|list| Some(length(list.len())) <= number),
-            "maxProperties" => value.as_object().is_none_or(|map| Some(length(map.len())) <= number),
-            "pattern" => value.as_str().is_none_or(|s| matches_class(rule.as_str().expect("a pattern"), s)),
-            "required" => rule.as_array().expect("a list").iter().all(|key| {
-                let key = key.as_str().expect("a key");
-                value.as_object().is_none_or(|map| map.contains_key(key))
-            }),
-            "items" => {
-                for item in value.as_array().into_iter().flatten() {
-                    schema_allows(root, rule, item)?;
-                }
-                true
-            }
-            "properties" => {
-                for (key, rule) in rule.as_object().expect("a map of schemas") {
-                    if let Some(value) = value.get(key) {
-                        schema_allows(root, rule, value).map_err(|why| format!("{key}: {why}"))?;
-                    }
-                }
-                true
-            }
-            "additionalProperties" => {
-                for value in value.as_object().into_iter().flat_map(Map::values) {
-                    schema_allows(root, rule, value)?;
-                }
-                true
-            }
-            "oneOf" => {
-                let tried: Vec<_> = rule
-                    .as_array()
-                    .expect("a list of schemas")
-                    .iter()
-                    .map(|schema| schema_allows(root, schema, value))
-                    .collect();
-                if tried.iter().filter(|tried| tried.is_ok()).count() != 1 {
-                    return refuse(format!("not exactly one of {tried:?}"));
-                }
-                true
-            }
-            other => panic!("keyword {other} is unknown to this test"),
-        };
-        if !ok {
-            return refuse(format!("{keyword} {}", clip(&rule.to_string())));
-        }
-    }
-    Ok(())
-}
-
-/// Matches patterns of the one form `^[class]{min,max}$`.
-fn matches_class(pattern: &str, text: &str) -> bool {
-    let inner = pattern.strip_prefix("^[").and_then(|p| p.strip_suffix("}$")).expect("^[class]{min,max}$");
-    let (class, count) = inner.split_once("]{").expect("a class and a count");
-    let (min, max) = count.split_once(',').unwrap_or((count, count));
-    let number = |text: &str| text.parse::<usize>().expect("a number");
-    let class: Vec<char> = class.chars().collect();
-    let fits = |c: char| {
-        let mut at = 0;
-        while at < class.len() {
-            if at + 2 < class.len() && class[at + 1] == '-' {
-                if (class[at]..=class[at + 2]).contains(&c) {
-                    return true;
-                }
-                at += 3;
-            } else {
-                if class[at] == c {
-                    return true;
-                }
-                at += 1;
-            }
-        }
-        false
-    };
-    (number(min)..=number(max)).contains(&text.chars().count()) && text.chars().all(fits)
-}
-
-fn clip(text: &str) -> String {
-    text.chars().take(80).collect()
 }

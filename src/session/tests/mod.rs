@@ -1,4 +1,5 @@
 //! What no single file of the session can be asked: the golden files, and whole conversations in virtual time.
 
 mod golden;
+mod schema;
 mod simulated;
