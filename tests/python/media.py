@@ -1,0 +1,48 @@
+"""What comes in over the connection, in numbers."""
+
+import asyncio
+import json
+
+from aiortc.mediastreams import MediaStreamError
+
+
+class Media:
+    """Decodes what a session sends, and counts it."""
+
+    def __init__(self):
+        self.frames, self.sounds = 0, 0
+        self.size = None
+        self.telemetry = []
+        self.channels = {}
+        self.tasks = []
+
+    def take(self, track):
+        self.tasks.append(asyncio.create_task(self.follow(track)))
+
+    def take_channel(self, channel):
+        self.channels[channel.label] = channel
+        if channel.label == "telemetry":
+            channel.on("message", lambda text: self.telemetry.append(json.loads(text)))
+
+    async def follow(self, track):
+        while True:
+            try:
+                frame = await track.recv()
+            except MediaStreamError:
+                return
+            if track.kind == "video":
+                self.frames += 1
+                self.size = frame.width, frame.height
+            else:
+                self.sounds += 1
+
+    async def until(self, frames=0, sounds=0, within=20):
+        """Waits until so many more pictures and packets of sound are here."""
+        frames, sounds = frames + self.frames, sounds + self.sounds
+        async with asyncio.timeout(within):
+            while self.frames < frames or self.sounds < sounds:
+                await asyncio.sleep(0.02)
+
+    def close(self):
+        for task in self.tasks:
+            task.cancel()
