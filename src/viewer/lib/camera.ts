@@ -13,7 +13,7 @@ import { Viewer } from "./core/viewer.ts";
 import { Emitter } from "./emitter.ts";
 import { peerId } from "./identity.ts";
 import { type Connect, type Endpoint, Link } from "./link.ts";
-import { newConnection, Peer } from "./peer.ts";
+import { hasWebRtc, newConnection, NO_WEBRTC, Peer } from "./peer.ts";
 import { type Sample, sample, type Stats, statsBetween } from "./stats.ts";
 import { type Words, wordsFor } from "./words.ts";
 
@@ -204,7 +204,8 @@ export class Camera extends Emitter<CameraEvents> {
   private performOne(output: Output): void {
     switch (output.type) {
       case "connect":
-        this.link.connect();
+        if (hasWebRtc()) this.link.connect();
+        else this.tell({ type: "linkDown", problem: "noWebRtc", said: NO_WEBRTC });
         break;
       case "disconnect":
         this.link.close();

@@ -96,7 +96,7 @@ export class Link {
     const { clientId } = endpoint;
     const parsed = parse(endpoint.url);
     if (parsed === undefined || !isId(clientId)) {
-      this.listener.down("badAddress", parsed === undefined ? "not a ws:// or wss:// address" : "not a peer id");
+      this.listener.down("badAddress", parsed === undefined ? wrongWith(endpoint.url) : "not a peer id");
       return;
     }
     if (isForbidden(parsed.url)) {
@@ -191,6 +191,13 @@ export function parse(address: string): { url: string; username?: string; passwo
   } catch {
     return undefined;
   }
+}
+
+/** What is wrong with an address that is none, without what may be secret in it. */
+function wrongWith(address: string): string {
+  const scheme = /^[a-z][a-z0-9+.-]*:/i.exec(address)?.[0];
+  if (scheme === undefined || /^wss?:$/i.test(scheme)) return "not a ws:// or wss:// address";
+  return `an address that begins with ${scheme} instead of wss:// or ws://`;
 }
 
 /** Whether a browser forbids this address to the page: plain WebSockets from a secure page, loopback excepted. */

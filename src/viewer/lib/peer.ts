@@ -81,7 +81,7 @@ export class Peer {
 
   private open(iceServers: IceServer[]): void {
     const pc = this.spare ?? newConnection();
-    if (pc === undefined) throw new StepError("internal", "this browser has no WebRTC, or it is switched off");
+    if (pc === undefined) throw new StepError("internal", NO_WEBRTC);
     this.pc = pc;
     useServers(pc, iceServers);
     pc.addEventListener("icecandidate", ({ candidate }) => {
@@ -183,9 +183,17 @@ export class Peer {
   }
 }
 
+/** Whether this browser has WebRTC at all; it can be switched off. */
+export function hasWebRtc(): boolean {
+  return typeof RTCPeerConnection !== "undefined";
+}
+
+/** What is said where it has none. */
+export const NO_WEBRTC = "this browser has no WebRTC, or it is switched off";
+
 /** A connection for later: to make the first one takes the browser a while, in which the broker can be reached. */
 export function newConnection(): RTCPeerConnection | undefined {
-  return typeof RTCPeerConnection === "undefined" ? undefined : new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+  return !hasWebRtc() ? undefined : new RTCPeerConnection({ bundlePolicy: "max-bundle" });
 }
 
 function useServers(pc: RTCPeerConnection, iceServers: IceServer[]): void {

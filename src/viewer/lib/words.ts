@@ -45,6 +45,7 @@ const WORDS: { readonly [R in Reason]: Words } = {
   badAddress: words("Wrong address", "The broker's address is not one a browser can use.", "It begins with wss:// or ws://, for example wss://broker.example.org:8084/mqtt."),
   noAddress: words("No way in", "The address or the permission for the message broker could not be fetched.", "Check this device's network, and whether you are still signed in."),
   noCrypto: words("Secure page needed", "The way to this broker has to be signed, and browsers let only pages from https:// do that.", HOW_TO_GET_IT),
+  noWebRtc: words("Browser not able", "This browser has no WebRTC, or it is switched off: it cannot show the camera.", "Open this page in Chrome, Edge, Firefox or Safari, or switch WebRTC on."),
   insecure: words("Encryption needed", "A page from https:// may only talk to a broker at wss://.", "Use the broker's wss:// address."),
 
   badMessage: words("Not understood", "The camera could not read what this page said.", "Reload the page; it may be older than the camera."),

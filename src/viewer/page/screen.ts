@@ -42,7 +42,8 @@ export function showState(state: CameraState, more: More): void {
   const isTrying = state.state === "connecting" || (state.state === "live" && !needsTap);
   buttons.connect.hidden = isTrying;
   buttons.connect.textContent = needsTap ? "Play" : state.state === "idle" || state.retryAt === undefined ? "Connect" : "Try now";
-  if (state.reason === "nodeOffline" || state.reason === "silent" || state.reason === "closed") buttons.connect.hidden = true;
+  const isOfNoUse = ["nodeOffline", "silent", "closed", "noWebRtc"].includes(state.reason);
+  if (isOfNoUse) buttons.connect.hidden = true;
   buttons.change.hidden = !more.mayChange || state.state === "live" || state.state === "connecting";
   say(word === state.title ? `${state.title}. ${waitsForPicture ? "" : state.text}` : word);
 }

@@ -36,6 +36,7 @@ export function problemOf({ broker, node, prefix }: Partial<Settings>): string |
   if (scheme !== undefined && !["ws", "wss", "http", "https"].includes(scheme)) {
     return `Browsers reach a broker by WebSocket, at an address like wss://broker.example.org/mqtt; ${scheme}:// is not for them.`;
   }
+  if (!isAddress(broker)) return "This cannot be a broker's address: it is like wss://broker.example.org/mqtt.";
   if (node === undefined) return "The name of the camera's node is missing.";
   if (!isId(node)) return `“${node}” cannot be a node's name: it is made of A-Z, a-z, 0-9, _ and -, 64 at most.`;
   if (prefix !== undefined && !isPrefix(prefix)) return `“${prefix}” cannot be a topic prefix: it is like camera-node/v1.`;
@@ -65,6 +66,15 @@ export function brokerAddress(text: string, page: string): string {
   if (/^https?:\/\//i.test(trimmed)) return trimmed.replace(/^http/i, "ws");
   if (trimmed.startsWith("/")) return new URL(trimmed, page).href.replace(/^http/, "ws");
   return /^[a-z]+:\/\//i.test(trimmed) ? trimmed : `${secure ? "wss" : "ws"}://${trimmed}`;
+}
+
+/** Whether a browser can make anything of it; such as `javascript:…` it cannot, whatever is put before it. */
+function isAddress(broker: string): boolean {
+  try {
+    return new URL(brokerAddress(broker, "https://page.example/")).hostname !== "";
+  } catch {
+    return false;
+  }
 }
 
 async function fromNode(): Promise<Partial<Settings>> {

@@ -12,6 +12,11 @@ import { FakeSocket } from "./socket.ts";
 
 const PAGE = {
   WebSocket: FakeSocket,
+  RTCPeerConnection: class {
+    close(): void {
+      // Nothing has been opened.
+    }
+  },
   location: { protocol: "https:" },
   document: { visibilityState: "visible", addEventListener: () => undefined, removeEventListener: () => undefined },
   addEventListener: () => undefined,
@@ -91,6 +96,41 @@ test("what connect or token fail with is told", async () => {
     sayOnline(socket);
     await until(() => (camera.state.state === "refused" ? true : undefined));
     assert.deepEqual([camera.state.reason, camera.state.said], ["noToken", "no permission"]);
+  });
+});
+
+test("what is no address at all is refused once, with what is wrong, until it is started anew", async () => {
+  let asked = 0;
+  let url = "javascript:alert('secret')";
+  const connect = (): Promise<{ url: string }> => {
+    asked += 1;
+    return Promise.resolve({ url });
+  };
+  await watched({ connect }, async (camera) => {
+    await until(() => (camera.state.state === "refused" ? true : undefined));
+    const { reason, said, retryAt, title } = camera.state;
+    assert.deepEqual([reason, retryAt, title, asked], ["badAddress", undefined, "Wrong address", 1]);
+    assert.equal(said, "an address that begins with javascript: instead of wss:// or ws://");
+    const before = FakeSocket.made.at(-1);
+    url = "wss://h/mqtt";
+    camera.stop();
+    camera.start();
+    await socketAfter(before);
+    assert.equal(asked, 2);
+  });
+});
+
+test("a browser without WebRTC is told so, and no broker is asked for", async () => {
+  const made = FakeSocket.made.length;
+  await withGlobals({ ...PAGE, RTCPeerConnection: undefined }, async () => {
+    const camera = new Camera({ node: "porch", broker: "wss://h/mqtt" });
+    camera.start();
+    await Promise.resolve();
+    const { state, reason, retryAt, text, hint } = camera.state;
+    assert.deepEqual([state, reason, retryAt], ["refused", "noWebRtc", undefined]);
+    assert.match(`${text} ${hint}`, /cannot show the camera.*Chrome, Edge, Firefox or Safari/);
+    assert.equal(FakeSocket.made.length, made);
+    camera.stop();
   });
 });
 

@@ -112,6 +112,8 @@ test("what is wrong with an address is said in words", () => {
   assert.equal(problem("broker.example.org/mqtt"), "nothing");
   assert.equal(problem("/mqtt"), "nothing");
   assert.match(problem("mqtt://broker:1883"), /by WebSocket.*mqtt:\/\/ is not/);
+  for (const broker of ["javascript:alert(1)", "data:text/html,x", "two words", "wss://"]) assert.match(problem(broker), /cannot be a broker's address/, broker);
+  for (const broker of ["h", "h:9001/mqtt", "[::1]:9001", "ws://ann:secret@h"]) assert.equal(problem(broker), "nothing", broker);
   assert.match(problem("wss://h", "two words"), /“two words” cannot be a node's name/);
   assert.match(problem("wss://h", "porch", `${"a".repeat(60)}/long`), /cannot be a topic prefix/);
   assert.equal(problemOf({ node: "porch" }), "The broker's address is missing.");

@@ -172,6 +172,19 @@ test("tries to reach the broker come later and later, but never later than half 
   assert.deepEqual([bench.state.state, bench.state.reason], ["waiting", "unreachable"]);
 });
 
+test("what another try would not mend is not tried again, unless somebody comes back to the page", () => {
+  for (const problem of ["badAddress", "insecure", "noWebRtc"] as const) {
+    const bench = new Bench();
+    bench.handle({ type: "start" });
+    bench.handle({ type: "linkDown", problem });
+    assert.deepEqual([bench.state.state, bench.state.reason, bench.state.retryAt, bench.viewer.pollTimeout()], ["refused", problem, undefined, undefined]);
+    bench.advance(3_600_000);
+    assert.equal(bench.connects, 1);
+    bench.handle({ type: "wake" });
+    assert.equal(bench.connects, 2);
+  }
+});
+
 test("a broker that knows no such user is a refusal, not an absence", () => {
   const bench = new Bench();
   bench.handle({ type: "start" });

@@ -34,6 +34,7 @@ export function describe({ started, link, known, online, phase, asking, retry }:
       case "insecure":
       case "noAddress":
       case "noCrypto":
+      case "noWebRtc":
         return { state: "refused", reason: link.problem, ...retryAt, ...(link.said !== undefined && { said: link.said }) };
       case "unreachable":
       case "lost":

@@ -5,6 +5,8 @@ import type { LinkProblem } from "./state.ts";
 
 /** Fetching an address, connecting and subscribing together: what takes longer will not come. */
 const CONNECT_LIMIT_MS = 30_000;
+/** What no other try would mend: somebody has to do something first. */
+const LASTING: ReadonlySet<LinkProblem> = new Set(["badAddress", "insecure", "noWebRtc"]);
 
 export class Linkage {
   up = false;
@@ -13,7 +15,7 @@ export class Linkage {
   problem: LinkProblem | undefined;
   /** The problem in the words of whoever met it. */
   said: string | undefined;
-  /** When the next connection is to be made. */
+  /** When the next connection is to be made; absent when there is none to come, or it is under way. */
   retryAt: number | undefined;
   private tries = 0;
   private limit: number | undefined;
@@ -39,7 +41,7 @@ export class Linkage {
     this.limit = undefined;
     this.problem = problem;
     this.said = said;
-    this.retryAt = now + backOffMs(this.tries, this.chance);
+    this.retryAt = LASTING.has(problem) ? undefined : now + backOffMs(this.tries, this.chance);
     this.tries += 1;
   }
 

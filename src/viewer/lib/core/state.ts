@@ -22,7 +22,9 @@ export type LinkProblem =
   /** No address or credentials for the broker could be had: `connect` failed. */
   | "noAddress"
   /** The way to the broker has to be signed, which takes WebCrypto, and the browser gives none to this page. */
-  | "noCrypto";
+  | "noCrypto"
+  /** There is no use in a broker: this browser has no WebRTC. */
+  | "noWebRtc";
 
 /** Why a state is what it is. */
 export type Reason =
