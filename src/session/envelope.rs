@@ -6,7 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::message::{
-    Answer, Call, CallResponse, Cancel, Empty, Ice, Join, Leave, Offer, PeerInfo, Registration, Renew,
+    Answer, Call, CallResponse, Cancel, Empty, Ice, Join, Leave, Offer, PeerInfo, Register, Registration, Renew,
+    WantsRequest,
 };
 use super::{ErrorCode, Failure, SessionId, Status, VERSION};
 
@@ -45,9 +46,10 @@ pub enum Body {
     Ringing(Empty),
     Cancel(Cancel),
     CallResponse(CallResponse),
-    Register(Registration),
+    Register(Register),
     Registered(Registration),
     Unregister(Empty),
+    Unregistered(Empty),
     Renew(Renew),
     Probe(Empty),
     Status(Box<Status>),
@@ -88,6 +90,7 @@ impl Body {
             Self::Register(_) => "register",
             Self::Registered(_) => "registered",
             Self::Unregister(_) => "unregister",
+            Self::Unregistered(_) => "unregistered",
             Self::Renew(_) => "renew",
             Self::Probe(_) => "probe",
             Self::Status(_) => "status",
@@ -96,7 +99,7 @@ impl Body {
 
     /// Whether it ends the session at once, before anything that is still missing.
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::Leave(_) | Self::Cancel(_))
+        matches!(self, Self::Leave(_) | Self::Cancel(_) | Self::CallResponse(CallResponse::Rejected(_)))
     }
 
     fn read(kind: &str, value: Value) -> Result<Self, (ErrorCode, String)> {
@@ -119,6 +122,7 @@ impl Body {
             "register" => Self::Register(body(value)?),
             "registered" => Self::Registered(body(value)?),
             "unregister" => Self::Unregister(body(value)?),
+            "unregistered" => Self::Unregistered(body(value)?),
             "renew" => Self::Renew(body(value)?),
             "probe" => Self::Probe(body(value)?),
             "status" => Self::Status(body(value)?),
@@ -214,6 +218,7 @@ impl Message {
                 | Body::Register(_)
                 | Body::Registered(_)
                 | Body::Unregister(_)
+                | Body::Unregistered(_)
                 | Body::Probe(_)
                 | Body::Status(_)
         );
@@ -221,11 +226,18 @@ impl Message {
             return Some("without session");
         }
         let first = matches!(self.body, Body::Join(_) | Body::Call(_));
-        let reply = matches!(self.body, Body::Answer(_) | Body::CallResponse(_) | Body::Registered(_));
+        let reply =
+            matches!(self.body, Body::Answer(_) | Body::CallResponse(_) | Body::Registered(_) | Body::Unregistered(_));
+        let wants = match &self.body {
+            Body::Join(join) => Some(&join.wants),
+            Body::Call(call) => call.wants.as_ref(),
+            Body::CallResponse(CallResponse::Accepted(acceptance)) => acceptance.wants.as_ref(),
+            _ => None,
+        };
         let numbered = (in_session && !matches!(self.body, Body::Ack(_)))
             || matches!(self.body, Body::Register(_) | Body::Unregister(_));
         match &self.body {
-            Body::Join(join) if join.wants.is_empty() => Some("that wants nothing"),
+            _ if wants.is_some_and(WantsRequest::is_empty) => Some("that wants nothing"),
             Body::Ack(_) if self.ack.is_none() => Some("without ack"),
             _ if numbered && self.seq.is_none() => Some("without seq"),
             _ if first && self.seq != Some(0) => Some("whose seq is not 0"),

@@ -37,8 +37,8 @@ pub use error::{ErrorCode, Failure};
 pub use event::{End, Event, Step};
 pub use ids::{BadId, NodeId, PeerId, SessionId, SessionKey};
 pub use message::{
-    Answer, Call, CallResponse, CameraChoice, Cancel, CancelReason, Empty, Ice, Join, Leave, LeaveReason, NodeInfo,
-    Nonce, Offer, PeerInfo, Registration, RejectReason, Renew, Sdp, Token, WantsRequest,
+    Acceptance, Answer, Call, CallResponse, CameraChoice, Cancel, CancelReason, Empty, Ice, Join, Leave, LeaveReason,
+    NodeInfo, Nonce, Offer, PeerInfo, Register, Registration, RejectReason, Rejection, Renew, Sdp, Token, WantsRequest,
 };
 pub use outgoing::{Entropy, Outgoing};
 pub use port::{Candidate, FailedStep, IceServer, Mid, Mids, PeerCommand, PeerEvent, TrackKind, Wants};

@@ -178,6 +178,7 @@ impl ViewerSession {
             | Body::Register(_)
             | Body::Registered(_)
             | Body::Unregister(_)
+            | Body::Unregistered(_)
             | Body::Probe(_)
             | Body::Status(_) => self.refuse(ErrorCode::BadMessage, message.seq),
         }
