@@ -211,6 +211,7 @@ impl Running {
                     // Nobody need follow.
                     let _ = self.desk.events.send(event);
                 }
+                Output::Ring(outcome) => tracing::info!(?outcome, "the ring is over"),
                 Output::Unreadable(peer, malformed) => {
                     tracing::debug!(%peer, problem = ?malformed, "a message could not be read");
                 }

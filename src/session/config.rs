@@ -24,6 +24,10 @@ pub struct Limits {
     pub answer_timeout_s: Bounded<1, 300>,
     /// Seconds from the answer to the connection.
     pub connect_timeout_s: Bounded<1, 300>,
+    /// Whether the camera takes calls of viewers, at once; if not, it rejects them.
+    pub auto_answer: bool,
+    /// Seconds that a registered viewer rings before the node gives up.
+    pub ring_timeout_s: Bounded<1, 120>,
     /// Seconds that a silent viewer's session is kept, so that an ICE restart can save it.
     pub silence_timeout_s: Bounded<1, 300>,
 }
@@ -39,6 +43,8 @@ impl Default for Limits {
             announce_viewers: false,
             answer_timeout_s: const { Bounded::new(20) },
             connect_timeout_s: const { Bounded::new(30) },
+            auto_answer: true,
+            ring_timeout_s: const { Bounded::new(45) },
             silence_timeout_s: const { Bounded::new(30) },
         }
     }

@@ -2,7 +2,7 @@
 //! reorder them.
 //!
 //! Each side numbers what it says. What comes early waits in a window, what is not acknowledged is sent again, what
-//! comes twice is acknowledged twice. `leave` and `cancel` do not wait for what is missing before them.
+//! comes twice is acknowledged twice. Last words (`leave`, `cancel`, a rejection) do not wait for what is missing before them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -106,12 +106,13 @@ impl Delivery {
         Ok(seq)
     }
 
-    /// Says `body` as the last word: what is still unacknowledged is given up, the other side does not wait for it.
-    pub fn send_last(&mut self, body: Body, now: Duration) -> u32 {
+    /// Says `body` as the last word, as the answer to `re` if any: what is still unacknowledged is given up, the other side
+    /// does not wait for it.
+    pub fn send_last(&mut self, body: Body, re: Option<u32>, now: Duration) -> u32 {
         self.unacked.clear();
         self.queued.clear();
         self.persistent = false;
-        self.send(body, None, now).expect("the queue has just been emptied")
+        self.send(body, re, now).expect("the queue has just been emptied")
     }
 
     /// Says that something failed. Errors are not numbered; one with `re` is said again when its request is.
@@ -439,7 +440,7 @@ mod tests {
         let leave = Body::Leave(Leave { reason: LeaveReason::Closed });
         let mut stream = stream();
         stream.send(ice(), None, MS).expect("room");
-        assert_eq!(stream.send_last(leave.clone(), MS), 1);
+        assert_eq!(stream.send_last(leave.clone(), None, MS), 1);
         assert_eq!(stream.poll_transmit(MS).and_then(|message| message.seq), Some(1));
         assert_eq!(stream.poll_transmit(MS), None);
         let got = stream.receive(Message { body: leave, ..said(5) }, 10, MS).expect("always in the window");

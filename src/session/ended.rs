@@ -5,7 +5,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Body, Delivery, Empty, Failure, Leave, LeaveReason, Message, PeerId, SessionId, SessionKey};
+use super::{
+    Body, CallResponse, Cancel, CancelReason, Delivery, Empty, Failure, Leave, LeaveReason, Message, PeerId, Rejection,
+    SessionId, SessionKey,
+};
 
 /// How long an ended session is remembered: AWS IoT Core repeats messages of QoS 1 for so long.
 const REMEMBERED: Duration = Duration::from_secs(3_600);
@@ -32,8 +35,8 @@ struct Tombstone {
 
 #[derive(Debug, Clone)]
 enum LastWord {
-    /// We left, by this message.
-    Left { seq: u32, reason: LeaveReason },
+    /// We ended it, by this message.
+    Ours { seq: u32, re: Option<u32>, body: Body },
     /// We refused it.
     Refused { re: Option<u32>, failure: Failure },
     /// The other side ended it.
@@ -42,9 +45,29 @@ enum LastWord {
 
 impl Ended {
     /// Leaves a session: says why until that is acknowledged.
-    pub(super) fn leave(&mut self, key: SessionKey, mut delivery: Delivery, reason: LeaveReason, now: Duration) {
-        let seq = delivery.send_last(Body::Leave(Leave { reason }), now);
-        self.bury(key.clone(), LastWord::Left { seq, reason }, now);
+    pub(super) fn leave(&mut self, key: SessionKey, delivery: Delivery, reason: LeaveReason, now: Duration) {
+        self.say(key, delivery, Body::Leave(Leave { reason }), None, now);
+    }
+
+    /// Gives up a call of ours: says why until that is acknowledged.
+    pub(super) fn cancel(&mut self, key: SessionKey, delivery: Delivery, reason: CancelReason, now: Duration) {
+        self.say(key, delivery, Body::Cancel(Cancel { reason }), None, now);
+    }
+
+    /// Rejects a call that has been heard: says why until that is acknowledged.
+    pub(super) fn reject(&mut self, key: SessionKey, delivery: Delivery, rejection: Rejection, now: Duration) {
+        self.say(key, delivery, Body::CallResponse(CallResponse::Rejected(rejection)), Some(0), now);
+    }
+
+    /// Rejects a call at once: its caller repeats it until it has heard, so that the answer need not be repeated.
+    pub(super) fn reject_at_once(&mut self, key: SessionKey, rejection: Rejection, now: Duration) {
+        let body = Body::CallResponse(CallResponse::Rejected(rejection));
+        self.bury(key, LastWord::Ours { seq: 0, re: Some(0), body }, now);
+    }
+
+    fn say(&mut self, key: SessionKey, mut delivery: Delivery, body: Body, re: Option<u32>, now: Duration) {
+        let seq = delivery.send_last(body.clone(), re, now);
+        self.bury(key.clone(), LastWord::Ours { seq, re, body }, now);
         if self.parting.len() >= MAX_PARTING {
             self.parting.pop_first();
         }
@@ -53,8 +76,9 @@ impl Ended {
 
     /// The other side is gone and need not be told; if it is not, a late message gets `leave` with this reason.
     pub(super) fn gone(&mut self, key: SessionKey, mut delivery: Delivery, reason: LeaveReason, now: Duration) {
-        let seq = delivery.send_last(Body::Leave(Leave { reason }), now);
-        self.bury(key, LastWord::Left { seq, reason }, now);
+        let body = Body::Leave(Leave { reason });
+        let seq = delivery.send_last(body.clone(), None, now);
+        self.bury(key, LastWord::Ours { seq, re: None, body }, now);
     }
 
     /// A `join` was refused; a repeated one gets the same answer.
@@ -88,7 +112,7 @@ impl Ended {
         Some(match tombstone.last_word.clone() {
             // Whoever says goodbye needs no more than to be heard.
             _ if message.body.is_final() => answer(None, None, Body::Ack(Empty {})),
-            LastWord::Left { seq, reason } => answer(Some(seq), None, Body::Leave(Leave { reason })),
+            LastWord::Ours { seq, re, body } => answer(Some(seq), re, body),
             LastWord::Refused { re, failure } => answer(None, re.or(Some(seq)), Body::Error(failure)),
             LastWord::Theirs => answer(None, None, Body::Ack(Empty {})),
         })

@@ -5,10 +5,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::message::{
-    Answer, Call, CallResponse, Cancel, Empty, Ice, Join, Leave, Offer, PeerInfo, Register, Registration, Renew,
-    WantsRequest,
-};
+use super::call_message::{Call, CallResponse, Cancel, Register, Registration};
+use super::message::{Answer, Empty, Ice, Join, Leave, Offer, PeerInfo, Renew, WantsRequest};
 use super::{ErrorCode, Failure, SessionId, Status, VERSION};
 
 /// The largest message that is read or written.

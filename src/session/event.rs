@@ -1,6 +1,6 @@
 //! The steps of a session in the words that both sides log, so that two logs can be laid side by side.
 
-use super::{ErrorCode, LeaveReason, SessionKey};
+use super::{CancelReason, ErrorCode, LeaveReason, RejectReason, SessionKey};
 
 /// One step of one session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,12 @@ pub struct Event {
 pub enum Step {
     /// `join`.
     Join,
+    /// `call`.
+    Call,
+    /// `ringing`.
+    Ringing,
+    /// `callResponse` `accepted`.
+    Accepted,
     /// `peer`.
     Peer,
     /// The connection is being made: the node opens to offer, the viewer opens to answer.
@@ -49,6 +55,10 @@ pub enum End {
     TheyFailed(u16),
     /// The node refused the `join`, with this number of an [`ErrorCode`].
     Refused(u16),
+    /// The callee rejected the call.
+    Rejected(RejectReason),
+    /// The caller gave the call up.
+    Cancelled(CancelReason),
     /// The node has started anew and knows nothing of it.
     Rebooted,
 }
@@ -58,6 +68,9 @@ impl Step {
     pub fn name(self) -> &'static str {
         match self {
             Self::Join => "join",
+            Self::Call => "call",
+            Self::Ringing => "ringing",
+            Self::Accepted => "accepted",
             Self::Peer => "peer",
             Self::Opening => "opening",
             Self::Offer => "offer",
@@ -68,6 +81,8 @@ impl Step {
             Self::Ended(End::Left(_) | End::TheyLeft(_) | End::ClosedByPeer) => "leave",
             Self::Ended(End::Failed(_) | End::TheyFailed(_)) => "failed",
             Self::Ended(End::Refused(_)) => "refused",
+            Self::Ended(End::Rejected(_)) => "rejected",
+            Self::Ended(End::Cancelled(_)) => "cancelled",
             Self::Ended(End::Rebooted) => "rebooted",
         }
     }

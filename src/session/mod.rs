@@ -13,6 +13,7 @@
 //! `schema/` and `golden/`, and read by the TypeScript client too.
 
 mod budget;
+mod call_message;
 pub mod config;
 mod delivery;
 mod ended;
@@ -30,6 +31,9 @@ mod topic;
 mod trickle;
 pub mod viewer;
 
+pub use call_message::{
+    Acceptance, Call, CallResponse, Cancel, CancelReason, Register, Registration, RejectReason, Rejection,
+};
 pub use config::{Limits, WhenFull};
 pub use delivery::{ACK_DELAY, Delivery, Overflow, RESEND_WAITS, WINDOW_BYTES, WINDOW_MESSAGES};
 pub use envelope::{Body, MAX_MESSAGE_BYTES, Malformed, Message};
@@ -37,8 +41,8 @@ pub use error::{ErrorCode, Failure};
 pub use event::{End, Event, Step};
 pub use ids::{BadId, NodeId, PeerId, SessionId, SessionKey};
 pub use message::{
-    Acceptance, Answer, Call, CallResponse, CameraChoice, Cancel, CancelReason, Empty, Ice, Join, Leave, LeaveReason,
-    NodeInfo, Nonce, Offer, PeerInfo, Register, Registration, RejectReason, Rejection, Renew, Sdp, Token, WantsRequest,
+    Answer, CameraChoice, Empty, Ice, Join, Leave, LeaveReason, NodeInfo, Nonce, Offer, PeerInfo, Renew, Sdp, Token,
+    WantsRequest,
 };
 pub use outgoing::{Entropy, Outgoing};
 pub use port::{Candidate, FailedStep, IceServer, Mid, Mids, PeerCommand, PeerEvent, TrackKind, Wants};

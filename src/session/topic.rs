@@ -92,6 +92,11 @@ impl Topics {
         Self { base: format!("{prefix}/{node}") }
     }
 
+    /// The node's id.
+    pub fn node(&self) -> &str {
+        self.base.rsplit('/').next().unwrap_or_default()
+    }
+
     /// Presence of the node.
     pub fn status(&self) -> String {
         format!("{}/status", self.base)

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::super::{
     AccessMode, End, ErrorCode, Failure, Join, LeaveReason, Message, NodeInfo, Nonce, PeerInfo, Presence, SessionKey,
-    StateDetail, Status, Step, Text, VERSION, Wants, WhenFull,
+    StateDetail, Status, Step, Text, Token, VERSION, Wants, WantsRequest, WhenFull,
 };
 use super::doorkeeper::needs;
 use super::{Camera, Node, NodeSetup};
 use crate::access::{Grant, Scopes};
 use crate::media::CameraName;
 
-/// What a `join` gets.
+/// What a `join`, or a call that is taken, gets.
 pub(super) struct Admission {
     /// What the session is to carry.
     pub(super) wants: Wants,
@@ -23,22 +23,33 @@ pub(super) struct Admission {
 
 impl Node {
     /// Whether this `join` opens a session, and what it is to carry.
-    pub(super) fn admit(&mut self, key: &SessionKey, join: &Join, now: Duration) -> Result<Admission, Failure> {
-        if self.shutting_down {
-            return Err(Failure::new(ErrorCode::Busy).after(5));
-        }
+    pub(super) fn admit_join(&mut self, key: &SessionKey, join: &Join, now: Duration) -> Result<Admission, Failure> {
         if let Err(wait) = self.budgets.take_join(&key.peer, now) {
             return Err(Failure::new(ErrorCode::RateLimited).after(seconds_up(wait)));
         }
+        self.admit(key, &join.wants, join.token.as_ref(), now)
+    }
+
+    /// Whether this peer may have what it wants, and which cameras that is.
+    pub(super) fn admit(
+        &self,
+        key: &SessionKey,
+        wants: &WantsRequest,
+        token: Option<&Token>,
+        now: Duration,
+    ) -> Result<Admission, Failure> {
+        if self.shutting_down {
+            return Err(Failure::new(ErrorCode::Busy).after(5));
+        }
         // Before anything is told about cameras, places and servers.
-        let needs = needs(&join.wants);
-        let grant = self.door.admit(&key.peer, join.token.as_ref(), needs, now)?;
+        let needs = needs(wants);
+        let grant = self.door.admit(&key.peer, token, needs, now)?;
         let replaces = self.sessions.contains_key(&key.peer);
         if !replaces && self.is_full() && self.setup.limits.when_full == WhenFull::Refuse {
             return Err(Failure::new(ErrorCode::Busy).after(10));
         }
         let names: Vec<CameraName> = self.cameras.iter().map(|camera| camera.info.name.clone()).collect();
-        let wants = join.wants.resolve(&names).map_err(|name| {
+        let wants = wants.resolve(&names).map_err(|name| {
             Failure::with_message(
                 ErrorCode::NoSuchCamera,
                 &format!("There is no camera {name:?} here.", name = name.as_str()),
@@ -64,7 +75,7 @@ impl Node {
 
     /// The answer to a `join`.
     pub(super) fn introduction(&mut self) -> PeerInfo {
-        let nonce = format!("{:016x}{:016x}", (self.setup.entropy)(), (self.setup.entropy)());
+        let nonce = self.nonce();
         let (ice_servers, expires) = self.ice_servers.clone();
         let version = Text::try_from(self.setup.version.as_str()).ok();
         PeerInfo {
@@ -75,9 +86,15 @@ impl Node {
                 version: version.unwrap_or_else(|| Text::try_from("unknown").expect("seven characters")),
                 key: None,
             },
-            nonce: Nonce::try_from(nonce).expect("32 characters"),
+            nonce,
             expires,
         }
+    }
+
+    /// Random text of ours.
+    pub(super) fn nonce(&mut self) -> Nonce {
+        let nonce = format!("{:016x}{:016x}", (self.setup.entropy)(), (self.setup.entropy)());
+        Nonce::try_from(nonce).expect("32 characters")
     }
 
     /// Says why a `join` opens no session.

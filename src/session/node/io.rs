@@ -7,6 +7,7 @@ use super::super::{
     Boot, CameraDetail, CameraInfo, Entropy, Event, IceServer, Malformed, Outgoing, PeerCommand, PeerEvent, PeerId,
     SessionKey, Topics,
 };
+use super::RingOutcome;
 use crate::access::{Guard, WallClock};
 
 /// What a node is set up with.
@@ -81,6 +82,8 @@ pub enum Output {
     Peer(SessionKey, PeerCommand),
     /// Log this step of a session.
     Event(Event),
+    /// A ring has ended.
+    Ring(RingOutcome),
     /// Log that a message of this peer could not be read.
     Unreadable(PeerId, Malformed),
 }

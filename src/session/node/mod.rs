@@ -1,9 +1,13 @@
 //! The node's side of the protocol: presence, who may join, and one session for each viewer.
 
 mod admission;
+mod callee;
 mod doorkeeper;
 mod io;
+mod outgoing_call;
 mod presence;
+mod registry;
+mod ring;
 mod viewer_session;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -14,12 +18,15 @@ use self::doorkeeper::Doorkeeper;
 pub use self::io::{Camera, Input, NodeSetup, Output};
 use self::presence::Announcer;
 pub use self::presence::Will;
-use self::viewer_session::{Over, ViewerSession};
+use self::registry::Registry;
+use self::ring::Ring;
+pub use self::ring::{NoAnswer, NotRung, RingOutcome, RingTo};
+use self::viewer_session::{Beginning, Over, ViewerSession};
 use super::budget::Budgets;
 use super::ended::Ended;
 use super::{
-    Body, End, ErrorCode, Event, Failure, IceServer, LeaveReason, Malformed, Message, Outgoing, PeerCommand, PeerId,
-    SessionKey, Step, Topic,
+    Body, CancelReason, Delivery, Empty, End, ErrorCode, Event, Failure, IceServer, LeaveReason, Malformed, Message,
+    Outgoing, PeerCommand, PeerId, SessionKey, Step, Topic,
 };
 use crate::access::Guard;
 
@@ -32,6 +39,9 @@ pub struct Node {
     cameras: Vec<Camera>,
     ice_servers: (Vec<IceServer>, Option<u32>),
     sessions: BTreeMap<PeerId, ViewerSession>,
+    /// Who wants to be called, and the calls to them.
+    registry: Registry,
+    ring: Option<Ring>,
     ended: Ended,
     budgets: Budgets,
     door: Doorkeeper,
@@ -51,6 +61,8 @@ impl Node {
             cameras: Vec::new(),
             ice_servers: (Vec::new(), None),
             sessions: BTreeMap::new(),
+            registry: Registry::default(),
+            ring: None,
             ended: Ended::default(),
             budgets,
             door,
@@ -72,7 +84,7 @@ impl Node {
 
     /// After [`Input::Shutdown`]: every viewer has heard `leave`, or never will.
     pub fn is_settled(&self) -> bool {
-        self.sessions.is_empty() && self.ended.is_settled()
+        self.sessions.is_empty() && self.ring.is_none() && self.ended.is_settled()
     }
 
     /// Something happened.
@@ -127,6 +139,7 @@ impl Node {
         for (peer, why) in over {
             self.settle(&peer, Err(why), now);
         }
+        self.ring_timeout(now);
         while let Some((peer, message)) = self.ended.poll_transmit(now) {
             self.publish(&peer, &message);
         }
@@ -146,7 +159,8 @@ impl Node {
         let link_up = self.announcer.conn().is_some();
         let sessions = self.sessions.values().filter_map(|session| session.poll_timeout(link_up));
         let grants = self.sessions.values().filter_map(|session| self.door.ends_at(&session.grant));
-        sessions.chain(grants).chain(self.ended.poll_timeout()).chain(self.announcer.poll_timeout()).min()
+        let ring = self.ring.as_ref().and_then(Ring::poll_timeout);
+        sessions.chain(grants).chain(ring).chain(self.ended.poll_timeout()).chain(self.announcer.poll_timeout()).min()
     }
 
     fn message(&mut self, peer: PeerId, payload: &[u8], now: Duration) {
@@ -169,25 +183,25 @@ impl Node {
         if let Some(session) = self.sessions.get_mut(&key.peer).filter(|session| session.key == key) {
             let result = session.receive(message, payload.len(), &self.door, now, &mut self.out);
             self.settle(&key.peer, result, now);
+        } else if let Some(call) = self.ring.as_mut().and_then(|ring| ring.call(&key)) {
+            let reply = call.receive(message, payload.len(), now, &mut self.out);
+            self.replied(&key.peer, reply, now);
         } else if self.ended.contains(&key, now) {
             if let Some(answer) = self.ended.answer(&key, &message, now) {
                 self.publish(&key.peer, &answer);
             }
         } else {
             match &message.body {
-                Body::Join(join) => match self.admit(&key, join, now) {
+                Body::Join(join) => match self.admit_join(&key, join, now) {
                     Ok(admission) => self.open(key, message, admission, now),
                     Err(failure) => self.refuse_join(key, &message, failure, now),
                 },
-                // Calls come in here.
-                Body::Call(_) => self.reply_error(&key.peer, &message, Failure::new(ErrorCode::Unsupported), now),
-                // Whoever says goodbye to a session that is not there has what it wants.
-                Body::Leave(_) | Body::Cancel(_) => {
-                    self.ended.they_left(key.clone(), now);
-                    if let Some(answer) = self.ended.answer(&key, &message, now) {
-                        self.publish(&key.peer, &answer);
-                    }
+                Body::Call(call) => {
+                    let call = call.clone();
+                    self.take_call(key, message, call, now);
                 }
+                // Whoever says goodbye to a session that is not there has what it wants.
+                body if body.is_final() => self.they_ended(&key, message.seq, now),
                 Body::Ack(_) | Body::Error(_) => {}
                 _ => self.reply_error(&key.peer, &message, Failure::new(ErrorCode::UnknownSession), now),
             }
@@ -202,6 +216,7 @@ impl Node {
             // It keeps its place in the order, or those after it would wait forever.
             result = session.skip(seq, &self.door, now, &mut self.out);
         }
+        self.unreadable_reply(&peer, &malformed, now);
         if !malformed.is_error && self.budgets.take_reply(&peer, now) {
             let failure = Failure::with_message(malformed.code, &malformed.detail);
             let (session, re) = (malformed.session.clone(), malformed.seq);
@@ -213,7 +228,7 @@ impl Node {
     }
 
     fn outside_of_sessions(&mut self, peer: &PeerId, message: Message, now: Duration) {
-        match message.body {
+        match &message.body {
             Body::Probe(_) => {
                 if let Some(conn) = self.announcer.conn()
                     && self.budgets.take_reply(peer, now)
@@ -223,22 +238,26 @@ impl Node {
                 }
             }
             Body::Error(_) => {}
-            // Registered peers come in here.
-            Body::Register(_) | Body::Unregister(_) => {
-                self.reply_error(peer, &message, Failure::new(ErrorCode::Unsupported), now);
-            }
+            Body::Register(register) => self.register(peer, &message, register, now),
+            Body::Unregister(_) => self.unregister(peer, message.seq, now),
             _ => self.reply_error(peer, &message, Failure::new(ErrorCode::BadMessage), now),
         }
     }
 
     fn open(&mut self, key: SessionKey, join: Message, admission: Admission, now: Duration) {
+        let mut delivery = Delivery::new(key.session.clone(), true);
+        delivery.receive(join, 0, now).expect("the first message is in the window");
+        self.begin(key, Beginning { delivery, request: 0, steps: &[Step::Join] }, admission, now);
+    }
+
+    fn begin(&mut self, key: SessionKey, beginning: Beginning, admission: Admission, now: Duration) {
         if let Some(earlier) = self.sessions.remove(&key.peer) {
             self.leave(earlier, LeaveReason::Replaced, now);
         }
         self.make_room(now);
         let info = self.introduction();
         let limits = self.setup.limits.clone();
-        let session = ViewerSession::open(key.clone(), limits, join, (admission, info), now, &mut self.out);
+        let session = ViewerSession::open(key.clone(), limits, beginning, (admission, info), now, &mut self.out);
         self.sessions.insert(key.peer, session);
         self.viewers_changed(now);
     }
@@ -259,13 +278,12 @@ impl Node {
             Over::Silent => return self.leave(session, LeaveReason::Failed, now),
             Over::Expired => return self.leave(session, LeaveReason::Expired, now),
             Over::TheyLeft(leave, seq) => {
-                self.ended.they_left(key.clone(), now);
-                let heard =
-                    Message { session: Some(key.session.clone()), seq, ack: None, re: None, body: Body::Leave(leave) };
-                if let Some(answer) = self.ended.answer(&key, &heard, now) {
-                    self.publish(peer, &answer);
-                }
+                self.they_ended(&key, seq, now);
                 End::TheyLeft(leave.reason)
+            }
+            Over::TheyCancelled(reason, seq) => {
+                self.they_ended(&key, seq, now);
+                End::Cancelled(reason)
             }
             Over::TheyFailed(code) => {
                 self.ended.they_left(key.clone(), now);
@@ -282,6 +300,21 @@ impl Node {
             }
         };
         self.close(key, end, now);
+    }
+
+    /// The other side has ended it, by the message with this `seq`, which is acknowledged.
+    fn they_ended(&mut self, key: &SessionKey, seq: Option<u32>, now: Duration) {
+        self.ended.they_left(key.clone(), now);
+        if seq.is_some() {
+            let ack = Message {
+                session: Some(key.session.clone()),
+                seq: None,
+                ack: seq,
+                re: None,
+                body: Body::Ack(Empty {}),
+            };
+            self.publish(&key.peer, &ack);
+        }
     }
 
     fn leave(&mut self, session: ViewerSession, reason: LeaveReason, now: Duration) {
@@ -304,6 +337,7 @@ impl Node {
     fn set_link(&mut self, up: bool, now: Duration) {
         self.sessions.values_mut().for_each(|session| session.delivery.set_link(up, now));
         self.ended.set_link(up, now);
+        self.ring.iter_mut().for_each(|ring| ring.set_link(up, now));
     }
 
     fn set_ice_servers(&mut self, servers: Vec<IceServer>, expires: Option<u32>, now: Duration) {
@@ -325,10 +359,12 @@ impl Node {
         let over: Vec<PeerId> =
             self.sessions.iter().filter(|(_, session)| is_over(session)).map(|(peer, _)| peer.clone()).collect();
         over.iter().for_each(|peer| self.settle(peer, Err(Over::Expired), now));
+        self.registry.keep(|grant| self.door.upholds(grant));
     }
 
     fn shut_down(&mut self, now: Duration) {
         self.shutting_down = true;
+        self.stop_ringing(CancelReason::Closed, NoAnswer::Gone, now);
         for (_, session) in std::mem::take(&mut self.sessions) {
             self.leave(session, LeaveReason::Shutdown, now);
         }

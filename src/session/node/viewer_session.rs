@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::super::trickle::Trickle;
 use super::super::{
-    Body, Delivery, ErrorCode, Event, Failure, Leave, Message, Offer, Outgoing, Overflow, PeerCommand, PeerEvent,
-    PeerInfo, Renew, Sdp, SessionKey, Step, Topics, config::Limits,
+    Body, CallResponse, CancelReason, Delivery, ErrorCode, Event, Failure, Leave, LeaveReason, Message, Offer,
+    Outgoing, Overflow, PeerCommand, PeerEvent, PeerInfo, Renew, Sdp, SessionKey, Step, Topics, config::Limits,
 };
 use super::Output;
 use super::admission::Admission;
@@ -34,6 +34,18 @@ pub(super) struct ViewerSession {
     /// The offer that waits for its answer, and the highest there was.
     awaited_answer: Option<u32>,
     latest_offer: Option<u32>,
+    /// What let the viewer in: the first offer answers it.
+    request: u32,
+}
+
+/// How a session began: by a `join`, or by a call that was taken.
+pub(super) struct Beginning {
+    /// With what has been said so far.
+    pub(super) delivery: Delivery,
+    /// The `seq` of the viewer's message that let it in.
+    pub(super) request: u32,
+    /// What is to be logged of it.
+    pub(super) steps: &'static [Step],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +67,8 @@ enum State {
 pub(super) enum Over {
     /// The viewer left, by the message with this `seq`.
     TheyLeft(Leave, Option<u32>),
+    /// The viewer gave up its call, by the message with this `seq`.
+    TheyCancelled(CancelReason, Option<u32>),
     /// The viewer said that it failed there.
     TheyFailed(u16),
     /// The viewer closed DTLS.
@@ -80,17 +94,17 @@ impl From<Overflow> for Over {
 }
 
 impl ViewerSession {
-    /// Opens the session that `join` asked for: introduces the node and makes the connection offer.
+    /// Opens a session with a viewer that has been let in: introduces the node and makes the connection offer.
     pub(super) fn open(
         key: SessionKey,
         limits: Limits,
-        join: Message,
+        beginning: Beginning,
         (admission, info): (Admission, PeerInfo),
         now: Duration,
         out: &mut VecDeque<Output>,
     ) -> Self {
         let mut session = Self {
-            delivery: Delivery::new(key.session.clone(), true),
+            delivery: beginning.delivery,
             key,
             opened_at: now,
             grant: admission.grant,
@@ -100,12 +114,11 @@ impl ViewerSession {
             trickle: Trickle::default(),
             awaited_answer: None,
             latest_offer: None,
+            request: beginning.request,
         };
-        session.log(Step::Join, out);
-        let re = join.seq;
+        beginning.steps.iter().for_each(|step| session.log(*step, out));
         let ice_servers = info.ice_servers.clone();
-        session.delivery.receive(join, 0, now).expect("the first message is in the window");
-        session.introduce(info, re, now).expect("nothing has been said before");
+        session.introduce(info, Some(beginning.request), now).expect("next to nothing has been said before");
         session.log(Step::Peer, out);
         session.log(Step::Opening, out);
         session.command(PeerCommand::Offer { wants: admission.wants, ice_servers }, out);
@@ -146,7 +159,7 @@ impl ViewerSession {
         Ok(())
     }
 
-    fn act_on(
+    pub(super) fn act_on(
         &mut self,
         message: Message,
         door: &Doorkeeper,
@@ -162,6 +175,7 @@ impl ViewerSession {
                 }
             }
             Body::Leave(leave) => return Err(Over::TheyLeft(leave, message.seq)),
+            Body::Cancel(cancel) => return Err(Over::TheyCancelled(cancel.reason, message.seq)),
             Body::Error(failure) if failure.ends() => return Err(Over::TheyFailed(failure.code)),
             Body::Error(_) => {}
             Body::Renew(Renew { token }) => {
@@ -170,11 +184,16 @@ impl ViewerSession {
                     Over::Failed(failure, code, message.seq)
                 })?;
             }
-            // The call flow and renegotiation by the viewer come in here.
-            Body::Offer(_) | Body::Call(_) | Body::Ringing(_) | Body::Cancel(_) | Body::CallResponse(_) => {
-                self.refuse(ErrorCode::Unsupported, message.seq)
+            // It has taken back what it had accepted.
+            Body::CallResponse(CallResponse::Rejected(_)) => {
+                return Err(Over::TheyLeft(Leave { reason: LeaveReason::Closed }, message.seq));
             }
-            Body::Peer(_)
+            // Renegotiation by the viewer comes in here.
+            Body::Offer(_) => self.refuse(ErrorCode::Unsupported, message.seq),
+            Body::Call(_)
+            | Body::Ringing(_)
+            | Body::CallResponse(_)
+            | Body::Peer(_)
             | Body::Register(_)
             | Body::Registered(_)
             | Body::Unregister(_)
@@ -217,7 +236,7 @@ impl ViewerSession {
                 let sdp = Sdp::try_from(sdp).map_err(|_| Over::failed(ErrorCode::OfferFailed))?;
                 let opening = matches!(self.state, State::Opening { .. });
                 let body = Body::Offer(Offer { sdp, mids });
-                let seq = self.delivery.send(body, opening.then_some(0), now)?;
+                let seq = self.delivery.send(body, opening.then_some(self.request), now)?;
                 self.trickle.restart_ours();
                 self.trickle.await_description();
                 self.awaited_answer = Some(seq);

@@ -42,6 +42,10 @@ pub enum Input {
     Peer(SessionKey, PeerEvent),
     /// A newer token: the session there is goes on by it, and the next one begins with it.
     Token(Token),
+    /// The person takes the call that rings.
+    Accept,
+    /// The person does not.
+    Decline,
     /// We have seen enough.
     Close,
 }
@@ -81,6 +85,12 @@ pub enum ViewerState {
     Looking,
     /// The node is not there; the viewer waits for it.
     Offline,
+    /// Registered: the next call of the node rings.
+    Waiting,
+    /// A call of the node rings: accept it or decline.
+    Ringing,
+    /// Our own call rings at the node.
+    Calling,
     /// A session is being made.
     Connecting,
     /// Media flows.
@@ -102,6 +112,9 @@ impl ViewerState {
             Self::Idle => "idle",
             Self::Looking => "looking",
             Self::Offline => "offline",
+            Self::Waiting => "waiting",
+            Self::Ringing => "ringing",
+            Self::Calling => "calling",
             Self::Connecting => "connecting",
             Self::Live => "live",
             Self::Silent => "silent",

@@ -1,45 +1,64 @@
 //! The viewer's side of the protocol, for the headless viewer: find the node, join, answer, and come back after every
 //! failure that trying again can mend.
 
+mod again;
+mod calls;
+mod incoming;
 mod io;
 mod lookout;
 mod node_session;
+mod registration;
 mod renewal;
+mod showing;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use self::incoming::Incoming;
 pub use self::io::{Input, Output, Shown, ViewerSetup, ViewerState};
 use self::lookout::{Finding, Lookout};
 use self::node_session::{NodeSession, Over};
+use self::registration::Registration;
 use super::ended::Ended;
 use super::{
-    Body, Boot, Empty, End, ErrorCode, Event, Failure, Join, LeaveReason, Malformed, Message, Nonce, Outgoing,
-    PeerCommand, SessionId, SessionKey, Status, Step, Topic,
+    Body, Boot, Call, CancelReason, Empty, End, ErrorCode, Event, Failure, Join, LeaveReason, Malformed, Message,
+    Nonce, Outgoing, PeerCommand, RejectReason, SessionId, SessionKey, Status, Step, Topic,
 };
 
-/// The longest wait between two attempts.
-const MAX_BACK_OFF: Duration = Duration::from_secs(30);
 /// A session that has been live for so long has proved that the way is good: the next attempt comes soon again.
 const PROVEN: Duration = Duration::from_secs(10);
-/// Peers of a node that has started anew come back spread over this time.
-const REBOOT_SPREAD: Duration = Duration::from_secs(5);
-
 /// The viewer's side of the protocol. The shell's part is the same as for [`super::node::Node`].
 pub struct Viewer {
     setup: ViewerSetup,
     link_up: bool,
     lookout: Lookout,
     plan: Plan,
+    manner: Manner,
     session: Option<NodeSession>,
+    /// To be called.
+    registration: Option<Registration>,
+    /// The call that rings here.
+    incoming: Option<Incoming>,
     ended: Ended,
     /// Failed attempts in a row.
     failures: u32,
+    registration_failures: u32,
     last_boot: Option<Boot>,
     /// What the node last said of itself.
     presence: Option<Status>,
     shown: Shown,
     out: VecDeque<Output>,
+}
+
+/// How the next session begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// By `join`.
+    Join,
+    /// By `call`.
+    Call,
+    /// By a call of the node.
+    Wait,
 }
 
 /// What to do while there is no session.
@@ -61,9 +80,13 @@ impl Viewer {
             link_up: false,
             lookout: Lookout::default(),
             plan: Plan::WhenThere,
+            manner: Manner::Join,
             session: None,
+            registration: None,
+            incoming: None,
             ended: Ended::default(),
             failures: 0,
+            registration_failures: 0,
             last_boot: None,
             presence: None,
             shown: Shown { state: ViewerState::Idle, detail: None, retry_in: None },
@@ -83,7 +106,8 @@ impl Viewer {
 
     /// After [`Input::Close`]: the node has heard `leave`, or never will.
     pub fn is_settled(&self) -> bool {
-        self.session.is_none() && self.ended.is_settled()
+        let registered = self.registration.as_ref().is_some_and(|registration| !registration.is_settled());
+        self.session.is_none() && self.incoming.is_none() && !registered && self.ended.is_settled()
     }
 
     /// Something happened.
@@ -116,14 +140,9 @@ impl Viewer {
                 self.settle(result.unwrap_or(Ok(())), now);
             }
             Input::Token(token) => self.renew(token, now),
-            Input::Close => {
-                self.plan = Plan::Nothing;
-                if let Some(session) = self.session.take() {
-                    self.end(&session.key, End::Left(LeaveReason::Closed));
-                    self.ended.leave(session.key, session.delivery, LeaveReason::Closed, now);
-                }
-                self.show(ViewerState::Closed, None, None);
-            }
+            Input::Accept => self.accept(now),
+            Input::Decline => self.decline(RejectReason::Declined, now),
+            Input::Close => self.close(now),
         }
         self.handle_timeout(now);
     }
@@ -135,9 +154,11 @@ impl Viewer {
             Some(Finding::Away) => self.node_is_away(),
             None => {}
         }
-        if self.may_join(now) {
-            self.join(now);
+        if self.may_start(now) {
+            self.start(now);
         }
+        self.register(now);
+        self.incoming_timeout(now);
         if let Some(session) = &mut self.session {
             let result = session.handle_timeout(&self.setup.topics, now, &mut self.out);
             self.settle(result, now);
@@ -160,10 +181,18 @@ impl Viewer {
             _ => None,
         };
         let session = self.session.as_ref().and_then(NodeSession::poll_timeout);
-        join.into_iter().chain(session).chain(self.lookout.poll_timeout()).chain(self.ended.poll_timeout()).min()
+        let incoming = self.incoming.as_ref().and_then(Incoming::poll_timeout);
+        let registration = self.registration.as_ref().and_then(Registration::poll_timeout);
+        let calls = incoming.into_iter().chain(registration);
+        join.into_iter()
+            .chain(session)
+            .chain(calls)
+            .chain(self.lookout.poll_timeout())
+            .chain(self.ended.poll_timeout())
+            .min()
     }
 
-    fn may_join(&self, now: Duration) -> bool {
+    fn may_start(&self, now: Duration) -> bool {
         let planned = match self.plan {
             Plan::WhenThere => true,
             Plan::At(at) => at <= now,
@@ -172,26 +201,37 @@ impl Viewer {
         planned && self.node_is_there()
     }
 
-    /// Whether a join would reach the node, and none is under way.
+    /// Whether a join or call would reach the node, and none is under way.
     fn node_is_there(&self) -> bool {
-        self.link_up && self.session.is_none() && self.lookout.has_seen() && self.lookout.online().is_some()
+        self.manner != Manner::Wait && self.session.is_none() && self.node_can_hear()
     }
 
-    fn join(&mut self, now: Duration) {
+    fn node_can_hear(&self) -> bool {
+        self.link_up && self.lookout.has_seen() && self.lookout.online().is_some()
+    }
+
+    /// Joins or calls.
+    fn start(&mut self, now: Duration) {
         let Some(boot) = self.lookout.online().cloned() else { return };
-        let random = |entropy: &mut super::Entropy| (u128::from(entropy()) << 64) | u128::from(entropy());
-        let session = SessionId::from_random(random(&mut self.setup.entropy));
-        let nonce = format!("{:032x}", random(&mut self.setup.entropy));
-        let join = Join {
-            wants: self.setup.wants.clone(),
-            token: self.setup.token.clone(),
-            nonce: Nonce::try_from(nonce).expect("32 characters"),
-        };
-        let key = SessionKey { peer: self.setup.peer.clone(), session };
+        let bits = (u128::from((self.setup.entropy)()) << 64) | u128::from((self.setup.entropy)());
+        let key = SessionKey { peer: self.setup.peer.clone(), session: SessionId::from_random(bits) };
+        let (wants, token, nonce) = (self.setup.wants.clone(), self.setup.token.clone(), self.nonce());
         self.plan = Plan::WhenThere;
         self.last_boot = Some(boot.clone());
-        self.session = Some(NodeSession::start(key, boot, join, now, &mut self.out));
-        self.show(ViewerState::Connecting, None, None);
+        let out = &mut self.out;
+        self.session = Some(if self.manner == Manner::Call {
+            let from = self.setup.peer.clone();
+            let call = Call { sdp: None, from, wants: Some(wants), token, nonce };
+            NodeSession::call(key, boot, call, now, out)
+        } else {
+            NodeSession::join(key, boot, Join { wants, token, nonce }, now, out)
+        });
+        self.show_session();
+    }
+
+    fn nonce(&mut self) -> Nonce {
+        let nonce = format!("{:016x}{:016x}", (self.setup.entropy)(), (self.setup.entropy)());
+        Nonce::try_from(nonce).expect("32 characters")
     }
 
     fn status(&mut self, status: &Status, now: Duration) {
@@ -200,9 +240,13 @@ impl Viewer {
         }
         self.presence = Some(status.clone());
         let Some(boot) = self.lookout.online().cloned() else { return self.node_is_away() };
+        self.call_of_a_former_boot(&boot, now);
         if let Some(session) = self.session.take_if(|session| session.boot != boot) {
             // Nobody there knows this session any more, so nobody needs to be told.
             self.end(&session.key, End::Rebooted);
+            if session.was_let_in() {
+                self.manner = Manner::Join;
+            }
             self.ended.gone(session.key, session.delivery, LeaveReason::Closed, now);
             self.after_reboot(boot, now);
         } else if self.session.is_none()
@@ -210,21 +254,6 @@ impl Viewer {
             && self.last_boot.as_ref().is_some_and(|b| *b != boot)
         {
             self.after_reboot(boot, now);
-        }
-    }
-
-    fn after_reboot(&mut self, boot: Boot, now: Duration) {
-        let wait = self.random_share(REBOOT_SPREAD);
-        self.failures = 0;
-        self.last_boot = Some(boot);
-        self.plan = Plan::At(now + wait);
-        self.show(ViewerState::Lost, Some("The camera has started anew.".to_owned()), Some(wait));
-    }
-
-    fn node_is_away(&mut self) {
-        if self.session.is_none() && self.plan != Plan::Nothing {
-            self.plan = Plan::WhenThere;
-            self.show(ViewerState::Offline, None, None);
         }
     }
 
@@ -236,11 +265,13 @@ impl Viewer {
         if let Body::Status(status) = &message.body {
             return self.status(status, now);
         }
-        let Some(session) = message.session.clone() else { return };
+        let Some(session) = message.session.clone() else { return self.outside_of_sessions(message, now) };
         let key = SessionKey { peer: self.setup.peer.clone(), session };
         if let Some(session) = self.session.as_mut().filter(|session| session.key == key) {
             let result = session.receive(message, payload.len(), now, &mut self.out);
             self.settle(result, now);
+        } else if self.incoming.as_ref().is_some_and(|incoming| incoming.key == key) {
+            self.incoming_message(message, payload.len(), now);
         } else if self.ended.contains(&key, now) || message.body.is_final() {
             if !self.ended.contains(&key, now) {
                 self.ended.they_left(key.clone(), now);
@@ -248,6 +279,9 @@ impl Viewer {
             if let Some(answer) = self.ended.answer(&key, &message, now) {
                 self.publish(&answer);
             }
+        } else if let Body::Call(call) = &message.body {
+            let from = call.from.clone();
+            self.take_call(key, message, &from, now);
         } else if message.seq.is_some() {
             self.reply_error(&message, Failure::new(ErrorCode::UnknownSession));
         }
@@ -271,17 +305,31 @@ impl Viewer {
         if session.live_since().is_some_and(|since| since + PROVEN <= now) {
             self.failures = 0;
         }
+        if session.was_let_in() && !matches!(over, Over::Cancelled(..)) {
+            // A call that was taken and is lost is not made again.
+            self.manner = Manner::Join;
+        }
         let key = session.key.clone();
         match over {
             Over::TheyLeft(reason, seq) => {
                 self.end(&key, End::TheyLeft(reason));
-                self.ended.they_left(key.clone(), now);
-                let body = Body::Leave(super::Leave { reason });
-                let heard = Message { session: Some(key.session.clone()), seq, ack: None, re: None, body };
-                if let Some(answer) = self.ended.answer(&key, &heard, now) {
-                    self.publish(&answer);
-                }
+                self.they_ended(key, seq, now);
                 self.after_leave(reason, now);
+            }
+            Over::Rejected(rejection, seq) => {
+                self.end(&key, End::Rejected(rejection.reason));
+                self.they_ended(key, seq, now);
+                self.after_rejection(&rejection, now);
+            }
+            Over::Cancelled(reason, seq) => {
+                self.end(&key, End::Cancelled(reason));
+                self.they_ended(key, seq, now);
+                self.after_call("The camera has taken its call back.");
+            }
+            Over::NobodyAnswered => {
+                self.end(&key, End::Cancelled(CancelReason::Timeout));
+                self.ended.cancel(key, session.delivery, CancelReason::Timeout, now);
+                self.give_up("Nobody answered.");
             }
             Over::Refused(failure) => {
                 self.end(&key, End::Refused(failure.code));
@@ -301,57 +349,14 @@ impl Viewer {
             Over::Failed(failure, code) => {
                 self.end(&key, End::Failed(code));
                 session.delivery.send_error(failure.clone(), None);
-                self.ended.leave(key, session.delivery, LeaveReason::Failed, now);
+                if session.is_calling() {
+                    self.ended.cancel(key, session.delivery, CancelReason::Failed, now);
+                } else {
+                    self.ended.leave(key, session.delivery, LeaveReason::Failed, now);
+                }
                 self.after_failure(&failure, now);
             }
         }
-    }
-
-    fn after_leave(&mut self, reason: LeaveReason, now: Duration) {
-        match reason {
-            LeaveReason::Closed => self.retry("The camera has ended the session.", Duration::ZERO, now),
-            LeaveReason::Replaced => self.retry("Another session has taken this one's place.", Duration::ZERO, now),
-            LeaveReason::Failed => self.retry("The camera has lost the session.", Duration::ZERO, now),
-            LeaveReason::Shutdown => {
-                self.lookout.said_goodbye();
-                self.plan = Plan::WhenThere;
-                self.show(ViewerState::Offline, Some("The camera is shutting down.".to_owned()), None);
-            }
-            LeaveReason::Expired => self.give_up("The right to watch has ended."),
-            LeaveReason::Limit => self.give_up("The limit for this session is reached."),
-        }
-    }
-
-    fn after_failure(&mut self, failure: &Failure, now: Duration) {
-        if failure.retry() {
-            let at_least = Duration::from_secs(failure.retry_after.unwrap_or(0).into());
-            self.retry(failure.message.as_str(), at_least, now);
-        } else {
-            self.give_up(failure.message.as_str());
-        }
-    }
-
-    fn retry(&mut self, why: &str, at_least: Duration, now: Duration) {
-        let full = MAX_BACK_OFF.min(Duration::from_secs(1) * (1 << self.failures.min(5)));
-        self.failures = self.failures.saturating_add(1);
-        // Half of it is chance, so that viewers that were lost together do not come back together.
-        let wait = at_least.min(Duration::from_secs(3_600)) + full / 2 + self.random_share(full / 2);
-        self.plan = Plan::At(now + wait);
-        if self.lookout.online().is_some() {
-            self.show(ViewerState::Lost, Some(why.to_owned()), Some(wait));
-        } else {
-            self.show(ViewerState::Offline, Some(why.to_owned()), None);
-        }
-    }
-
-    fn give_up(&mut self, why: &str) {
-        self.plan = Plan::Nothing;
-        self.show(ViewerState::Refused, Some(why.to_owned()), None);
-    }
-
-    fn random_share(&mut self, of: Duration) -> Duration {
-        let thousandths = u32::try_from((self.setup.entropy)() % 1_001).unwrap_or(0);
-        of * thousandths / 1_000
     }
 
     fn end(&mut self, key: &SessionKey, end: End) {
@@ -363,26 +368,10 @@ impl Viewer {
         if let Some(session) = &mut self.session {
             session.delivery.set_link(self.link_up, now);
         }
+        if let Some(incoming) = &mut self.incoming {
+            incoming.delivery.set_link(self.link_up, now);
+        }
         self.ended.set_link(self.link_up, now);
-    }
-
-    fn show_session(&mut self) {
-        if let Some(session) = &self.session {
-            let state = match session.live_since() {
-                Some(_) => ViewerState::Live,
-                None if session.is_silent() => ViewerState::Silent,
-                None => ViewerState::Connecting,
-            };
-            self.show(state, None, None);
-        }
-    }
-
-    fn show(&mut self, state: ViewerState, detail: Option<String>, retry_in: Option<Duration>) {
-        let shown = Shown { state, detail, retry_in };
-        if self.shown != shown {
-            self.shown = shown.clone();
-            self.out.push_back(Output::State(shown));
-        }
     }
 
     fn reply_error(&mut self, message: &Message, failure: Failure) {

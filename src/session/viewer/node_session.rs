@@ -1,17 +1,21 @@
-//! One session as the viewer sees it: `join` → `peer` → offer → answer → connected → over.
+//! One session as the viewer sees it: `join`, or a call that is taken → `peer` → offer → answer → connected → over.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::super::trickle::Trickle;
 use super::super::{
-    Answer, Body, Boot, Delivery, ErrorCode, Event, Failure, IceServer, Join, LeaveReason, Message, Outgoing, Overflow,
-    PeerCommand, PeerEvent, Renew, Sdp, SessionKey, Step, Token, Topics,
+    Acceptance, Answer, Body, Boot, Call, CallResponse, CancelReason, Delivery, ErrorCode, Event, Failure, IceServer,
+    Join, LeaveReason, Message, Outgoing, Overflow, PeerCommand, PeerEvent, Rejection, Renew, Sdp, SessionKey, Step,
+    Token, Topics,
 };
 use super::Output;
+use super::incoming::Incoming;
 
 /// From `join` to the node's offer; `join` itself has failed after 15.5 s.
 const OFFER_TIMEOUT: Duration = Duration::from_secs(20);
+/// A person at the node has so long to take our call.
+const RING_TIMEOUT: Duration = Duration::from_secs(45);
 /// Making an answer takes milliseconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// From the answer to the connection.
@@ -26,6 +30,7 @@ pub(super) struct NodeSession {
     pub(super) delivery: Delivery,
     /// The node's run that it belongs to.
     pub(super) boot: Boot,
+    begun: Begun,
     state: State,
     trickle: Trickle,
     ice_servers: Vec<IceServer>,
@@ -33,9 +38,22 @@ pub(super) struct NodeSession {
     offer: Option<u32>,
 }
 
+/// How a session has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    /// By our `join`.
+    Join,
+    /// By our `call`.
+    Call,
+    /// By a call of the node's that we have taken.
+    Taken,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// `join` is on its way.
+    /// `call` is on its way, or rings.
+    Calling { until: Duration, rings: bool },
+    /// `join` is on its way, or a call has been taken.
     Joining { until: Duration },
     /// The node has introduced itself and makes its offer.
     Opening { until: Duration },
@@ -53,6 +71,12 @@ enum State {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Over {
     TheyLeft(LeaveReason, Option<u32>),
+    /// The node rejected our call, by the message with this `seq`.
+    Rejected(Rejection, Option<u32>),
+    /// The node gave its call up, by the message with this `seq`.
+    Cancelled(CancelReason, Option<u32>),
+    /// Our call has rung for too long.
+    NobodyAnswered,
     /// The node refused the `join`.
     Refused(Failure),
     /// The node said that it failed there.
@@ -76,20 +100,53 @@ impl From<Overflow> for Over {
 
 impl NodeSession {
     /// Says `join`.
-    pub(super) fn start(key: SessionKey, boot: Boot, join: Join, now: Duration, out: &mut VecDeque<Output>) -> Self {
-        let mut session = Self {
-            delivery: Delivery::new(key.session.clone(), true),
-            key,
-            boot,
-            state: State::Joining { until: now + OFFER_TIMEOUT },
-            trickle: Trickle::default(),
-            ice_servers: Vec::new(),
-            offer: None,
-        };
-        session.trickle.await_description();
-        session.delivery.send(Body::Join(join), None, now).expect("nothing has been said before, and a join is short");
+    pub(super) fn join(key: SessionKey, boot: Boot, join: Join, now: Duration, out: &mut VecDeque<Output>) -> Self {
+        let mut delivery = Delivery::new(key.session.clone(), true);
+        delivery.send(Body::Join(join), None, now).expect("nothing has been said before, and a join is short");
+        let session = Self::new(key, boot, delivery, Begun::Join, State::Joining { until: now + OFFER_TIMEOUT });
         session.log(Step::Join, out);
         session
+    }
+
+    /// Says `call`.
+    pub(super) fn call(key: SessionKey, boot: Boot, call: Call, now: Duration, out: &mut VecDeque<Output>) -> Self {
+        let mut delivery = Delivery::new(key.session.clone(), true);
+        delivery.send(Body::Call(call), None, now).expect("nothing has been said before, and a call is short");
+        let state = State::Calling { until: now + RING_TIMEOUT, rings: false };
+        let session = Self::new(key, boot, delivery, Begun::Call, state);
+        session.log(Step::Call, out);
+        session
+    }
+
+    /// Says `accepted` to a call of the node's.
+    pub(super) fn take(incoming: Incoming, acceptance: Acceptance, now: Duration, out: &mut VecDeque<Output>) -> Self {
+        let Incoming { key, boot, mut delivery, .. } = incoming;
+        let accepted = Body::CallResponse(CallResponse::Accepted(acceptance));
+        delivery.send(accepted, Some(0), now).expect("next to nothing has been said before");
+        let session = Self::new(key, boot, delivery, Begun::Taken, State::Joining { until: now + OFFER_TIMEOUT });
+        session.log(Step::Accepted, out);
+        session
+    }
+
+    fn new(key: SessionKey, boot: Boot, delivery: Delivery, begun: Begun, state: State) -> Self {
+        let mut trickle = Trickle::default();
+        trickle.await_description();
+        Self { key, delivery, boot, begun, state, trickle, ice_servers: Vec::new(), offer: None }
+    }
+
+    /// Whether our call rings, or is on its way.
+    pub(super) fn is_calling(&self) -> bool {
+        matches!(self.state, State::Calling { .. })
+    }
+
+    /// Whether it came by a call, of either side.
+    pub(super) fn is_call(&self) -> bool {
+        self.begun != Begun::Join
+    }
+
+    /// Whether it is a call that was taken.
+    pub(super) fn was_let_in(&self) -> bool {
+        self.is_call() && !self.is_calling()
     }
 
     /// Since when media flows.
@@ -162,6 +219,20 @@ impl NodeSession {
                     self.command(command, out);
                 }
             }
+            Body::Ringing(_) if self.begun == Begun::Call => {
+                if let State::Calling { until, rings: false } = self.state {
+                    self.state = State::Calling { until, rings: true };
+                    self.log(Step::Ringing, out);
+                }
+            }
+            Body::CallResponse(CallResponse::Accepted(_)) if self.is_calling() => {
+                self.state = State::Joining { until: now + OFFER_TIMEOUT };
+                self.log(Step::Accepted, out);
+            }
+            Body::CallResponse(CallResponse::Rejected(rejection)) => {
+                return Err(Over::Rejected(rejection, message.seq));
+            }
+            Body::Cancel(cancel) => return Err(Over::Cancelled(cancel.reason, message.seq)),
             Body::Leave(leave) => return Err(Over::TheyLeft(leave.reason, message.seq)),
             Body::Error(failure) => return self.told(failure, message.re),
             Body::Ack(_) => {}
@@ -175,12 +246,16 @@ impl NodeSession {
     }
 
     fn told(&self, failure: Failure, re: Option<u32>) -> Result<(), Over> {
-        let joining = matches!(self.state, State::Joining { .. });
-        if joining && failure.known() == Some(ErrorCode::UnknownSession) {
-            // A later message has overtaken the join, which is still on its way.
+        let unanswered = match self.begun {
+            Begun::Join => matches!(self.state, State::Joining { .. }),
+            Begun::Call => matches!(self.state, State::Calling { rings: false, .. }),
+            Begun::Taken => false,
+        };
+        if unanswered && failure.known() == Some(ErrorCode::UnknownSession) {
+            // A later message has overtaken the join or call, which is still on its way.
             return Ok(());
         }
-        if joining && re == Some(0) {
+        if re == Some(0) && (unanswered || self.is_calling()) {
             return Err(Over::Refused(failure));
         }
         if failure.ends() { Err(Over::TheyFailed(failure)) } else { Ok(()) }
@@ -238,6 +313,7 @@ impl NodeSession {
         out: &mut VecDeque<Output>,
     ) -> Result<(), Over> {
         match self.state {
+            State::Calling { until, .. } if until <= now => return Err(Over::NobodyAnswered),
             State::Joining { until } | State::Opening { until } if until <= now => {
                 return Err(Over::failed(ErrorCode::TimedOut));
             }
@@ -266,7 +342,10 @@ impl NodeSession {
     /// When [`NodeSession::handle_timeout`] has something to do.
     pub(super) fn poll_timeout(&self) -> Option<Duration> {
         let (state, answered) = match self.state {
-            State::Joining { until } | State::Opening { until } | State::Answering { until } => (Some(until), false),
+            State::Calling { until, .. }
+            | State::Joining { until }
+            | State::Opening { until }
+            | State::Answering { until } => (Some(until), false),
             State::Connecting { until } | State::Silent { until } => (Some(until), true),
             State::Live { .. } => (None, true),
         };

@@ -1,9 +1,11 @@
 //! "This input, exactly these outputs", rule by rule.
 
+mod calls;
+
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::super::{CameraChoice, FailedStep, PeerEvent, Topics, WantsRequest};
+use super::super::{CallResponse, CameraChoice, FailedStep, PeerEvent, Topics, WantsRequest};
 use super::*;
 
 const OFFER: &str = "v=0\r\na=ice-ufrag:nOde\r\n";
@@ -20,6 +22,10 @@ fn ms(ms: u64) -> Duration {
 
 impl Bench {
     fn new() -> Self {
+        Self::with(|viewer| viewer)
+    }
+
+    fn with(as_wanted: impl FnOnce(Viewer) -> Viewer) -> Self {
         let topics = Topics::new(&"cn".parse().expect("a prefix"), &"node".parse().expect("a node id"));
         let mut count = 0;
         let viewer = Viewer::new(ViewerSetup {
@@ -33,7 +39,7 @@ impl Bench {
                 count + 500
             }),
         });
-        let mut bench = Self { viewer, now: ms(0), session: None };
+        let mut bench = Self { viewer: as_wanted(viewer), now: ms(0), session: None };
         bench.viewer.handle(Input::LinkUp, ms(0));
         assert_eq!(bench.outputs(), ["looking"]);
         bench
@@ -71,7 +77,7 @@ impl Bench {
                 Output::Publish(outgoing) => {
                     assert_eq!(outgoing.topic, "cn/node/in/tab");
                     let message = Message::read(&outgoing.payload).expect("a message of ours");
-                    if matches!(message.body, Body::Join(_)) {
+                    if matches!(message.body, Body::Join(_) | Body::Call(_)) {
                         self.session = message.session.clone();
                     }
                     let mut text = message.body.kind().to_owned();
@@ -81,6 +87,10 @@ impl Bench {
                     match message.body {
                         Body::Error(failure) => text += &format!(" {}", failure.known().expect("a code").slug()),
                         Body::Leave(leave) => text += &format!(" {:?}", leave.reason),
+                        Body::Cancel(cancel) => text += &format!(" {:?}", cancel.reason),
+                        Body::CallResponse(CallResponse::Rejected(rejection)) => {
+                            text += &format!(" {:?}", rejection.reason);
+                        }
                         _ => {}
                     }
                     text

@@ -2,6 +2,7 @@
 
 mod access;
 mod admission;
+mod calls;
 mod presence;
 mod steps;
 
@@ -174,6 +175,11 @@ fn words(output: &Output) -> String {
             format!("{}: {command}", key.peer)
         }
         Output::Event(event) => format!("({})", event.step.name()),
+        Output::Ring(RingOutcome::Answered { peer, name }) => format!("(ring answered by {peer} as {name})"),
+        Output::Ring(RingOutcome::Unanswered(by)) => {
+            let by: Vec<String> = by.iter().map(|(name, why)| format!("{name}: {}", why.name())).collect();
+            format!("(ring unanswered, {})", by.join(", "))
+        }
         Output::Unreadable(peer, malformed) => format!("(unreadable of {peer}: {})", malformed.code.slug()),
     }
 }

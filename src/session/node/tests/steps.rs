@@ -76,12 +76,8 @@ fn what_is_not_done_yet_is_answered_and_not_swallowed() {
         bench.say("tab", 1, 2, json!({"type": "offer", "sdp": "v=0", "mids": {}})),
         ["tab: error ack 2 re 2 unsupported"]
     );
-    let call = json!({"type": "call", "from": "bell", "nonce": "n"});
-    assert_eq!(bench.say("bell", 9, 0, call), ["bell: error re 0 unsupported"]);
-    assert_eq!(
-        bench.raw("bell", r#"{"v":1,"type":"register","seq":3,"name":"Bell","ttl":60}"#),
-        ["bell: error re 3 unsupported"]
-    );
+    let ringing = json!({"type": "ringing"});
+    assert_eq!(bench.say("tab", 1, 3, ringing), ["tab: error ack 3 re 3 badMessage"]);
     assert_eq!(bench.node.viewers(), 1);
 }
 

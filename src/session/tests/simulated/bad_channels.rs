@@ -26,13 +26,13 @@ impl Tally {
     }
 }
 
-fn first_sessions(share: f64) -> Tally {
+fn first_sessions(share: f64, as_wanted: fn(Viewer) -> Viewer) -> Tally {
     let mut tally = Tally::default();
     for seed in 0..SESSIONS as u64 / 200 {
-        let mut world = World::new(100 + seed, 200, channel(share));
+        let mut world = World::new(100 + seed, 200, channel(share)).with_viewers(as_wanted);
         world.run_for(60);
         let mut seen = BTreeSet::new();
-        let firsts = world.viewer_log.iter().filter(|event| event.step == Step::Join);
+        let firsts = world.viewer_log.iter().filter(|event| matches!(event.step, Step::Join | Step::Call));
         for key in firsts.map(|event| &event.session).filter(|key| seen.insert(key.peer.clone())) {
             if let (joined, Some(connected)) = world.times[key] {
                 tally.live += 1;
@@ -62,7 +62,7 @@ fn first_sessions(share: f64) -> Tally {
 
 #[test]
 fn of_a_thousand_sessions_at_twenty_per_cent_nearly_all_come_live_and_the_rest_say_why_not() {
-    let mut tally = first_sessions(0.2);
+    let mut tally = first_sessions(0.2, |viewer| viewer);
     let failed: usize = tally.failed.values().sum();
     assert!(tally.stuck.is_empty(), "{tally:?}");
     assert_eq!(tally.live + failed, SESSIONS);
@@ -72,7 +72,24 @@ fn of_a_thousand_sessions_at_twenty_per_cent_nearly_all_come_live_and_the_rest_s
 
 #[test]
 fn of_a_thousand_sessions_at_five_per_cent_all_come_live() {
-    let mut tally = first_sessions(0.05);
+    let mut tally = first_sessions(0.05, |viewer| viewer);
+    assert_eq!((tally.live, tally.failed.len(), tally.stuck.len()), (SESSIONS, 0, 0), "{:?}", tally.failed);
+    assert!(tally.median() <= Duration::from_secs(1), "{:?}", tally.median());
+}
+
+#[test]
+fn of_a_thousand_calls_at_twenty_per_cent_nearly_all_come_live_and_the_rest_say_why_not() {
+    let mut tally = first_sessions(0.2, Viewer::calling);
+    let failed: usize = tally.failed.values().sum();
+    assert!(tally.stuck.is_empty(), "{tally:?}");
+    assert_eq!(tally.live + failed, SESSIONS);
+    assert!(tally.live >= SESSIONS * 99 / 100, "{} live, {:?}", tally.live, tally.failed);
+    assert!(tally.median() <= Duration::from_secs(3), "{:?}", tally.median());
+}
+
+#[test]
+fn of_a_thousand_calls_at_five_per_cent_all_come_live() {
+    let mut tally = first_sessions(0.05, Viewer::calling);
     assert_eq!((tally.live, tally.failed.len(), tally.stuck.len()), (SESSIONS, 0, 0), "{:?}", tally.failed);
     assert!(tally.median() <= Duration::from_secs(1), "{:?}", tally.median());
 }

@@ -1,6 +1,7 @@
 //! A node and many viewers over a network that loses, repeats, delays and reorders, in virtual time, from a seed.
 
 mod bad_channels;
+mod calls;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -32,6 +32,7 @@ pub(super) enum Thing {
     Message { topic: String, payload: Bytes, retained: bool },
     Peer(SessionKey, PeerEvent),
     Link(bool),
+    Person(viewer::Input),
 }
 
 /// The connections of both sides, as far as the cores can see them.
@@ -61,6 +62,10 @@ pub(super) struct World {
     /// Messages published, `status` left out.
     pub(super) published: usize,
     pub(super) broker_up: bool,
+    /// How the node's rings ended.
+    pub(super) rings: Vec<node::RingOutcome>,
+    /// What each viewer's person does when it rings, and after so many ms.
+    pub(super) people: BTreeMap<usize, (u64, viewer::Input)>,
 }
 
 pub(super) fn topics() -> Topics {
@@ -115,9 +120,17 @@ impl World {
             times: BTreeMap::new(),
             published: 0,
             broker_up: true,
+            rings: Vec::new(),
+            people: BTreeMap::new(),
         };
         world.link_all(true);
         world
+    }
+
+    /// The same with other viewers.
+    pub(super) fn with_viewers(mut self, change: impl FnMut(Viewer) -> Viewer) -> Self {
+        self.viewers = std::mem::take(&mut self.viewers).into_iter().map(change).collect();
+        self
     }
 
     pub(super) fn link_all(&mut self, up: bool) {
@@ -244,6 +257,7 @@ impl World {
                     Some(node::Output::Publish(outgoing)) => self.publish(&outgoing),
                     Some(node::Output::Peer(key, command)) => self.command(who, key, command),
                     Some(node::Output::Event(event)) => self.node_log.push(event),
+                    Some(node::Output::Ring(outcome)) => self.rings.push(outcome),
                     Some(node::Output::Unreadable(peer, why)) => panic!("{peer}: {why}"),
                     None => return,
                 },
@@ -257,7 +271,13 @@ impl World {
                         }
                         self.viewer_log.push(event);
                     }
-                    Some(viewer::Output::State(_)) => {}
+                    Some(viewer::Output::State(shown)) => {
+                        if shown.state == ViewerState::Ringing
+                            && let Some((after, input)) = self.people.get(&n).cloned()
+                        {
+                            self.at(after, who, Thing::Person(input));
+                        }
+                    }
                     Some(viewer::Output::Unreadable(why)) => panic!("{why}"),
                     None => return,
                 },
@@ -292,6 +312,8 @@ impl World {
                 }
             }
             (Who::Viewer(n), Thing::Link(false)) => self.viewers[n].handle(viewer::Input::LinkDown, now),
+            (Who::Viewer(n), Thing::Person(input)) => self.viewers[n].handle(input, now),
+            (Who::Node, Thing::Person(_)) => panic!("a camera has no person"),
             // The connection is closed: no event follows.
             (_, Thing::Peer(..)) => {}
         }
