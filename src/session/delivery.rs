@@ -188,6 +188,11 @@ impl Delivery {
         self.unacked.iter().map(|sent| sent.due).chain(self.ack_due).chain(errors).min()
     }
 
+    /// Whether our own connection to the broker is there.
+    pub fn is_link_up(&self) -> bool {
+        self.link_up
+    }
+
     /// Whether a message stayed unacknowledged through all its repetitions.
     pub fn has_failed(&self, now: Duration) -> bool {
         let gone = |sent: &Sent| sent.sends >= MAX_SENDS && sent.due <= now;

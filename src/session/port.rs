@@ -80,16 +80,17 @@ pub enum PeerCommand {
         /// STUN and TURN servers for this session.
         ice_servers: Vec<IceServer>,
     },
-    /// Viewer: make a connection, or take the one there is, and answer this offer ([`PeerEvent::Answered`]).
+    /// Answer this offer ([`PeerEvent::Answered`], or [`PeerEvent::Declined`]), over the connection there is, or else
+    /// (viewer) over one to be made. An offer of its own that waits for its answer is taken back.
     Answer {
-        /// The node's offer.
+        /// The other side's offer.
         sdp: String,
-        /// STUN and TURN servers for this session.
+        /// STUN and TURN servers for this session, for a connection that is to be made.
         ice_servers: Vec<IceServer>,
     },
-    /// Node: the viewer's answer to the offer.
+    /// The other side's answer to the offer.
     AcceptAnswer {
-        /// The viewer's answer.
+        /// The answer.
         sdp: String,
     },
     /// Candidates of the other side, never before its description. An empty list with `complete` ends them.
@@ -99,8 +100,10 @@ pub enum PeerCommand {
         /// No more will come in this generation.
         complete: bool,
     },
-    /// Node: offer again with new ICE credentials ([`PeerEvent::Offered`]).
+    /// Offer again with new ICE credentials ([`PeerEvent::Offered`], or [`PeerEvent::Declined`]).
     RestartIce,
+    /// This machine's network has changed; say so if that concerns the connection ([`PeerEvent::AddressLost`]).
+    NetworkChanged,
     /// Close it and free everything; no event follows.
     Close,
 }
@@ -127,11 +130,18 @@ pub enum PeerEvent {
         /// Gathering is complete.
         complete: bool,
     },
+    /// What was asked last, an answer or an offer, cannot be made. Nothing has changed.
+    Declined {
+        /// For the log.
+        message: String,
+    },
     /// DTLS is up: media flows.
     Connected,
     /// Nothing heard for 3 s: sending has stopped, an ICE restart may save it.
     Silent,
-    /// Heard again after [`PeerEvent::Silent`].
+    /// The address of ours that the path ran over is gone: nothing will be heard until an ICE restart.
+    AddressLost,
+    /// Heard again after [`PeerEvent::Silent`] or [`PeerEvent::AddressLost`].
     Recovered,
     /// The other side closed DTLS.
     ClosedByPeer,

@@ -15,6 +15,8 @@ const MAX_WAITING: usize = 128;
 pub(super) struct Trickle {
     /// ICE user fragments of the other side's latest description; empty before the first.
     generation: Vec<String>,
+    /// Those of the one before it, should the latest be taken back.
+    previous: Vec<String>,
     /// Another description is on its way.
     awaited: bool,
     waiting: Vec<Candidate>,
@@ -32,11 +34,27 @@ impl Trickle {
 
     /// The other side's description has come; gives the candidates that waited for it.
     pub(super) fn described(&mut self, sdp: &str) -> Option<PeerCommand> {
-        self.generation = user_fragments(sdp);
+        self.previous = std::mem::replace(&mut self.generation, user_fragments(sdp));
         self.awaited = false;
         let candidates = std::mem::take(&mut self.waiting);
         let complete = std::mem::take(&mut self.waiting_complete);
         self.theirs(Ice { candidates, complete })
+    }
+
+    /// Whether this description of the other side begins another generation than the one there is.
+    pub(super) fn is_restarted_by(&self, sdp: &str) -> bool {
+        !self.generation.is_empty() && self.generation != user_fragments(sdp)
+    }
+
+    /// The latest description has come to nothing, or none will come: the one before it counts.
+    pub(super) fn take_back(&mut self) {
+        if self.awaited {
+            self.awaited = false;
+            self.waiting.clear();
+            self.waiting_complete = false;
+        } else {
+            self.generation = std::mem::take(&mut self.previous);
+        }
     }
 
     /// Takes in the other side's candidates; gives those that can be used now. Too many to wait are dropped: ICE lives
@@ -139,6 +157,22 @@ mod tests {
         assert_eq!(trickle.theirs(ice(Some("next"), true)), None);
         assert_eq!(added(trickle.described("a=ice-ufrag:next\n")), (1, true));
         assert_eq!(trickle.theirs(ice(Some("new1"), false)), None, "its generation is over");
+    }
+
+    #[test]
+    fn a_description_that_came_to_nothing_leaves_the_generation_before_it() {
+        let mut trickle = Trickle::default();
+        trickle.described(SDP);
+        assert!(!trickle.is_restarted_by(SDP));
+        assert!(trickle.is_restarted_by("a=ice-ufrag:next\n"));
+        trickle.described("a=ice-ufrag:next\n");
+        trickle.take_back();
+        assert_eq!(added(trickle.theirs(ice(Some("new1"), false))), (1, false));
+        trickle.await_description();
+        assert_eq!(trickle.theirs(ice(Some("next"), true)), None);
+        trickle.take_back();
+        assert_eq!(added(trickle.theirs(ice(Some("new1"), false))), (1, false));
+        assert_eq!(trickle.theirs(ice(Some("next"), false)), None);
     }
 
     #[test]

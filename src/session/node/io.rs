@@ -60,6 +60,8 @@ pub enum Input {
     /// What the wall clock shows; at the start, and again every few seconds, as it may be set at any time. Between, the
     /// core's own time counts on.
     WallClock(WallClock),
+    /// Addresses, routes or links of this machine have changed.
+    NetworkChanged,
     /// The program ends: says `leave` to every viewer, and `offline`.
     Shutdown,
 }

@@ -115,6 +115,9 @@ impl Node {
             }
             Input::IceServers(servers, expires) => self.set_ice_servers(servers, expires, now),
             Input::Guard(guard) => self.set_guard(guard, now),
+            Input::NetworkChanged => {
+                self.sessions.values_mut().for_each(|session| session.network_changed(now, &mut self.out));
+            }
             Input::WallClock(clock) => self.door.set_clock(clock, now),
             Input::Shutdown => self.shut_down(now),
         }

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::super::trickle::Trickle;
+use super::super::talks::{Move, Talks};
 use super::super::{
-    Body, CallResponse, CancelReason, Delivery, ErrorCode, Event, Failure, Leave, LeaveReason, Message, Offer,
-    Outgoing, Overflow, PeerCommand, PeerEvent, PeerInfo, Renew, Sdp, SessionKey, Step, Topics, config::Limits,
+    Body, CallResponse, CancelReason, Delivery, ErrorCode, Event, Failure, Leave, LeaveReason, Message, Outgoing,
+    Overflow, PeerCommand, PeerEvent, PeerInfo, Renew, Sdp, SessionKey, Step, Topics, config::Limits,
 };
 use super::Output;
 use super::admission::Admission;
@@ -30,10 +30,7 @@ pub(super) struct ViewerSession {
     needs: Scopes,
     limits: Limits,
     state: State,
-    trickle: Trickle,
-    /// The offer that waits for its answer, and the highest there was.
-    awaited_answer: Option<u32>,
-    latest_offer: Option<u32>,
+    talks: Talks,
     /// What let the viewer in: the first offer answers it.
     request: u32,
 }
@@ -59,7 +56,7 @@ enum State {
     /// Media flows.
     Live,
     /// Nothing is heard of the viewer.
-    Silent { until: Duration, restart_at: Option<Duration> },
+    Silent { until: Duration },
 }
 
 /// Why a session must end.
@@ -111,11 +108,10 @@ impl ViewerSession {
             needs: admission.needs,
             limits,
             state: State::Opening { until: now + OFFER_TIMEOUT },
-            trickle: Trickle::default(),
-            awaited_answer: None,
-            latest_offer: None,
+            talks: Talks::new(true, RESTART_AFTER),
             request: beginning.request,
         };
+        session.talks.begin();
         beginning.steps.iter().for_each(|step| session.log(*step, out));
         let ice_servers = info.ice_servers.clone();
         session.introduce(info, Some(beginning.request), now).expect("next to nothing has been said before");
@@ -169,15 +165,24 @@ impl ViewerSession {
         match message.body {
             Body::Join(_) | Body::Ack(_) => {}
             Body::Answer(answer) => self.answered(answer.sdp, message.re, message.seq, now, out),
+            // Ours has to be answered first.
+            Body::Offer(_) if matches!(self.state, State::Opening { .. } | State::Offered { .. }) => {
+                self.refuse(ErrorCode::Unsupported, message.seq);
+            }
+            Body::Offer(offer) => {
+                let moves = self.talks.their_offer(message.seq.unwrap_or_default(), offer.sdp, &[], now);
+                self.perform(moves, out);
+            }
             Body::Ice(ice) => {
-                if let Some(command) = self.trickle.theirs(ice) {
-                    self.command(command, out);
-                }
+                let moves = self.talks.their_candidates(ice);
+                self.perform(moves, out);
             }
             Body::Leave(leave) => return Err(Over::TheyLeft(leave, message.seq)),
             Body::Cancel(cancel) => return Err(Over::TheyCancelled(cancel.reason, message.seq)),
             Body::Error(failure) if failure.ends() => return Err(Over::TheyFailed(failure.code)),
-            Body::Error(_) => {}
+            Body::Error(_) => {
+                self.talks.their_error(message.re);
+            }
             Body::Renew(Renew { token }) => {
                 self.grant = door.admit(&self.key.peer, Some(&token), self.needs, now).map_err(|failure| {
                     let code = failure.known().unwrap_or(ErrorCode::NotAllowed);
@@ -188,8 +193,6 @@ impl ViewerSession {
             Body::CallResponse(CallResponse::Rejected(_)) => {
                 return Err(Over::TheyLeft(Leave { reason: LeaveReason::Closed }, message.seq));
             }
-            // Renegotiation by the viewer comes in here.
-            Body::Offer(_) => self.refuse(ErrorCode::Unsupported, message.seq),
             Body::Call(_)
             | Body::Ringing(_)
             | Body::CallResponse(_)
@@ -205,23 +208,17 @@ impl ViewerSession {
     }
 
     fn answered(&mut self, sdp: Sdp, re: Option<u32>, seq: Option<u32>, now: Duration, out: &mut VecDeque<Output>) {
-        if re.is_none() || self.awaited_answer != re {
-            // An answer to an offer that a newer one has replaced is merely late.
-            if self.latest_offer <= re {
-                self.refuse(ErrorCode::BadMessage, seq);
-            }
-            return;
-        }
-        self.awaited_answer = None;
-        self.log(Step::Answer, out);
-        if matches!(self.state, State::Offered { .. }) {
+        let moves = self.talks.their_answer(sdp, (re, seq), &mut self.delivery, now);
+        if !moves.is_empty() && matches!(self.state, State::Offered { .. }) {
             self.state = State::Connecting { until: now + seconds(self.limits.connect_timeout_s) };
         }
-        let waited = self.trickle.described(sdp.as_str());
-        self.command(PeerCommand::AcceptAnswer { sdp: sdp.into() }, out);
-        if let Some(command) = waited {
-            self.command(command, out);
-        }
+        self.perform(moves, out);
+    }
+
+    /// This machine's network has changed.
+    pub(super) fn network_changed(&mut self, now: Duration, out: &mut VecDeque<Output>) {
+        self.talks.network_changed(now);
+        self.command(PeerCommand::NetworkChanged, out);
     }
 
     /// What the connection reports.
@@ -235,18 +232,23 @@ impl ViewerSession {
             PeerEvent::Offered { sdp, mids } => {
                 let sdp = Sdp::try_from(sdp).map_err(|_| Over::failed(ErrorCode::OfferFailed))?;
                 let opening = matches!(self.state, State::Opening { .. });
-                let body = Body::Offer(Offer { sdp, mids });
-                let seq = self.delivery.send(body, opening.then_some(self.request), now)?;
-                self.trickle.restart_ours();
-                self.trickle.await_description();
-                self.awaited_answer = Some(seq);
-                self.latest_offer = Some(seq);
+                let re = opening.then_some(self.request);
+                let moves = self.talks.offer_made((sdp, mids), re, &mut self.delivery, now)?;
                 if opening {
                     self.state = State::Offered { until: now + seconds(self.limits.answer_timeout_s) };
                 }
-                self.log(Step::Offer, out);
+                self.perform(moves, out);
             }
-            PeerEvent::Candidates { candidates, complete } => self.trickle.found(candidates, complete),
+            PeerEvent::Answered { sdp } => {
+                let sdp = Sdp::try_from(sdp).map_err(|_| Over::failed(ErrorCode::AnswerFailed))?;
+                let moves = self.talks.answer_made(sdp, &[], &mut self.delivery, now)?;
+                self.perform(moves, out);
+            }
+            PeerEvent::Declined { .. } => {
+                let moves = self.talks.declined(&[], &mut self.delivery, now);
+                self.perform(moves, out);
+            }
+            PeerEvent::Candidates { candidates, complete } => self.talks.found(candidates, complete),
             PeerEvent::Connected | PeerEvent::Recovered => {
                 let step = match self.state {
                     State::Live => return Ok(()),
@@ -254,24 +256,30 @@ impl ViewerSession {
                     _ => Step::Connected,
                 };
                 self.state = State::Live;
+                self.talks.mended(now);
                 self.delivery.set_persistent(true, now);
                 self.log(step, out);
             }
-            PeerEvent::Silent if self.state == State::Live => {
-                let until = now + seconds(self.limits.silence_timeout_s);
-                self.state = State::Silent { until, restart_at: Some(now + RESTART_AFTER) };
-                self.log(Step::Silent, out);
+            PeerEvent::Silent => self.lost(now, out),
+            PeerEvent::AddressLost => {
+                self.lost(now, out);
+                self.talks.network_changed(now);
             }
-            PeerEvent::Silent => {}
             PeerEvent::ClosedByPeer => return Err(Over::ClosedByPeer),
             PeerEvent::Failed { step, message } => {
                 let code = ErrorCode::from(step);
                 return Err(Over::Failed(Failure::with_message(code, &message), code, None));
             }
-            // A node does not answer yet.
-            PeerEvent::Answered { .. } => {}
         }
         Ok(())
+    }
+
+    fn lost(&mut self, now: Duration, out: &mut VecDeque<Output>) {
+        if self.state == State::Live {
+            self.state = State::Silent { until: now + seconds(self.limits.silence_timeout_s) };
+            self.talks.lost(now);
+            self.log(Step::Silent, out);
+        }
     }
 
     /// Time has passed: publishes what is due.
@@ -286,17 +294,18 @@ impl ViewerSession {
             State::Opening { until } if until <= now => return Err(Over::failed(ErrorCode::OfferFailed)),
             State::Offered { until } if until <= now => return Err(Over::failed(ErrorCode::TimedOut)),
             State::Connecting { until } if until <= now => return Err(Over::failed(ErrorCode::IceFailed)),
-            State::Silent { until, .. } if until <= now => return Err(Over::Silent),
-            State::Silent { until, restart_at: Some(at) } if at <= now && link_up => {
-                self.state = State::Silent { until, restart_at: None };
-                self.command(PeerCommand::RestartIce, out);
-            }
+            State::Silent { until } if until <= now => return Err(Over::Silent),
             _ => {}
+        }
+        // Without the broker nobody would hear of it, and the old path may still mend by itself.
+        if link_up && self.talks.restart_due().is_some_and(|due| due <= now) {
+            let moves = self.talks.restart(now);
+            self.perform(moves, out);
         }
         if self.delivery.has_failed(now) {
             return Err(Over::failed(ErrorCode::SignallingLost));
         }
-        while let Some(ice) = self.trickle.poll(now) {
+        while let Some(ice) = self.talks.poll_candidates(now) {
             self.delivery.send(Body::Ice(ice), None, now)?;
         }
         while let Some(message) = self.delivery.poll_transmit(now) {
@@ -308,16 +317,29 @@ impl ViewerSession {
     /// When [`ViewerSession::handle_timeout`] has something to do.
     pub(super) fn poll_timeout(&self, link_up: bool) -> Option<Duration> {
         let state = match self.state {
-            State::Opening { until } | State::Offered { until } | State::Connecting { until } => Some(until),
-            State::Silent { until, restart_at } => restart_at.filter(|_| link_up).or(Some(until)),
+            State::Opening { until }
+            | State::Offered { until }
+            | State::Connecting { until }
+            | State::Silent { until } => Some(until),
             State::Live => None,
         };
-        state.into_iter().chain(self.delivery.poll_timeout()).chain(self.trickle.poll_timeout()).min()
+        let restart = self.talks.restart_due().filter(|_| link_up);
+        let talks = self.talks.candidates_due().into_iter().chain(restart);
+        state.into_iter().chain(self.delivery.poll_timeout()).chain(talks).min()
     }
 
     /// Refuses one request; the session goes on.
     pub(super) fn refuse(&mut self, code: ErrorCode, re: Option<u32>) {
         self.delivery.send_error(Failure::new(code), re);
+    }
+
+    fn perform(&self, moves: Vec<Move>, out: &mut VecDeque<Output>) {
+        for each in moves {
+            match each {
+                Move::Command(command) => self.command(command, out),
+                Move::Log(step) => self.log(step, out),
+            }
+        }
     }
 
     fn command(&self, command: PeerCommand, out: &mut VecDeque<Output>) {

@@ -7,15 +7,14 @@ use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
 use serde_json::{Map, Value, json};
 
 use super::golden::{golden, payload};
-use crate::session::message::{
-    Answer, Call, Cancel, Empty, Ice, Join, Leave, NodeInfo, Offer, PeerInfo, Registration, Renew, WantsRequest,
-};
+use crate::session::call_message::{Acceptance, Call, Cancel, Register, Registration, Rejection};
+use crate::session::message::{Answer, Empty, Ice, Join, Leave, NodeInfo, Offer, PeerInfo, Renew, WantsRequest};
 use crate::session::{CameraDetail, CameraInfo, Candidate, Failure, IceServer, Message, Mid, StateDetail, Status};
 
 /// Fields that the envelope carries; which of them a type may have is the schema's own knowledge.
 const ENVELOPE: [&str; 6] = ["v", "type", "session", "seq", "ack", "re"];
 
-/// The fields of each body, as the code reads them. `callResponse` has two forms, whose fields serde does not tell.
+/// The fields of each body, as the code reads them. `callResponse` has two forms, told apart by `response`.
 fn bodies() -> Vec<(&'static str, Fields)> {
     vec![
         ("join", fields_of::<Join>()),
@@ -29,10 +28,14 @@ fn bodies() -> Vec<(&'static str, Fields)> {
         ("call", fields_of::<Call>()),
         ("ringing", fields_of::<Empty>()),
         ("cancel", fields_of::<Cancel>()),
-        ("callResponse", ["nonce", "reason", "response", "sdp"].into()),
-        ("register", fields_of::<Registration>()),
+        (
+            "callResponse",
+            [fields_of::<Acceptance>(), fields_of::<Rejection>(), ["response"].into()].into_iter().flatten().collect(),
+        ),
+        ("register", fields_of::<Register>()),
         ("registered", fields_of::<Registration>()),
         ("unregister", fields_of::<Empty>()),
+        ("unregistered", fields_of::<Empty>()),
         ("renew", fields_of::<Renew>()),
         ("probe", fields_of::<Empty>()),
         ("status", fields_of::<Status>()),

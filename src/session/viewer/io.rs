@@ -46,6 +46,8 @@ pub enum Input {
     Accept,
     /// The person does not.
     Decline,
+    /// Addresses, routes or links of this machine have changed.
+    NetworkChanged,
     /// We have seen enough.
     Close,
 }

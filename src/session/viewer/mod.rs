@@ -140,6 +140,7 @@ impl Viewer {
                 self.settle(result.unwrap_or(Ok(())), now);
             }
             Input::Token(token) => self.renew(token, now),
+            Input::NetworkChanged => self.session.iter_mut().for_each(|it| it.network_changed(now, &mut self.out)),
             Input::Accept => self.accept(now),
             Input::Decline => self.decline(RejectReason::Declined, now),
             Input::Close => self.close(now),

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::super::trickle::Trickle;
+use super::super::talks::{Move, Talks};
 use super::super::{
-    Acceptance, Answer, Body, Boot, Call, CallResponse, CancelReason, Delivery, ErrorCode, Event, Failure, IceServer,
-    Join, LeaveReason, Message, Outgoing, Overflow, PeerCommand, PeerEvent, Rejection, Renew, Sdp, SessionKey, Step,
-    Token, Topics,
+    Acceptance, Body, Boot, Call, CallResponse, CancelReason, Delivery, ErrorCode, Event, Failure, IceServer, Join,
+    LeaveReason, Message, Outgoing, Overflow, PeerCommand, PeerEvent, Rejection, Renew, Sdp, SessionKey, Step, Token,
+    Topics,
 };
 use super::Output;
 use super::incoming::Incoming;
@@ -20,8 +20,10 @@ const RING_TIMEOUT: Duration = Duration::from_secs(45);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// From the answer to the connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// The node tries an ICE restart early in this time; after it a new session is quicker.
-const SILENCE_TIMEOUT: Duration = Duration::from_secs(15);
+/// Both sides try ICE restarts in this time; after it a new session is worth more.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(20);
+/// The node, which notices silence as early, gets to restart ICE before us, so that the two offers do not cross.
+const RESTART_AFTER: Duration = Duration::from_secs(4);
 
 /// One session with the node.
 #[derive(Debug)]
@@ -32,10 +34,8 @@ pub(super) struct NodeSession {
     pub(super) boot: Boot,
     begun: Begun,
     state: State,
-    trickle: Trickle,
+    talks: Talks,
     ice_servers: Vec<IceServer>,
-    /// The offer that is being answered.
-    offer: Option<u32>,
 }
 
 /// How a session has begun.
@@ -129,9 +129,9 @@ impl NodeSession {
     }
 
     fn new(key: SessionKey, boot: Boot, delivery: Delivery, begun: Begun, state: State) -> Self {
-        let mut trickle = Trickle::default();
-        trickle.await_description();
-        Self { key, delivery, boot, begun, state, trickle, ice_servers: Vec::new(), offer: None }
+        let mut talks = Talks::new(false, RESTART_AFTER);
+        talks.await_offer();
+        Self { key, delivery, boot, begun, state, talks, ice_servers: Vec::new() }
     }
 
     /// Whether our call rings, or is on its way.
@@ -202,22 +202,21 @@ impl NodeSession {
                 }
             }
             Body::Offer(offer) => {
-                self.offer = message.seq;
-                if self.live_since().is_none() && !self.is_silent() {
+                if matches!(self.state, State::Joining { .. } | State::Opening { .. }) {
                     self.state = State::Answering { until: now + ANSWER_TIMEOUT };
                 }
-                self.log(Step::Offer, out);
-                let waited = self.trickle.described(offer.sdp.as_str());
-                let ice_servers = self.ice_servers.clone();
-                self.command(PeerCommand::Answer { sdp: offer.sdp.into(), ice_servers }, out);
-                if let Some(command) = waited {
-                    self.command(command, out);
-                }
+                let seq = message.seq.unwrap_or_default();
+                let moves = self.talks.their_offer(seq, offer.sdp, &self.ice_servers, now);
+                self.perform(moves, out);
+            }
+            Body::Answer(answer) => {
+                let re = (message.re, message.seq);
+                let moves = self.talks.their_answer(answer.sdp, re, &mut self.delivery, now);
+                self.perform(moves, out);
             }
             Body::Ice(ice) => {
-                if let Some(command) = self.trickle.theirs(ice) {
-                    self.command(command, out);
-                }
+                let moves = self.talks.their_candidates(ice);
+                self.perform(moves, out);
             }
             Body::Ringing(_) if self.begun == Begun::Call => {
                 if let State::Calling { until, rings: false } = self.state {
@@ -237,7 +236,7 @@ impl NodeSession {
             Body::Error(failure) => return self.told(failure, message.re),
             Body::Ack(_) => {}
             other => {
-                let known = matches!(other, Body::Answer(_) | Body::Ringing(_) | Body::CallResponse(_) | Body::Call(_));
+                let known = matches!(other, Body::Ringing(_) | Body::CallResponse(_) | Body::Call(_));
                 let code = if known { ErrorCode::Unsupported } else { ErrorCode::BadMessage };
                 self.delivery.send_error(Failure::new(code), message.seq);
             }
@@ -245,7 +244,7 @@ impl NodeSession {
         Ok(())
     }
 
-    fn told(&self, failure: Failure, re: Option<u32>) -> Result<(), Over> {
+    fn told(&mut self, failure: Failure, re: Option<u32>) -> Result<(), Over> {
         let unanswered = match self.begun {
             Begun::Join => matches!(self.state, State::Joining { .. }),
             Begun::Call => matches!(self.state, State::Calling { rings: false, .. }),
@@ -258,7 +257,11 @@ impl NodeSession {
         if re == Some(0) && (unanswered || self.is_calling()) {
             return Err(Over::Refused(failure));
         }
-        if failure.ends() { Err(Over::TheyFailed(failure)) } else { Ok(()) }
+        if failure.ends() {
+            return Err(Over::TheyFailed(failure));
+        }
+        self.talks.their_error(re);
+        Ok(())
     }
 
     /// What the connection reports.
@@ -271,16 +274,22 @@ impl NodeSession {
         match event {
             PeerEvent::Answered { sdp } => {
                 let sdp = Sdp::try_from(sdp).map_err(|_| Over::failed(ErrorCode::AnswerFailed))?;
-                // Without an offer there is nothing to answer: the connection has spoken out of turn.
-                let Some(offer) = self.offer.take() else { return Ok(()) };
-                self.trickle.restart_ours();
-                self.delivery.send(Body::Answer(Answer { sdp }), Some(offer), now)?;
+                let moves = self.talks.answer_made(sdp, &self.ice_servers, &mut self.delivery, now)?;
                 if matches!(self.state, State::Answering { .. }) {
                     self.state = State::Connecting { until: now + CONNECT_TIMEOUT };
                 }
-                self.log(Step::Answer, out);
+                self.perform(moves, out);
             }
-            PeerEvent::Candidates { candidates, complete } => self.trickle.found(candidates, complete),
+            PeerEvent::Offered { sdp, mids } => {
+                let sdp = Sdp::try_from(sdp).map_err(|_| Over::failed(ErrorCode::OfferFailed))?;
+                let moves = self.talks.offer_made((sdp, mids), None, &mut self.delivery, now)?;
+                self.perform(moves, out);
+            }
+            PeerEvent::Declined { .. } => {
+                let moves = self.talks.declined(&self.ice_servers, &mut self.delivery, now);
+                self.perform(moves, out);
+            }
+            PeerEvent::Candidates { candidates, complete } => self.talks.found(candidates, complete),
             PeerEvent::Connected | PeerEvent::Recovered => {
                 let step = match self.state {
                     State::Live { .. } => return Ok(()),
@@ -288,14 +297,15 @@ impl NodeSession {
                     _ => Step::Connected,
                 };
                 self.state = State::Live { since: now };
+                self.talks.mended(now);
                 self.delivery.set_persistent(true, now);
                 self.log(step, out);
             }
-            PeerEvent::Silent if self.live_since().is_some() => {
-                self.state = State::Silent { until: now + SILENCE_TIMEOUT };
-                self.log(Step::Silent, out);
+            PeerEvent::Silent => self.lost(now, out),
+            PeerEvent::AddressLost => {
+                self.lost(now, out);
+                self.talks.network_changed(now);
             }
-            PeerEvent::Silent | PeerEvent::Offered { .. } => {}
             PeerEvent::ClosedByPeer => return Err(Over::ClosedByPeer),
             PeerEvent::Failed { step, message } => {
                 let code = ErrorCode::from(step);
@@ -303,6 +313,20 @@ impl NodeSession {
             }
         }
         Ok(())
+    }
+
+    fn lost(&mut self, now: Duration, out: &mut VecDeque<Output>) {
+        if self.live_since().is_some() {
+            self.state = State::Silent { until: now + SILENCE_TIMEOUT };
+            self.talks.lost(now);
+            self.log(Step::Silent, out);
+        }
+    }
+
+    /// This machine's network has changed.
+    pub(super) fn network_changed(&mut self, now: Duration, out: &mut VecDeque<Output>) {
+        self.talks.network_changed(now);
+        self.command(PeerCommand::NetworkChanged, out);
     }
 
     /// Time has passed: publishes what is due.
@@ -326,10 +350,15 @@ impl NodeSession {
         if self.delivery.has_failed(now) {
             return Err(Over::failed(ErrorCode::SignallingLost));
         }
+        // Without the broker nobody would hear of it, and the old path may still mend by itself.
+        if self.delivery.is_link_up() && self.talks.restart_due().is_some_and(|due| due <= now) {
+            let moves = self.talks.restart(now);
+            self.perform(moves, out);
+        }
         // Candidates of ours are of use to the node only after the answer.
         let answered = matches!(self.state, State::Connecting { .. } | State::Live { .. } | State::Silent { .. });
         if answered {
-            while let Some(ice) = self.trickle.poll(now) {
+            while let Some(ice) = self.talks.poll_candidates(now) {
                 self.delivery.send(Body::Ice(ice), None, now)?;
             }
         }
@@ -349,8 +378,18 @@ impl NodeSession {
             State::Connecting { until } | State::Silent { until } => (Some(until), true),
             State::Live { .. } => (None, true),
         };
-        let trickle = self.trickle.poll_timeout().filter(|_| answered);
-        state.into_iter().chain(self.delivery.poll_timeout()).chain(trickle).min()
+        let trickle = self.talks.candidates_due().filter(|_| answered);
+        let restart = self.talks.restart_due().filter(|_| self.delivery.is_link_up());
+        state.into_iter().chain(self.delivery.poll_timeout()).chain(trickle).chain(restart).min()
+    }
+
+    fn perform(&self, moves: Vec<Move>, out: &mut VecDeque<Output>) {
+        for each in moves {
+            match each {
+                Move::Command(command) => self.command(command, out),
+                Move::Log(step) => self.log(step, out),
+            }
+        }
     }
 
     fn command(&self, command: PeerCommand, out: &mut VecDeque<Output>) {

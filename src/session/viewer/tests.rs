@@ -98,8 +98,11 @@ impl Bench {
                 Output::Peer(_, command) => match command {
                     PeerCommand::Answer { .. } => "make an answer".to_owned(),
                     PeerCommand::AddCandidates { candidates, .. } => format!("add {} candidates", candidates.len()),
+                    PeerCommand::RestartIce => "restart ICE".to_owned(),
+                    PeerCommand::AcceptAnswer { .. } => "accept the answer".to_owned(),
+                    PeerCommand::NetworkChanged => "look at the network".to_owned(),
                     PeerCommand::Close => "close".to_owned(),
-                    other => panic!("{other:?} is not for a viewer"),
+                    other @ PeerCommand::Offer { .. } => panic!("{other:?} is not for a viewer"),
                 },
                 Output::Event(event) => format!("({})", event.step.name()),
                 Output::State(shown) => match shown.retry_in {
@@ -312,4 +315,56 @@ fn a_newer_token_renews_the_session_and_begins_the_next() {
     let mut bench = Bench::new();
     bench.viewer.handle(Input::Token("newer".try_into().expect("a token")), bench.now);
     assert_eq!(bench.outputs(), [""; 0], "nothing to renew before there is a session");
+}
+
+const RESTARTED: &str = "v=0\r\na=ice-ufrag:nOde2\r\n";
+
+fn offered() -> PeerEvent {
+    PeerEvent::Offered { sdp: "v=0\r\na=ice-ufrag:vIewer2\r\n".to_owned(), mids: super::super::Mids::new() }
+}
+
+#[test]
+fn silence_is_the_nodes_to_mend_first_then_ours_and_in_the_end_a_new_session() {
+    let mut bench = Bench::live();
+    assert_eq!(bench.event(PeerEvent::Silent), ["(silent)", "silent"]);
+    assert_eq!(bench.wait(3_999), [""; 0]);
+    assert_eq!(bench.wait(1), ["restart ICE"]);
+    assert_eq!(bench.event(offered()), ["(offer)", "offer seq 2 ack 1"]);
+    assert_eq!(
+        bench.say(json!({"type": "answer", "seq": 2, "ack": 2, "re": 2, "sdp": RESTARTED})),
+        ["(answer)", "accept the answer"]
+    );
+    assert_eq!(bench.event(PeerEvent::Recovered), ["(recovered)", "live"]);
+    assert_eq!(bench.wait(3_600_000), ["ack ack 2"]);
+
+    bench.event(PeerEvent::Silent);
+    bench.wait(1_000);
+    assert_eq!(
+        bench.say(json!({"type": "offer", "seq": 3, "sdp": RESTARTED.replace('2', "3"), "mids": {}})),
+        ["(offer)", "make an answer"]
+    );
+    bench.event(PeerEvent::Answered { sdp: "v=0".to_owned() });
+    assert!(!bench.wait(2_999).contains(&"restart ICE".to_owned()), "the node's restart counts");
+    assert!(bench.wait(16_000).contains(&"restart ICE".to_owned()));
+    let end = bench.wait(1);
+    assert_eq!(end[..3], ["(failed)", "close", "lost for 750 ms"]);
+}
+
+#[test]
+fn our_offer_counts_when_the_nodes_crosses_it() {
+    let mut bench = Bench::live();
+    bench.viewer.handle(Input::NetworkChanged, bench.now);
+    assert_eq!(bench.outputs(), ["look at the network"]);
+    assert_eq!(bench.event(PeerEvent::AddressLost), ["(silent)", "silent"]);
+    assert_eq!(bench.wait(250), ["restart ICE"]);
+    let theirs = |seq: u32| json!({"type": "offer", "seq": seq, "sdp": RESTARTED, "mids": {}});
+    assert_eq!(bench.say(theirs(2)), [""; 0]);
+    assert_eq!(bench.event(offered()), ["(offer)", "offer seq 2 ack 2"]);
+    assert_eq!(bench.say(theirs(3)), [""; 0]);
+    assert_eq!(
+        bench.say(json!({"type": "answer", "seq": 4, "ack": 2, "re": 2, "sdp": RESTARTED.replace('2', "3")})),
+        ["(answer)", "accept the answer"]
+    );
+    let again = json!({"type": "offer", "seq": 5, "sdp": RESTARTED.replace('2', "4"), "mids": {}});
+    assert_eq!(bench.say(again), ["(offer)", "make an answer"]);
 }

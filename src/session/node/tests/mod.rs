@@ -3,6 +3,7 @@
 mod access;
 mod admission;
 mod calls;
+mod later;
 mod presence;
 mod steps;
 
@@ -169,8 +170,9 @@ fn words(output: &Output) -> String {
                     format!("add {} candidates{}", candidates.len(), if *complete { ", the last" } else { "" })
                 }
                 PeerCommand::RestartIce => "restart ICE".to_owned(),
+                PeerCommand::Answer { .. } => "make an answer".to_owned(),
+                PeerCommand::NetworkChanged => "look at the network".to_owned(),
                 PeerCommand::Close => "close".to_owned(),
-                other => panic!("{other:?} is not for a node"),
             };
             format!("{}: {command}", key.peer)
         }

@@ -2,6 +2,7 @@
 
 mod bad_channels;
 mod calls;
+mod connections;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -126,23 +127,20 @@ fn a_path_that_falls_silent_and_comes_back_costs_nothing_and_one_that_does_not_i
     let mut world = World::new(9, 1, FAIR);
     world.run_for(2);
     let key = world.node_log[0].session.clone();
-    let both = |world: &mut World, event: PeerEvent| {
-        world.at(0, Who::Node, Thing::Peer(key.clone(), event.clone()));
-        world.at(0, Who::Viewer(0), Thing::Peer(key.clone(), event));
-    };
-    both(&mut world, PeerEvent::Silent);
-    world.run_for(1);
+    world.cut(&key, true);
+    world.run_for(4);
     assert_eq!(world.count(ViewerState::Silent), 1);
-    both(&mut world, PeerEvent::Recovered);
+    world.cut(&key, false);
     world.run_for(60);
     assert_eq!(world.count(ViewerState::Live), 1);
-    // Connections are never heard of again; the ICE restart is answered and does not help.
-    world.connections.described_at_node.clear();
-    both(&mut world, PeerEvent::Silent);
+    assert_eq!(world.connections.restarts, BTreeMap::new(), "it has mended by itself");
+    // Restarts are answered and do not help.
+    world.cut(&key, true);
     world.run_for(60);
     assert_eq!(world.count(ViewerState::Live), 1);
+    assert!((2..=6).contains(&world.connections.restarts[&key]), "{:?}", world.connections.restarts);
     let joins = world.node_log.iter().filter(|event| event.step == Step::Join).count();
-    assert!(joins <= 2, "{joins} joins");
+    assert_eq!(joins, 2);
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! The network, the clock and the two kinds of cores on it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+
+use super::connections::Connections;
 
 use crate::media::{Bounded, CameraName};
 use crate::session::node::{self, Camera, Node, NodeSetup};
@@ -29,18 +31,16 @@ pub(super) enum Who {
 }
 
 pub(super) enum Thing {
-    Message { topic: String, payload: Bytes, retained: bool },
+    Message {
+        topic: String,
+        payload: Bytes,
+        retained: bool,
+    },
     Peer(SessionKey, PeerEvent),
+    /// The connection looks whether its path is whole.
+    Look(SessionKey),
     Link(bool),
     Person(viewer::Input),
-}
-
-/// The connections of both sides, as far as the cores can see them.
-#[derive(Default)]
-pub(super) struct Connections {
-    pub(super) at_node: BTreeMap<SessionKey, u32>,
-    pub(super) at_viewer: BTreeMap<SessionKey, u32>,
-    pub(super) described_at_node: BTreeSet<SessionKey>,
 }
 
 pub(super) struct World {
@@ -183,73 +183,6 @@ impl World {
         }
     }
 
-    pub(super) fn command(&mut self, who: Who, key: SessionKey, command: PeerCommand) {
-        let owner = |key: &SessionKey| Who::Viewer(key.peer.as_str()[4..].parse().expect("a number"));
-        let sdp = |side: &str, round: u32| format!("v=0\r\na=ice-ufrag:{side}{round}\r\n");
-        let found = |side: &str, round: u32| PeerEvent::Candidates {
-            candidates: vec![Candidate {
-                candidate: "candidate:1".to_owned(),
-                sdp_mid: None,
-                sdp_m_line_index: None,
-                username_fragment: Some(format!("{side}{round}")),
-            }],
-            complete: true,
-        };
-        let delay = self.random.u64(2..30);
-        match command {
-            PeerCommand::Offer { wants, .. } => {
-                assert_eq!(wants.video.len(), 1);
-                assert_eq!(self.connections.at_node.insert(key.clone(), 1), None, "opened twice");
-                self.at(
-                    delay,
-                    who,
-                    Thing::Peer(key.clone(), PeerEvent::Offered { sdp: sdp("n", 1), mids: Mids::new() }),
-                );
-                self.at(delay + 20, who, Thing::Peer(key, found("n", 1)));
-            }
-            PeerCommand::RestartIce => {
-                let round = self.connections.at_node.get_mut(&key).expect("a connection");
-                *round += 1;
-                let sdp = sdp("n", *round);
-                self.at(delay, who, Thing::Peer(key, PeerEvent::Offered { sdp, mids: Mids::new() }));
-            }
-            PeerCommand::Answer { sdp: offer, .. } => {
-                assert!(offer.contains("ice-ufrag:n"));
-                let round = self.connections.at_viewer.entry(key.clone()).or_insert(0);
-                *round += 1;
-                let round = *round;
-                self.at(delay, who, Thing::Peer(key.clone(), PeerEvent::Answered { sdp: sdp("v", round) }));
-                self.at(delay + 20, who, Thing::Peer(key, found("v", round)));
-            }
-            PeerCommand::AcceptAnswer { sdp } => {
-                assert!(sdp.contains("ice-ufrag:v"));
-                self.connections.described_at_node.insert(key.clone());
-                if self.connections.at_viewer.contains_key(&key) {
-                    self.at(delay + 10, Who::Node, Thing::Peer(key.clone(), PeerEvent::Connected));
-                    self.at(delay, owner(&key), Thing::Peer(key, PeerEvent::Connected));
-                }
-            }
-            PeerCommand::AddCandidates { .. } => {
-                let described = match who {
-                    Who::Node => self.connections.described_at_node.contains(&key),
-                    Who::Viewer(_) => self.connections.at_viewer.contains_key(&key),
-                };
-                assert!(described, "candidates before the description");
-            }
-            PeerCommand::Close => {
-                let (here, there, other) = match who {
-                    Who::Node => (&mut self.connections.at_node, &self.connections.at_viewer, owner(&key)),
-                    Who::Viewer(_) => (&mut self.connections.at_viewer, &self.connections.at_node, Who::Node),
-                };
-                let open = here.remove(&key).is_some() && there.contains_key(&key);
-                // DTLS' goodbye is a single datagram.
-                if open && self.connections.described_at_node.contains(&key) && self.random.bool() {
-                    self.at(delay, other, Thing::Peer(key, PeerEvent::ClosedByPeer));
-                }
-            }
-        }
-    }
-
     pub(super) fn drain(&mut self, who: Who) {
         loop {
             match who {
@@ -314,6 +247,11 @@ impl World {
             (Who::Viewer(n), Thing::Link(false)) => self.viewers[n].handle(viewer::Input::LinkDown, now),
             (Who::Viewer(n), Thing::Person(input)) => self.viewers[n].handle(input, now),
             (Who::Node, Thing::Person(_)) => panic!("a camera has no person"),
+            (_, Thing::Look(key)) => {
+                if let Some(event) = self.look(who, &key) {
+                    self.deliver(who, Thing::Peer(key, event));
+                }
+            }
             // The connection is closed: no event follows.
             (_, Thing::Peer(..)) => {}
         }
