@@ -115,6 +115,14 @@ impl BindPlan {
         Self { ice, next_port: Arc::new(Mutex::new(seed)) }
     }
 
+    /// Whether there is any address to bind now.
+    pub(super) fn has_address(&self) -> bool {
+        local_addresses().is_ok_and(|local| {
+            let ips = choose(&self.ice, &local);
+            ips.iter().any(|ip| UdpSocket::bind((*ip, 0)).is_ok())
+        })
+    }
+
     fn free_port(&self, range: PortRange, ips: &[IpAddr]) -> io::Result<u16> {
         let Some((first, last)) = range.bounds() else { return Ok(0) };
         let mut cursor = self.next_port.lock().unwrap_or_else(PoisonError::into_inner);

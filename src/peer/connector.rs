@@ -27,7 +27,7 @@ use super::watch::Watch;
 use crate::session::{FailedStep, IceServer};
 
 /// Not heard for this long: silent.
-const SILENT_AFTER: Duration = Duration::from_secs(3);
+pub(super) const SILENT_AFTER: Duration = Duration::from_secs(3);
 /// Silent for this long: lost. Until then an ICE restart may save it.
 const LOST_AFTER: Duration = Duration::from_secs(30);
 /// How often we ask for a sign of life; three of them may be lost on the path before the other side counts as silent.
@@ -113,7 +113,7 @@ impl Connector {
         desk.keep(Arc::clone(&pc), Arc::clone(&watch));
         let addressing =
             Addressing { public: self.ice.public_address.ip(), relay_only: self.ice.policy == IcePolicy::Relay };
-        Ok(Link::new(pc, watch, notices, addressing))
+        Ok(Link::new(pc, watch, self.plan.clone(), notices, addressing))
     }
 
     fn configuration(&self, servers: &[IceServer]) -> webrtc::peer_connection::RTCConfiguration {

@@ -1,6 +1,6 @@
 //! What we read from and change in session descriptions (SDP, RFC 8866) and candidates, as plain text.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// The candidate attribute's fields we look at ([RFC 8839 §5.1](https://www.rfc-editor.org/rfc/rfc8839#section-5.1)).
 struct CandidateLine<'a> {
@@ -24,6 +24,16 @@ impl<'a> CandidateLine<'a> {
         let typ = (fields.next()? == "typ").then(|| fields.next()).flatten()?;
         Some(Self { foundation, component, transport, ip, port, typ })
     }
+}
+
+/// The addresses of the host candidates that a description lists.
+pub(super) fn host_addresses(sdp: &str) -> Vec<SocketAddr> {
+    sdp.lines()
+        .filter_map(|line| line.strip_prefix("a=candidate:"))
+        .filter_map(CandidateLine::parse)
+        .filter(|line| line.typ == "host")
+        .map(|line| SocketAddr::new(line.ip, line.port))
+        .collect()
 }
 
 /// Whether this is a host candidate.
@@ -144,6 +154,8 @@ mod tests {
         assert_eq!((sections[0].media.as_str(), sections[0].mid.as_str(), sections[0].rejected), ("video", "0", false));
         assert_eq!((sections[1].media.as_str(), sections[1].mid.as_str(), sections[1].rejected), ("audio", "1", true));
         assert_eq!(ice_ufrag(SDP), Some("abcd"));
+        let hosts = ["192.0.2.4:40001", "192.0.2.4:40001", "198.51.100.9:40001"];
+        assert_eq!(host_addresses(SDP).iter().map(ToString::to_string).collect::<Vec<_>>(), hosts);
     }
 
     #[test]

@@ -5,16 +5,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rtc::peer_connection::configuration::{RTCAnswerOptions, RTCOfferOptions};
 use rtc::peer_connection::transport::RTCDtlsTransportState;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_remote::TrackRemote;
-use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCPeerConnectionState, RTCSessionDescription};
+use webrtc::peer_connection::{PeerConnection, RTCPeerConnectionState};
 
+use super::addresses::{BindPlan, local_addresses};
 use super::clock::now;
-use super::description::{for_sending, ice_ufrag, is_host, public_twin, sections};
+use super::connector::SILENT_AFTER;
+use super::continuation::Refused;
+use super::description::{is_host, public_twin};
 use super::notice::Notice;
 use super::trickle::{Output, Trickle};
 use super::watch::Watch;
@@ -25,9 +27,7 @@ const TICK: Duration = Duration::from_millis(500);
 /// A DTLS alert has just come in; the driver has handled it by then.
 const ALERT_HANDLED: Duration = Duration::from_millis(5);
 /// From both descriptions to DTLS, at the most. Longer means that no pair of candidates works.
-const CONNECT_LIMIT: Duration = Duration::from_secs(20);
-/// Candidates taken from the other side in one generation; a browser sends about a dozen.
-const MAX_REMOTE_CANDIDATES: usize = 64;
+pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 
 /// A step that failed, and why.
 #[derive(Debug)]
@@ -44,14 +44,20 @@ impl Failure {
 
 /// What happens on a link.
 pub(super) enum LinkEvent {
-    /// Send the local description: this one.
-    Describe(String),
+    /// Send this offer.
+    Offer(String),
+    /// Send this answer.
+    Answer(String),
+    /// What was asked last, an offer or an answer, is not made; why not.
+    Declined(String),
     /// Send these candidates.
     Candidates { candidates: Vec<Candidate>, complete: bool },
     /// DTLS is up.
     Connected,
     /// Not heard for 3 s.
     Silent,
+    /// The address that the other side reached us at is gone.
+    AddressLost,
     /// Heard again.
     Recovered,
     /// The other side closed DTLS.
@@ -75,8 +81,22 @@ pub(super) struct Addressing {
     pub relay_only: bool,
 }
 
+/// What our latest description is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Describing {
+    Offer,
+    Answer,
+}
+
+/// What the crate tells of its gathering.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    Candidate,
+    Gathered,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
     Connecting,
     Connected,
     Silent,
@@ -87,24 +107,35 @@ enum Phase {
 pub(super) struct Link {
     pub pc: Arc<dyn PeerConnection>,
     pub watch: Arc<Watch>,
+    pub(super) plan: BindPlan,
     notices: mpsc::UnboundedReceiver<Notice>,
-    addressing: Addressing,
-    trickle: Option<Trickle>,
+    pub(super) addressing: Addressing,
+    pub(super) trickle: Option<Trickle>,
+    pub(super) describing: Describing,
     /// The description is to be sent; kept here so that a cancelled `next` does not lose it.
-    describe: bool,
+    pub(super) describe: bool,
     /// First mid and ICE user name fragment of the local description, for candidates that follow it.
-    generation: (Option<String>, Option<String>),
-    remote_candidates: usize,
-    phase: Phase,
-    connect_by: Option<Instant>,
+    pub(super) generation: (Option<String>, Option<String>),
+    pub(super) remote_candidates: usize,
+    /// Sections of the other side's that stand refused in our descriptions.
+    pub(super) refused: Vec<Refused>,
+    pub(super) phase: Phase,
+    pub(super) connect_by: Option<Instant>,
+    /// When ICE was restarted, until a pair works.
+    pub(super) restarted: Option<Instant>,
+    /// Candidates in the crate's offer that were there before the restart it makes.
+    pub(super) stale: Vec<String>,
+    /// What was last told, if it may be about sockets of before a restart.
+    doubt: Option<Doubt>,
     tick: Interval,
-    ready: VecDeque<LinkEvent>,
+    pub(super) ready: VecDeque<LinkEvent>,
 }
 
 impl Link {
     pub(super) fn new(
         pc: Arc<dyn PeerConnection>,
         watch: Arc<Watch>,
+        plan: BindPlan,
         notices: mpsc::UnboundedReceiver<Notice>,
         addressing: Addressing,
     ) -> Self {
@@ -113,101 +144,33 @@ impl Link {
         Self {
             pc,
             watch,
+            plan,
             notices,
             addressing,
             trickle: None,
+            describing: Describing::Offer,
             describe: false,
             generation: (None, None),
             remote_candidates: 0,
+            refused: Vec::new(),
             phase: Phase::Connecting,
             connect_by: None,
+            restarted: None,
+            stale: Vec::new(),
+            doubt: None,
             tick,
             ready: VecDeque::new(),
         }
     }
 
-    /// Makes an offer, with new ICE credentials if `restart`; [`LinkEvent::Describe`] follows.
-    pub(super) async fn offer(&mut self, restart: bool) -> Result<(), Failure> {
-        if restart {
-            self.watch.forget_sockets();
-        }
-        let options = restart.then_some(RTCOfferOptions { ice_restart: true });
-        let offer = self.pc.create_offer(options).await.map_err(Failure::at(FailedStep::Offer))?;
-        self.set_local(offer, restart).await
-    }
-
-    /// Answers an offer; [`LinkEvent::Describe`] follows.
-    pub(super) async fn answer(&mut self, sdp: String) -> Result<(), Failure> {
-        let restart = self.trickle.is_some() && ice_ufrag(&sdp) != self.remote_ufrag().await.as_deref();
-        if restart {
-            self.watch.forget_sockets();
-        }
-        let offer = RTCSessionDescription::offer(sdp).map_err(Failure::at(FailedStep::RemoteDescription))?;
-        self.set_remote(offer).await?;
-        let options: Option<RTCAnswerOptions> = None;
-        let answer = self.pc.create_answer(options).await.map_err(Failure::at(FailedStep::Answer))?;
-        self.set_local(answer, restart).await
-    }
-
-    /// Takes the answer to our offer.
-    pub(super) async fn accept(&mut self, sdp: String) -> Result<(), Failure> {
-        // RFC 3264 §6: a section for each of ours, in our order. The crate takes a part for the whole.
-        let offer = self.pc.local_description().await.map(|local| local.sdp).unwrap_or_default();
-        let mids = |sdp: &str| sections(sdp).into_iter().map(|section| section.mid).collect::<Vec<_>>();
-        if mids(&sdp) != mids(&offer) {
-            let message = "the answer's sections are not the offer's".to_owned();
-            return Err(Failure { step: FailedStep::RemoteDescription, message });
-        }
-        let answer = RTCSessionDescription::answer(sdp).map_err(Failure::at(FailedStep::RemoteDescription))?;
-        self.set_remote(answer).await
-    }
-
-    async fn set_local(&mut self, description: RTCSessionDescription, restart: bool) -> Result<(), Failure> {
-        // After a restart the sockets are bound anew by the driver, so their number is not known; gathering ends it.
-        let hosts = match (self.addressing.relay_only, restart) {
-            (true, _) => 0,
-            (false, true) => usize::MAX,
-            (false, false) => self.watch.sockets(),
-        };
-        self.trickle = Some(Trickle::new(hosts, now()));
-        self.pc.set_local_description(description).await.map_err(Failure::at(FailedStep::LocalDescription))
-    }
-
-    async fn set_remote(&mut self, description: RTCSessionDescription) -> Result<(), Failure> {
-        let set = self.pc.set_remote_description(description).await;
-        set.map_err(Failure::at(FailedStep::RemoteDescription))?;
-        self.remote_candidates = 0;
-        if self.phase == Phase::Connecting {
-            self.connect_by = Some(now() + CONNECT_LIMIT);
-        }
-        Ok(())
-    }
-
-    async fn remote_ufrag(&self) -> Option<String> {
-        self.pc.remote_description().await.and_then(|remote| ice_ufrag(&remote.sdp).map(str::to_owned))
-    }
-
-    /// Takes candidates of the other side. One that cannot be used is no reason to fail: others follow or came before.
-    pub(super) async fn add_candidates(&mut self, candidates: Vec<Candidate>) {
-        let ufrag = self.remote_ufrag().await;
-        let current = |candidate: &Candidate| {
-            // One of a generation before an ICE restart leads nowhere.
-            let of_now = candidate.username_fragment.is_none() || candidate.username_fragment == ufrag;
-            of_now && !candidate.candidate.is_empty()
-        };
-        let room = MAX_REMOTE_CANDIDATES.saturating_sub(self.remote_candidates);
-        for candidate in candidates.into_iter().filter(current).take(room) {
-            self.remote_candidates += 1;
-            let init = RTCIceCandidateInit {
-                candidate: candidate.candidate,
-                sdp_mid: candidate.sdp_mid,
-                sdp_mline_index: candidate.sdp_m_line_index,
-                username_fragment: candidate.username_fragment,
-                ..RTCIceCandidateInit::default()
-            };
-            if let Err(error) = self.pc.add_ice_candidate(init).await {
-                tracing::debug!(%error, "a candidate cannot be used");
-            }
+    /// This machine's network has changed: [`LinkEvent::AddressLost`] follows if nothing can come in any more.
+    pub(super) fn network_changed(&mut self) {
+        let Ok(local) = local_addresses() else { return };
+        let path = self.watch.path();
+        let gone = !path.is_empty() && path.iter().all(|address| !local.iter().any(|there| there.ip == address.ip()));
+        if gone && matches!(self.phase, Phase::Connected | Phase::Silent) {
+            self.phase = Phase::Silent;
+            self.ready.push_back(LinkEvent::AddressLost);
         }
     }
 
@@ -221,7 +184,7 @@ impl Link {
             if !self.ready.is_empty() {
                 continue;
             }
-            let wake = [self.trickle.as_ref().and_then(Trickle::poll_timeout), self.connect_by];
+            let wake = [self.trickle.as_ref().and_then(Trickle::poll_timeout), self.connect_by, self.silent_by()];
             let wake = wake.into_iter().flatten().min();
             tokio::select! {
                 Some(notice) = self.notices.recv() => self.on_notice(notice),
@@ -240,7 +203,7 @@ impl Link {
         }
     }
 
-    fn over(&mut self, event: LinkEvent) {
+    pub(super) fn over(&mut self, event: LinkEvent) {
         if self.phase != Phase::Over {
             self.phase = Phase::Over;
             self.connect_by = None;
@@ -253,16 +216,29 @@ impl Link {
             let message = format!("no pair of candidates worked within {} s", CONNECT_LIMIT.as_secs());
             self.over(LinkEvent::Failed(Failure { step: FailedStep::Ice, message }));
         }
+        if self.silent_by().is_some_and(|by| now() >= by) {
+            self.phase = Phase::Silent;
+            self.ready.push_back(LinkEvent::Silent);
+        }
+    }
+
+    /// When a restart that finds no pair counts as silence. The crate tells of none while it checks.
+    fn silent_by(&self) -> Option<Instant> {
+        self.restarted.filter(|_| self.phase == Phase::Connected).map(|at| at + SILENT_AFTER)
     }
 
     fn on_notice(&mut self, notice: Notice) {
+        // After a restart, it may be about the sockets of before.
+        let in_doubt = self.restarted.is_some() && !self.addressing.relay_only;
         match notice {
             Notice::Candidate(candidate) => {
                 if let Some(trickle) = &mut self.trickle {
                     let host = is_host(&candidate);
                     trickle.found(candidate, host, now());
+                    self.doubt = self.doubt.or(in_doubt.then_some(Doubt::Candidate));
                 }
             }
+            Notice::Gathered if in_doubt => self.doubt = Some(Doubt::Gathered),
             Notice::Gathered => {
                 if let Some(trickle) = &mut self.trickle {
                     trickle.complete();
@@ -275,6 +251,9 @@ impl Link {
     }
 
     fn on_state(&mut self, state: RTCPeerConnectionState) {
+        if state == RTCPeerConnectionState::Connected {
+            self.restarted = None;
+        }
         match (state, self.phase) {
             (RTCPeerConnectionState::Connected, Phase::Connecting) => {
                 self.connect_by = None;
@@ -301,7 +280,15 @@ impl Link {
         if self.describe {
             return self.describe().await;
         }
+        let is_of_now = self.doubt.is_some() && self.lists_all_sockets().await;
+        let doubt = self.doubt.take();
         let Some(trickle) = &mut self.trickle else { return };
+        if is_of_now {
+            trickle.hosts_found();
+            if doubt == Some(Doubt::Gathered) {
+                trickle.complete();
+            }
+        }
         match trickle.poll_output(now()) {
             Some(Output::Describe) => {
                 self.describe = true;
@@ -316,18 +303,6 @@ impl Link {
             }
             None => {}
         }
-    }
-
-    async fn describe(&mut self) {
-        let local = self.pc.local_description().await;
-        self.describe = false;
-        let Some(local) = local else {
-            let message = "there is no local description".to_owned();
-            return self.over(LinkEvent::Failed(Failure { step: FailedStep::LocalDescription, message }));
-        };
-        let mid = sections(&local.sdp).into_iter().next().map(|section| section.mid);
-        self.generation = (mid, ice_ufrag(&local.sdp).map(str::to_owned));
-        self.ready.push_back(LinkEvent::Describe(for_sending(&local.sdp, self.addressing.public)));
     }
 
     fn to_send(&self, candidate: String) -> Candidate {

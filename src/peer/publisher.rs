@@ -137,7 +137,13 @@ impl Publisher {
                 link.add_candidates(candidates).await;
                 Ok(())
             }
-            (PeerCommand::RestartIce, Some(link)) => link.offer(true).await,
+            (PeerCommand::RestartIce, Some(link)) => link.restart().await,
+            // The viewer offers in a session that it has: nothing is added or taken away by that.
+            (PeerCommand::Answer { sdp, .. }, Some(link)) => link.answer(sdp).await,
+            (PeerCommand::NetworkChanged, Some(link)) => {
+                link.network_changed();
+                Ok(())
+            }
             (command, _) => {
                 tracing::debug!(?command, "a command that does not fit the connection's state");
                 Ok(())
@@ -154,7 +160,9 @@ impl Publisher {
 
     async fn on_event(&mut self, event: LinkEvent) -> Next {
         match event {
-            LinkEvent::Describe(sdp) => self.desk.report(PeerEvent::Offered { sdp, mids: self.mids.clone() }),
+            LinkEvent::Offer(sdp) => self.desk.report(PeerEvent::Offered { sdp, mids: self.mids.clone() }),
+            LinkEvent::Answer(sdp) => self.desk.report(PeerEvent::Answered { sdp }),
+            LinkEvent::Declined(message) => self.desk.report(PeerEvent::Declined { message }),
             LinkEvent::Candidates { candidates, complete } => {
                 self.desk.report(PeerEvent::Candidates { candidates, complete });
             }
@@ -171,6 +179,11 @@ impl Publisher {
                 tracing::info!("viewer silent");
                 self.heard(false);
                 self.desk.report(PeerEvent::Silent);
+            }
+            LinkEvent::AddressLost => {
+                tracing::info!("the address that the viewer knows is gone");
+                self.heard(false);
+                self.desk.report(PeerEvent::AddressLost);
             }
             LinkEvent::Recovered => {
                 tracing::info!("viewer heard again");
@@ -244,7 +257,7 @@ impl Publisher {
             self.senders.spawn(channels::drain(channel));
         }
         let link = self.link.insert(link);
-        link.offer(false).await?;
+        link.offer().await?;
         for track in &self.tracks {
             let transceiver = track.transceiver.as_ref().expect("every track was added above");
             if let Some(mid) = transceiver.mid().await.map_err(Failure::at(FailedStep::Offer))? {

@@ -18,10 +18,14 @@ use webrtc::runtime::{
 };
 
 use super::names::Names;
-use super::watch::Watch;
+use super::watch::{Bound, Watch};
 
 /// First byte of a DTLS alert record ([RFC 6347 §4.1](https://www.rfc-editor.org/rfc/rfc6347#section-4.1)).
 const DTLS_ALERT: u8 = 21;
+
+/// STUN messages begin with less, DTLS, RTP and what a TURN server relays with this or more
+/// ([RFC 7983 §7](https://www.rfc-editor.org/rfc/rfc7983#section-7)).
+const FIRST_AFTER_STUN: u8 = 20;
 
 /// The port of multicast DNS; the crate binds one such socket if told to.
 const MDNS_PORT: u16 = 5_353;
@@ -61,10 +65,8 @@ impl Runtime for WatchedRuntime {
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let address = socket.local_addr()?;
         let inner = TokioRuntime.wrap_udp_socket(socket)?;
-        if address.port() != MDNS_PORT {
-            self.watch.bound(address);
-        }
-        Ok(Arc::new(WatchedSocket { inner, watch: Arc::clone(&self.watch) }))
+        let bound = (address.port() != MDNS_PORT).then(|| self.watch.bound(address));
+        Ok(Arc::new(WatchedSocket { inner, watch: Arc::clone(&self.watch), bound }))
     }
 
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
@@ -120,6 +122,8 @@ impl JoinHandle for Driver {
 struct WatchedSocket {
     inner: Arc<dyn AsyncUdpSocket>,
     watch: Arc<Watch>,
+    /// `None` for one that carries no media.
+    bound: Option<Arc<Bound>>,
 }
 
 impl WatchedSocket {
@@ -173,10 +177,14 @@ impl AsyncUdpSocket for WatchedSocket {
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
         let received = self.inner.poll_recv(cx, bufs, meta);
-        if let Poll::Ready(Ok(messages)) = &received
-            && bufs.iter().take(*messages).any(|buf| buf.first() == Some(&DTLS_ALERT))
-        {
-            self.watch.alert.notify_one();
+        if let Poll::Ready(Ok(messages)) = &received {
+            let mut first_bytes = bufs.iter().take(*messages).filter_map(|buf| buf.first());
+            if let (Some(bound), true) = (&self.bound, first_bytes.clone().any(|first| *first >= FIRST_AFTER_STUN)) {
+                self.watch.heard(bound);
+            }
+            if first_bytes.any(|first| *first == DTLS_ALERT) {
+                self.watch.alert.notify_one();
+            }
         }
         received
     }
@@ -233,7 +241,11 @@ mod tests {
     fn a_run_that_the_interface_refuses_leaves_packet_by_packet() {
         let inner = Arc::new(OneByOne::default());
         let watch = Arc::new(Watch::default());
-        let socket = WatchedSocket { inner: Arc::clone(&inner) as Arc<dyn AsyncUdpSocket>, watch: Arc::clone(&watch) };
+        let socket = WatchedSocket {
+            inner: Arc::clone(&inner) as Arc<dyn AsyncUdpSocket>,
+            watch: Arc::clone(&watch),
+            bound: None,
+        };
         assert_eq!(socket.max_gso_segments(), 1, "no run is expected");
         watch.expect_run(3);
         assert_eq!(socket.max_gso_segments(), 3);

@@ -62,6 +62,11 @@ impl Trickle {
         }
     }
 
+    /// Every socket's host candidate stands in the crate's description.
+    pub(super) fn hosts_found(&mut self) {
+        self.hosts_missing = 0;
+    }
+
     /// The crate will find no more.
     pub(super) fn complete(&mut self) {
         self.complete = true;

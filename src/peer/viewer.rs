@@ -21,7 +21,7 @@ use super::handle::{Desk, Order, PeerHandle, Reports};
 use super::link::{Failure, Link, LinkEvent};
 use super::stats::Counters;
 use crate::media::MediaTime;
-use crate::session::{FailedStep, IceServer, PeerCommand, PeerEvent, SessionKey, TrackKind};
+use crate::session::{FailedStep, IceServer, Mids, PeerCommand, PeerEvent, SessionKey, TrackKind};
 
 /// One RTP packet as it came in: late ones and those sent again are in the order of their arrival.
 #[derive(Debug, Clone)]
@@ -100,6 +100,12 @@ impl Viewer {
             (PeerCommand::Answer { sdp, ice_servers }, None) => self.open_and_answer(sdp, &ice_servers).await,
             // The node offers again: an ICE restart.
             (PeerCommand::Answer { sdp, .. }, Some(link)) => link.answer(sdp).await,
+            (PeerCommand::RestartIce, Some(link)) => link.restart().await,
+            (PeerCommand::AcceptAnswer { sdp }, Some(link)) => link.accept(sdp).await,
+            (PeerCommand::NetworkChanged, Some(link)) => {
+                link.network_changed();
+                Ok(())
+            }
             (PeerCommand::AddCandidates { candidates, .. }, Some(link)) => {
                 link.add_candidates(candidates).await;
                 Ok(())
@@ -129,7 +135,10 @@ impl Viewer {
 
     async fn on_event(&mut self, event: LinkEvent) -> bool {
         match event {
-            LinkEvent::Describe(sdp) => {
+            // What is in its sections, the node has said.
+            LinkEvent::Offer(sdp) => self.desk.report(PeerEvent::Offered { sdp, mids: Mids::new() }),
+            LinkEvent::Declined(message) => self.desk.report(PeerEvent::Declined { message }),
+            LinkEvent::Answer(sdp) => {
                 let sections = sections(&sdp);
                 if !sections.is_empty() && sections.iter().all(|section| section.rejected) {
                     let message = "none of the codecs offered is known".to_owned();
@@ -143,6 +152,7 @@ impl Viewer {
             }
             LinkEvent::Connected => self.heard(true, PeerEvent::Connected),
             LinkEvent::Silent => self.heard(false, PeerEvent::Silent),
+            LinkEvent::AddressLost => self.heard(false, PeerEvent::AddressLost),
             LinkEvent::Recovered => self.heard(true, PeerEvent::Recovered),
             LinkEvent::ClosedByPeer => self.heard(false, PeerEvent::ClosedByPeer),
             LinkEvent::Failed(failure) => {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -24,10 +24,22 @@ pub(super) struct Departure {
     pub latency: Arc<SendLatency>,
 }
 
+/// A socket for media, as long as it is open.
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub address: SocketAddr,
+    /// Counts from 1.
+    number: usize,
+}
+
 /// What was seen of one connection's sockets.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    bound: Mutex<Vec<SocketAddr>>,
+    bound: Mutex<Vec<Weak<Bound>>>,
+    /// Sockets bound so far, those of earlier generations included.
+    bindings: AtomicUsize,
+    /// The number of the socket that the other side's packets last came in by; 0 before the first.
+    heard_by: AtomicUsize,
     departures: Mutex<VecDeque<Departure>>,
     /// Packets of one length in a row in the picture that leaves next.
     run: AtomicUsize,
@@ -51,25 +63,38 @@ pub(super) struct Watch {
 const MAX_DEPARTURES: usize = 32;
 
 impl Watch {
-    /// A socket was bound for media.
-    pub(super) fn bound(&self, address: SocketAddr) {
-        self.bound.lock().unwrap_or_else(PoisonError::into_inner).push(address);
+    /// A socket was bound for media; it counts as long as the value lives.
+    pub(super) fn bound(&self, address: SocketAddr) -> Arc<Bound> {
+        let number = self.bindings.fetch_add(1, Ordering::Relaxed) + 1;
+        let socket = Arc::new(Bound { address, number });
+        let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        bound.retain(|socket| socket.strong_count() > 0);
+        bound.push(Arc::downgrade(&socket));
+        socket
     }
 
-    /// How many UDP sockets are bound for media.
-    pub(super) fn sockets(&self) -> usize {
-        self.bound.lock().unwrap_or_else(PoisonError::into_inner).len()
+    /// A packet of the other side, and no mere check of the path, came in here.
+    pub(super) fn heard(&self, by: &Bound) {
+        self.heard_by.store(by.number, Ordering::Relaxed);
     }
 
-    /// The addresses of those sockets.
-    #[cfg(test)]
+    fn open(&self) -> Vec<Arc<Bound>> {
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The addresses of the sockets that are open for media.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        self.bound.lock().expect("not poisoned").clone()
+        self.open().iter().map(|socket| socket.address).collect()
     }
 
-    /// Forgets the sockets; an ICE restart binds new ones.
-    pub(super) fn forget_sockets(&self) {
-        self.bound.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    /// Where the other side's packets come in: the one socket that has heard it, or all while none has.
+    pub(super) fn path(&self) -> Vec<SocketAddr> {
+        let heard_by = self.heard_by.load(Ordering::Relaxed);
+        let open = self.open();
+        match open.iter().find(|socket| socket.number == heard_by) {
+            Some(socket) => vec![socket.address],
+            None => open.iter().map(|socket| socket.address).collect(),
+        }
     }
 
     /// The driver task runs.
@@ -137,6 +162,24 @@ fn last_packet_of_a_picture(datagram: &[u8]) -> Option<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_path_is_the_socket_that_was_heard_last_while_it_is_open() {
+        let watch = Watch::default();
+        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let [one, two] = [1, 2].map(|port| watch.bound(address(port)));
+        assert_eq!(watch.path(), [address(1), address(2)]);
+        watch.heard(&two);
+        assert_eq!(watch.path(), [address(2)]);
+        drop(two);
+        assert_eq!(watch.path(), [address(1)], "nothing was heard there, but nothing else is there");
+        let three = watch.bound(address(3));
+        assert_eq!(watch.addresses(), [address(1), address(3)]);
+        watch.heard(&three);
+        assert_eq!(watch.path(), [address(3)]);
+        drop((one, three));
+        assert!(watch.path().is_empty());
+    }
 
     #[test]
     fn only_packets_that_end_a_picture_are_recognised() {

@@ -2,6 +2,7 @@
 
 mod addressing;
 mod descriptions;
+mod later;
 mod lifecycle;
 mod media;
 
@@ -44,6 +45,19 @@ impl Feeds for OneCamera {
     }
 }
 
+/// A picture of three packets whose bytes tell its number.
+fn picture(number: u32, key: bool) -> Arc<VideoPackets> {
+    let now = media_now();
+    let payload = |part: u8| {
+        let mut bytes = vec![0x61, part];
+        bytes.extend(number.to_be_bytes());
+        bytes.resize(600, part);
+        Bytes::from(bytes)
+    };
+    let payloads: Vec<Bytes> = (0..3).map(payload).collect();
+    Arc::new(VideoPackets { bytes: 1_800, payloads, key, captured: now, encoded: now, run: 3 })
+}
+
 fn front() -> CameraName {
     "front".to_owned().try_into().expect("a valid name")
 }
@@ -67,17 +81,8 @@ impl Camera {
         Self { video, audio, heard, feeds }
     }
 
-    /// A picture of three packets whose bytes tell its number.
     fn show(&self, number: u32, key: bool) {
-        let now = media_now();
-        let payload = |part: u8| {
-            let mut bytes = vec![0x61, part];
-            bytes.extend(number.to_be_bytes());
-            bytes.resize(600, part);
-            Bytes::from(bytes)
-        };
-        let payloads: Vec<Bytes> = (0..3).map(payload).collect();
-        self.video.publish(Arc::new(VideoPackets { bytes: 1_800, payloads, key, captured: now, encoded: now, run: 3 }));
+        self.video.publish(picture(number, key));
     }
 
     async fn hears(&mut self, wanted: Feedback) {
