@@ -53,6 +53,8 @@ pub struct Desk {
     pub metrics: Metrics,
     /// Keys and revoked tokens.
     pub access: AccessFiles,
+    /// Counts the changes of this machine's network.
+    pub network: watch::Receiver<u32>,
     /// Who follows the sessions' steps.
     pub events: broadcast::Sender<Event>,
 }
@@ -104,7 +106,8 @@ impl Running {
                     None => break,
                 },
                 Some((key, event)) = reported.recv() => self.handle(Input::Peer(key, event)),
-                _ = changed(&mut news) => self.tell_cameras(),
+                () = changed(&mut news) => self.tell_cameras(),
+                () = changed(&mut self.desk.network) => self.handle(Input::NetworkChanged),
                 _ = bitrates.tick() => self.take_bitrates(),
                 _ = looks.tick() => self.look_at_access(),
                 Some(_) = self.closing.join_next() => {}

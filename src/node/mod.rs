@@ -8,7 +8,7 @@ mod desk;
 mod encoding;
 mod feeds;
 mod metrics;
-mod network;
+pub(crate) mod network;
 mod picture;
 mod report;
 mod sound;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{broadcast, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
@@ -119,10 +119,11 @@ impl Node {
                 Publish { topic, payload, retain }
             })),
         };
+        let (network_changes, network_news) = watch::channel(0);
         let (link, network): (Box<dyn Link>, _) = match endpoint {
             Some(endpoint) => {
                 let link = MqttLink::start(endpoint, setup, sys::random_bits());
-                let network = tokio::spawn(network::watch(link.network_reports()));
+                let network = tokio::spawn(network::watch(link.network_reports(), network_changes));
                 (Box::new(link), network)
             }
             // `loopback:`, where nobody else is.
@@ -154,6 +155,7 @@ impl Node {
             board: Arc::clone(&board),
             metrics,
             access,
+            network: network_news,
             events: events.clone(),
         };
         Ok(Self {

@@ -2,6 +2,7 @@
 
 mod broker;
 mod eyes;
+mod network;
 mod tally;
 mod token_file;
 
@@ -18,6 +19,7 @@ use tokio::sync::mpsc;
 
 use self::broker::BrokerArgs;
 use self::eyes::Eyes;
+use self::network::NetworkWatch;
 use self::tally::{Report, Tally, Told};
 use self::token_file::TokenFile;
 use super::out;
@@ -111,6 +113,7 @@ struct Watching {
     link: MqttLink,
     connector: Arc<Connector>,
     tokens: TokenFile,
+    network: NetworkWatch,
     peer: Option<(SessionKey, PeerHandle)>,
     packets: mpsc::Sender<ReceivedPacket>,
     tally: Arc<Mutex<Tally>>,
@@ -135,11 +138,14 @@ impl Watching {
         let (reports, reported) = mpsc::unbounded_channel();
         let tokens = TokenFile::open(args.token_file.as_deref())?;
         let token = tokens.token();
+        let link = MqttLink::start(endpoint, setup, sys::random_bits());
+        let network = NetworkWatch::start(&link);
         Ok(Self {
             core: Viewer::new(ViewerSetup { topics, peer, wants, token, entropy: Box::new(sys::random_bits) }),
-            link: MqttLink::start(endpoint, setup, sys::random_bits()),
+            link,
             connector: Arc::new(Connector::new(&Ice { include_loopback: true, ..Ice::default() })?),
             tokens,
+            network,
             peer: None,
             packets,
             tally,
@@ -178,6 +184,7 @@ impl Watching {
                     }
                 }
                 () = sleep_until(due) => self.core.handle_timeout(elapsed()),
+                () = self.network.changed() => self.core.handle(Input::NetworkChanged, elapsed()),
                 _ = interrupt.recv() => break,
                 _ = terminate.recv() => break,
                 // The thread that looks has ended; it tells why.
