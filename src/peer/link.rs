@@ -1,7 +1,7 @@
 //! One connection of the crate with its candidates, its liveness and its end: what node and viewer have in common.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{PeerConnection, RTCPeerConnectionState};
 
-use super::addresses::{BindPlan, local_addresses};
+use super::addresses::BindPlan;
 use super::clock::now;
 use super::connector::SILENT_AFTER;
 use super::continuation::Refused;
@@ -165,9 +165,9 @@ impl Link {
 
     /// This machine's network has changed: [`LinkEvent::AddressLost`] follows if nothing can come in any more.
     pub(super) fn network_changed(&mut self) {
-        let Ok(local) = local_addresses() else { return };
         let path = self.watch.path();
-        let gone = !path.is_empty() && path.iter().all(|address| !local.iter().any(|there| there.ip == address.ip()));
+        // An address can be bound while the machine has it and its interface is up.
+        let gone = !path.is_empty() && path.iter().all(|address| UdpSocket::bind((address.ip(), 0)).is_err());
         if gone && matches!(self.phase, Phase::Connected | Phase::Silent) {
             self.phase = Phase::Silent;
             self.ready.push_back(LinkEvent::AddressLost);

@@ -188,6 +188,11 @@ impl Delivery {
         self.unacked.iter().map(|sent| sent.due).chain(self.ack_due).chain(errors).min()
     }
 
+    /// Whether the other side has heard our message `seq`.
+    pub fn is_acknowledged(&self, seq: u32) -> bool {
+        !self.unacked.iter().chain(&self.queued).any(|sent| sent.seq == seq)
+    }
+
     /// Whether our own connection to the broker is there.
     pub fn is_link_up(&self) -> bool {
         self.link_up

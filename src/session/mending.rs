@@ -11,6 +11,8 @@ const PAUSES: [Duration; 4] =
     [Duration::from_secs(3), Duration::from_secs(5), Duration::from_secs(8), Duration::from_secs(10)];
 /// Between two restarts, whatever happens.
 const AT_LEAST: Duration = Duration::from_millis(1_500);
+/// A path that falls silent so soon after a change of network does so because of it.
+const CAUSE: Duration = Duration::from_secs(10);
 /// A path that has held for so long begins to count anew.
 const PROVEN: Duration = Duration::from_secs(10);
 
@@ -20,8 +22,8 @@ pub(super) struct Mending {
     /// How long a path may mend by itself before the first restart.
     patience: Duration,
     broken: bool,
-    /// The network has changed since the last restart.
-    changed: bool,
+    /// When the network has changed since the last restart.
+    changed: Option<Duration>,
     due: Option<Duration>,
     tries: usize,
     last_try: Option<Duration>,
@@ -30,7 +32,7 @@ pub(super) struct Mending {
 
 impl Mending {
     pub(super) fn new(patience: Duration) -> Self {
-        Self { patience, broken: false, changed: false, due: None, tries: 0, last_try: None, mended_at: None }
+        Self { patience, broken: false, changed: None, due: None, tries: 0, last_try: None, mended_at: None }
     }
 
     /// Nothing is heard over the path any more.
@@ -40,15 +42,23 @@ impl Mending {
         }
         self.broken = true;
         self.due = Some(self.not_before(now + self.patience));
+        self.changed = self.changed.filter(|at| now < *at + CAUSE);
+        if self.changed.is_some() {
+            self.hurry(now);
+        }
     }
 
-    /// The network has changed: what failed before may work now. Nothing, while the path is whole.
+    /// The network has changed: what failed before may work now, and what is whole may break because of it.
     pub(super) fn network_changed(&mut self, now: Duration) {
+        self.changed = Some(now);
         if self.broken {
-            self.changed = true;
-            let soon = (now + SETTLE).max(self.last_try.map_or(Duration::ZERO, |at| at + AT_LEAST));
-            self.due = Some(self.due.map_or(soon, |due| due.min(soon)));
+            self.hurry(now);
         }
+    }
+
+    fn hurry(&mut self, now: Duration) {
+        let soon = (now + SETTLE).max(self.last_try.map_or(Duration::ZERO, |at| at + AT_LEAST));
+        self.due = Some(self.due.map_or(soon, |due| due.min(soon)));
     }
 
     /// When the next restart is due; `None` on a whole path.
@@ -58,12 +68,12 @@ impl Mending {
 
     /// Whether the network has changed since the last restart of a lost path.
     pub(super) fn has_network_changed(&self) -> bool {
-        self.changed
+        self.changed.is_some()
     }
 
     /// A restart is under way, ours or theirs.
     pub(super) fn tried(&mut self, now: Duration) {
-        self.changed = false;
+        self.changed = None;
         self.tries += 1;
         self.last_try = Some(now);
         self.due = self.broken.then(|| self.not_before(now));
@@ -122,9 +132,8 @@ mod tests {
     #[test]
     fn a_change_of_network_brings_it_forward_but_never_closer_than_a_second_and_a_half() {
         let mut mending = Mending::new(ms(2_000));
-        mending.network_changed(ms(0));
-        assert_eq!(mending.due(), None, "the path is whole");
         mending.lost(ms(1_000));
+        assert_eq!(mending.due(), Some(ms(3_000)));
         mending.network_changed(ms(1_100));
         assert_eq!(mending.due(), Some(ms(1_350)));
         mending.network_changed(ms(1_300));
@@ -139,6 +148,17 @@ mod tests {
             }
         }
         assert!((35..=40).contains(&restarts), "{restarts} in a minute in which the network never stands still");
+    }
+
+    #[test]
+    fn a_change_just_before_the_silence_is_its_cause() {
+        for (changed, due) in [(0, 12_000), (1_000, 10_250)] {
+            let mut mending = Mending::new(ms(2_000));
+            mending.network_changed(ms(changed));
+            assert_eq!(mending.due(), None, "the path is whole");
+            mending.lost(ms(10_000));
+            assert_eq!(mending.due(), Some(ms(due)));
+        }
     }
 
     #[test]

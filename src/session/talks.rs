@@ -26,13 +26,18 @@ pub(super) struct Talks {
     negotiation: Negotiation,
     trickle: Trickle,
     mending: Mending,
+    /// Whether the other side hears us at all, asked by the message of this `seq`.
+    asked: Option<u32>,
+    /// The address that we were reached at is gone: nothing is left that a restart could spoil.
+    stranded: bool,
 }
 
 impl Talks {
     /// `yields`: whether this side gives way when offers cross. `patience`: how long a lost path may mend by itself.
     pub(super) fn new(yields: bool, patience: Duration) -> Self {
         let negotiation = Negotiation::new(yields);
-        Self { negotiation, trickle: Trickle::default(), mending: Mending::new(patience) }
+        let mending = Mending::new(patience);
+        Self { negotiation, trickle: Trickle::default(), mending, asked: None, stranded: false }
     }
 
     /// The first offer is ours, and under way.
@@ -45,15 +50,21 @@ impl Talks {
         self.trickle.await_description();
     }
 
-    /// Offers anew with new ICE credentials, as soon as that can be. An offer that is still on its way is as good as
-    /// another one, unless the addresses in it are of before.
-    pub(super) fn restart(&mut self, now: Duration) -> Vec<Move> {
+    /// Mends a lost path: offers anew with new ICE credentials, as soon as that can be. That gives up the old path, which
+    /// may mend by itself, so the other side is first asked whether it hears us at all, by an `ice` without candidates. An
+    /// offer that is still on its way is as good as another one, unless the addresses in it are of before.
+    pub(super) fn mend(&mut self, delivery: &mut Delivery, now: Duration) -> Result<Vec<Move>, Overflow> {
         if self.negotiation.is_offered() && !self.mending.has_network_changed() {
             self.mending.wait_more(now);
-            return Vec::new();
+            return Ok(Vec::new());
+        }
+        if self.asked.take().is_none() && !self.stranded {
+            let question = Body::Ice(Ice { candidates: Vec::new(), complete: false });
+            self.asked = Some(delivery.send(question, None, now)?);
+            return Ok(Vec::new());
         }
         self.mending.tried(now);
-        if self.negotiation.want() { vec![Move::Command(PeerCommand::RestartIce)] } else { Vec::new() }
+        Ok(if self.negotiation.want() { vec![Move::Command(PeerCommand::RestartIce)] } else { Vec::new() })
     }
 
     /// Our connection has made its offer, which answers the message `re` if it is the first.
@@ -179,6 +190,15 @@ impl Talks {
     /// It is heard again.
     pub(super) fn mended(&mut self, now: Duration) {
         self.mending.mended(now);
+        self.asked = None;
+        self.stranded = false;
+    }
+
+    /// The address that we were reached at is gone.
+    pub(super) fn stranded(&mut self, now: Duration) {
+        self.mending.network_changed(now);
+        self.asked = None;
+        self.stranded = true;
     }
 
     /// This machine's network has changed.
@@ -186,9 +206,15 @@ impl Talks {
         self.mending.network_changed(now);
     }
 
-    /// When [`Talks::restart`] is to be called to mend a lost path.
-    pub(super) fn restart_due(&self) -> Option<Duration> {
-        self.mending.due()
+    /// When [`Talks::mend`] is to be called.
+    pub(super) fn mending_due(&self, delivery: &Delivery) -> Option<Duration> {
+        if !delivery.is_link_up() {
+            return None;
+        }
+        match self.asked {
+            Some(seq) => delivery.is_acknowledged(seq).then_some(Duration::ZERO),
+            None => self.mending.due(),
+        }
     }
 
     fn answer(&mut self, sdp: Sdp, ice_servers: &[IceServer]) -> Vec<Move> {

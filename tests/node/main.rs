@@ -3,11 +3,13 @@
 
 mod brokers;
 mod certificates;
+mod later;
 mod mosquitto;
 mod network;
 mod ports;
 mod recorder;
 mod stage;
+mod streets;
 mod tokens;
 
 use std::time::Duration;

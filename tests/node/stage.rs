@@ -131,6 +131,7 @@ pub struct Watch(Child);
 pub struct Report {
     pub first_frame_ms: Option<f64>,
     pub frames: u32,
+    pub longest_gap_ms: f64,
     pub audio_packets: u32,
     pub stamps_distinct: u32,
     pub latency_ms: Option<Latency>,
@@ -185,6 +186,11 @@ impl Watch {
             .kill_on_drop(true)
             .spawn()
             .expect("unshare is part of every Debian");
+        Self(child)
+    }
+
+    /// One that was started otherwise.
+    pub fn of(child: Child) -> Self {
         Self(child)
     }
 

@@ -15,6 +15,7 @@ pub struct Tally {
     joined: Option<Duration>,
     first_frame: Option<(Duration, Duration)>,
     last_frame: Duration,
+    longest_gap: Duration,
     frames: u64,
     bytes: u64,
     audio_packets: u64,
@@ -33,6 +34,8 @@ pub struct Report {
     pub frames: u64,
     /// Frames a second, from the first to the last.
     pub fps: f64,
+    /// The longest time from one frame to the next, milliseconds.
+    pub longest_gap_ms: f64,
     /// Media received, payload bits a second.
     pub bitrate_bps: u64,
     /// Packets that never came.
@@ -93,6 +96,7 @@ impl Default for Tally {
             joined: None,
             first_frame: None,
             last_frame: Duration::ZERO,
+            longest_gap: Duration::ZERO,
             frames: 0,
             bytes: 0,
             audio_packets: 0,
@@ -125,6 +129,9 @@ impl Tally {
     pub fn seen(&mut self, size: (u32, u32), stamp: Option<u32>, wall_ms: u32, now: Duration) {
         self.frames += 1;
         self.size = size;
+        if self.first_frame.is_some() {
+            self.longest_gap = self.longest_gap.max(now.saturating_sub(self.last_frame));
+        }
         self.last_frame = now;
         self.first_frame.get_or_insert((self.joined.unwrap_or(now), now));
         let Some(stamp) = stamp else { return };
@@ -153,6 +160,7 @@ impl Tally {
             frames: self.frames,
             // Between n frames there are n - 1 intervals.
             fps: per_second(self.frames.saturating_sub(1)),
+            longest_gap_ms: ms(self.longest_gap),
             bitrate_bps: per_second(self.bytes * 8) as u64,
             packets_lost: 0,
             rtt_ms: None,
@@ -194,6 +202,7 @@ mod tests {
             tally.seen((1280, 720), Some(stamp), stamp.wrapping_add(n), now);
         }
         tally.received(3_000);
+        assert_eq!(tally.report().longest_gap_ms, 100.0, "the wait for the first is none");
         let report = tally.report();
         assert_eq!(report.first_frame_ms, Some(200.0));
         assert!((report.fps - 10.0).abs() < 1e-9, "{}", report.fps);

@@ -126,14 +126,13 @@ impl Node {
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Duration) {
-        let link_up = self.announcer.conn().is_some();
         let mut over = Vec::new();
         for (peer, session) in &mut self.sessions {
             let has_ended = self.door.ends_at(&session.grant).is_some_and(|at| at <= now);
             let outcome = if has_ended {
                 Err(Over::Expired)
             } else {
-                session.handle_timeout(&self.setup.topics, link_up, now, &mut self.out)
+                session.handle_timeout(&self.setup.topics, now, &mut self.out)
             };
             if let Err(why) = outcome {
                 over.push((peer.clone(), why));
@@ -159,8 +158,7 @@ impl Node {
 
     /// When to call [`Node::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Duration> {
-        let link_up = self.announcer.conn().is_some();
-        let sessions = self.sessions.values().filter_map(|session| session.poll_timeout(link_up));
+        let sessions = self.sessions.values().filter_map(ViewerSession::poll_timeout);
         let grants = self.sessions.values().filter_map(|session| self.door.ends_at(&session.grant));
         let ring = self.ring.as_ref().and_then(Ring::poll_timeout);
         sessions.chain(grants).chain(ring).chain(self.ended.poll_timeout()).chain(self.announcer.poll_timeout()).min()

@@ -263,7 +263,7 @@ impl ViewerSession {
             PeerEvent::Silent => self.lost(now, out),
             PeerEvent::AddressLost => {
                 self.lost(now, out);
-                self.talks.network_changed(now);
+                self.talks.stranded(now);
             }
             PeerEvent::ClosedByPeer => return Err(Over::ClosedByPeer),
             PeerEvent::Failed { step, message } => {
@@ -286,7 +286,6 @@ impl ViewerSession {
     pub(super) fn handle_timeout(
         &mut self,
         topics: &Topics,
-        link_up: bool,
         now: Duration,
         out: &mut VecDeque<Output>,
     ) -> Result<(), Over> {
@@ -297,9 +296,8 @@ impl ViewerSession {
             State::Silent { until } if until <= now => return Err(Over::Silent),
             _ => {}
         }
-        // Without the broker nobody would hear of it, and the old path may still mend by itself.
-        if link_up && self.talks.restart_due().is_some_and(|due| due <= now) {
-            let moves = self.talks.restart(now);
+        if self.talks.mending_due(&self.delivery).is_some_and(|due| due <= now) {
+            let moves = self.talks.mend(&mut self.delivery, now)?;
             self.perform(moves, out);
         }
         if self.delivery.has_failed(now) {
@@ -315,7 +313,7 @@ impl ViewerSession {
     }
 
     /// When [`ViewerSession::handle_timeout`] has something to do.
-    pub(super) fn poll_timeout(&self, link_up: bool) -> Option<Duration> {
+    pub(super) fn poll_timeout(&self) -> Option<Duration> {
         let state = match self.state {
             State::Opening { until }
             | State::Offered { until }
@@ -323,7 +321,7 @@ impl ViewerSession {
             | State::Silent { until } => Some(until),
             State::Live => None,
         };
-        let restart = self.talks.restart_due().filter(|_| link_up);
+        let restart = self.talks.mending_due(&self.delivery);
         let talks = self.talks.candidates_due().into_iter().chain(restart);
         state.into_iter().chain(self.delivery.poll_timeout()).chain(talks).min()
     }

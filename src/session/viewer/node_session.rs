@@ -304,7 +304,7 @@ impl NodeSession {
             PeerEvent::Silent => self.lost(now, out),
             PeerEvent::AddressLost => {
                 self.lost(now, out);
-                self.talks.network_changed(now);
+                self.talks.stranded(now);
             }
             PeerEvent::ClosedByPeer => return Err(Over::ClosedByPeer),
             PeerEvent::Failed { step, message } => {
@@ -350,9 +350,8 @@ impl NodeSession {
         if self.delivery.has_failed(now) {
             return Err(Over::failed(ErrorCode::SignallingLost));
         }
-        // Without the broker nobody would hear of it, and the old path may still mend by itself.
-        if self.delivery.is_link_up() && self.talks.restart_due().is_some_and(|due| due <= now) {
-            let moves = self.talks.restart(now);
+        if self.talks.mending_due(&self.delivery).is_some_and(|due| due <= now) {
+            let moves = self.talks.mend(&mut self.delivery, now)?;
             self.perform(moves, out);
         }
         // Candidates of ours are of use to the node only after the answer.
@@ -379,7 +378,7 @@ impl NodeSession {
             State::Live { .. } => (None, true),
         };
         let trickle = self.talks.candidates_due().filter(|_| answered);
-        let restart = self.talks.restart_due().filter(|_| self.delivery.is_link_up());
+        let restart = self.talks.mending_due(&self.delivery);
         state.into_iter().chain(self.delivery.poll_timeout()).chain(trickle).chain(restart).min()
     }
 

@@ -21,6 +21,15 @@ pub(super) struct Connection {
     offered: bool,
     /// The cores count it as live.
     live: bool,
+    /// The address of this generation is gone.
+    stranded: bool,
+}
+
+impl Connection {
+    fn restart(&mut self) {
+        self.ours += 1;
+        self.stranded = false;
+    }
 }
 
 /// The connections there are, by session and side.
@@ -49,10 +58,10 @@ impl Connections {
     }
 
     /// Whether packets pass both ways.
-    fn is_whole(&self, key: &SessionKey) -> bool {
+    pub(super) fn is_whole(&self, key: &SessionKey) -> bool {
         let (Some(node), Some(viewer)) = (self.at_node.get(key), self.at_viewer.get(key)) else { return false };
         let known = node.theirs == Some(viewer.ours) && viewer.theirs == Some(node.ours);
-        known && !self.cut.contains(key)
+        known && !node.stranded && !viewer.stranded && !self.cut.contains(key)
     }
 }
 
@@ -91,7 +100,9 @@ impl World {
                 let is_plain = plain_one_of > 0 && self.random.u32(..plain_one_of) == 0;
                 *self.connections.restarts.entry(key.clone()).or_default() += 1;
                 let connection = self.connections.of(who).get_mut(&key).expect("a connection");
-                connection.ours += u32::from(!is_plain);
+                if !is_plain {
+                    connection.restart();
+                }
                 connection.offered = true;
                 let ours = connection.ours;
                 self.offered(delay, who, key.clone(), ours);
@@ -101,7 +112,9 @@ impl World {
                 let theirs = generation(other_side(who, &key), &offer);
                 let connection = self.connections.of(who).entry(key.clone()).or_default();
                 let was_offered = std::mem::take(&mut connection.offered);
-                connection.ours += u32::from(connection.theirs != Some(theirs));
+                if connection.theirs != Some(theirs) {
+                    connection.restart();
+                }
                 connection.theirs = Some(theirs);
                 let ours = connection.ours;
                 self.connections.rolled_back += usize::from(was_offered);
@@ -171,6 +184,19 @@ impl World {
             self.connections.cut.remove(key);
         }
         self.may_have_changed(key.clone());
+    }
+
+    /// The address that this side was reached at is gone.
+    pub(super) fn lose_address(&mut self, who: Who, key: &SessionKey) -> Option<PeerEvent> {
+        let connection = self.connections.of(who).get_mut(key)?;
+        connection.stranded = true;
+        connection.live = false;
+        self.may_have_changed(key.clone());
+        Some(PeerEvent::AddressLost)
+    }
+
+    pub(super) fn viewer_of(key: &SessionKey) -> Who {
+        other_side(Who::Node, key)
     }
 
     /// What the connection tells after a look at its path.

@@ -3,6 +3,7 @@
 mod bad_channels;
 mod calls;
 mod connections;
+mod later;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -39,6 +39,10 @@ pub(super) enum Thing {
     Peer(SessionKey, PeerEvent),
     /// The connection looks whether its path is whole.
     Look(SessionKey),
+    /// The address that the connection was reached at is gone.
+    LoseAddress(SessionKey),
+    /// Nothing passes any more between the two, or does again.
+    Cut(SessionKey, bool),
     Link(bool),
     Person(viewer::Input),
 }
@@ -247,6 +251,12 @@ impl World {
             (Who::Viewer(n), Thing::Link(false)) => self.viewers[n].handle(viewer::Input::LinkDown, now),
             (Who::Viewer(n), Thing::Person(input)) => self.viewers[n].handle(input, now),
             (Who::Node, Thing::Person(_)) => panic!("a camera has no person"),
+            (_, Thing::LoseAddress(key)) => {
+                if let Some(event) = self.lose_address(who, &key) {
+                    self.deliver(who, Thing::Peer(key, event));
+                }
+            }
+            (_, Thing::Cut(key, is_cut)) => self.cut(&key, is_cut),
             (_, Thing::Look(key)) => {
                 if let Some(event) = self.look(who, &key) {
                     self.deliver(who, Thing::Peer(key, event));
@@ -259,7 +269,11 @@ impl World {
     }
 
     pub(super) fn run_for(&mut self, seconds: u64) {
-        let until = self.now + Duration::from_secs(seconds);
+        self.run_in_ms(seconds * 1_000);
+    }
+
+    pub(super) fn run_in_ms(&mut self, ms: u64) {
+        let until = self.now + Duration::from_millis(ms);
         let mut same_moment = 0;
         loop {
             let timers = self.viewers.iter().map(Viewer::poll_timeout).enumerate();

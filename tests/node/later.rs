@@ -1,0 +1,112 @@
+//! Sessions that go on while the network changes under them, in network namespaces of the test's own: needs root.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::process::Child;
+
+use crate::mosquitto::is_installed;
+use crate::stage::{Report, SMALL, Watch, alone, eventually};
+use crate::streets::{BROKER, Street};
+
+/// From the first picture to the viewer's end: time for the change, and for much of the picture after it.
+const WATCHED: &str = "16";
+/// Pictures are back within so long of a new address.
+const BACK_WITHIN_MS: f64 = 5_000.0;
+
+/// A node and a viewer that watches it.
+struct Scene {
+    street: Street,
+    folder: TempDir,
+    _broker: Child,
+    _node: Child,
+    watch: Watch,
+}
+
+impl Scene {
+    /// `None`, and says so, where this user may not.
+    async fn start(seconds: &str) -> Option<Self> {
+        let street = Street::build()?;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let broker = street.broker(folder.path());
+        let config = folder.path().join("node.toml");
+        let text = format!("{SMALL}\n[broker]\nurl = \"mqtt://{BROKER}\"\n[access]\ni_trust_the_broker = true\n");
+        std::fs::write(&config, text).expect("written");
+        let config = config.display().to_string();
+        let binary = env!("CARGO_BIN_EXE_camera-node");
+        let node = Street::run(&street.node, binary, &["run", "--config", &config]).spawn().expect("it can be run");
+        let pictures = folder.path().join("pictures.h264").display().to_string();
+        let url = format!("mqtt://{BROKER}");
+        let options =
+            ["watch", "--json", "--node", "stage", "--broker", &url, "--seconds", seconds, "--out", &pictures];
+        let mut watch = Street::run(&street.viewer, binary, &options);
+        let watch = Watch::of(watch.stdout(Stdio::piped()).spawn().expect("it can be run"));
+        let scene = Self { street, folder, _broker: broker, _node: node, watch };
+        let size = || std::fs::metadata(scene.pictures()).map_or(0, |file| file.len());
+        eventually("there are pictures", Duration::from_secs(30), || size() > 50_000).await;
+        Some(scene)
+    }
+
+    fn pictures(&self) -> PathBuf {
+        self.folder.path().join("pictures.h264")
+    }
+
+    async fn report(self) -> Report {
+        self.watch.report().await
+    }
+}
+
+/// One session from the beginning to the end, silent at times.
+fn assert_one_session(seen: &Report) {
+    let joins = seen.events.iter().filter(|step| *step == "join").count();
+    let silences = seen.events.iter().filter(|step| *step == "silent").count();
+    let recoveries = seen.events.iter().filter(|step| *step == "recovered").count();
+    assert_eq!(joins, 1, "{seen:?}");
+    assert!(recoveries >= 1 && recoveries == silences, "{seen:?}");
+    assert_eq!(seen.events.last().map(String::as_str), Some("leave"), "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_that_gets_another_address_sees_on_in_the_same_session() {
+    if !is_installed() {
+        return;
+    }
+    let _alone = alone().await;
+    let Some(scene) = Scene::start(WATCHED).await else { return };
+    scene.street.replug(&scene.street.viewer);
+    let seen = scene.report().await;
+    assert_one_session(&seen);
+    assert!(seen.longest_gap_ms < BACK_WITHIN_MS, "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_gets_another_address_is_seen_on_in_the_same_session() {
+    if !is_installed() {
+        return;
+    }
+    let _alone = alone().await;
+    let Some(scene) = Scene::start(WATCHED).await else { return };
+    scene.street.replug(&scene.street.node);
+    let seen = scene.report().await;
+    assert_one_session(&seen);
+    assert!(seen.longest_gap_ms < BACK_WITHIN_MS, "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_seconds_in_which_nothing_passes_end_no_session() {
+    if !is_installed() {
+        return;
+    }
+    let _alone = alone().await;
+    let Some(scene) = Scene::start("28").await else { return };
+    scene.street.viewers_port("down");
+    // The length of the break is what is tested.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    scene.street.viewers_port("up");
+    let seen = scene.report().await;
+    assert_one_session(&seen);
+    // The old path mends by itself, long before TCP has told the broker that the viewer is there again.
+    assert!((9_000.0..10_000.0 + BACK_WITHIN_MS).contains(&seen.longest_gap_ms), "{seen:?}");
+}
