@@ -20,14 +20,15 @@
 //! |---|---|---|
 //! | [`media`] | plain data: frames, encoded pictures, time, H.264's byte formats | nothing of ours |
 //! | [`sys`] | the only `unsafe`: V4L2, clocks, sockets | nothing of ours |
+//! | [`trust`] | whom TLS clients believe, and why they do not believe somebody | nothing of ours |
 //! | [`access`] | pure: tokens, the keys behind them, scopes | `media` |
 //! | [`session`] | pure: the protocol over MQTT, both ends of it; `src/session/PROTOCOL.md` is its text | `media`, `access` |
 //! | [`rate`] | pure: what viewers say of the stream, made into what the encoder is asked | `media` |
 //! | [`fanout`] | one publisher, many subscribers, no back-pressure | `media` |
 //! | [`capture`] | seam: where pictures and sound come from | `media`, `sys` |
 //! | [`encode`] | seam: raw pictures and sound to H.264 and Opus | `media`, `sys` |
-//! | [`signalling`] | seam: carries session messages, understands none; the embedded broker | `media`, `session` |
-//! | [`peer`] | one WebRTC connection a viewer; the only place that knows the crate `webrtc` | `media`, `fanout`, `session` |
+//! | [`signalling`] | seam: carries session messages, understands none; the embedded broker | `media`, `session`, `trust` |
+//! | [`peer`] | one WebRTC connection a viewer; the only place that knows the crate `webrtc` | `media`, `fanout`, `session`, `sys`, `trust` |
 //! | [`http`] | the page, `/healthz`, `/metrics` | `media`, `session`, `signalling` |
 //! | [`config`] | the config file, composed of each module's own section | each module's `config` |
 //! | [`node`] | builds the parts from the config, supervises them, stops them in order | all |
@@ -74,3 +75,4 @@ pub mod rate;
 pub mod session;
 pub mod signalling;
 pub mod sys;
+pub mod trust;

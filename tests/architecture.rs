@@ -21,6 +21,7 @@ use Part::{All, Config, Of};
 const EDGES: &[(&str, &[(&str, Part)])] = &[
     ("media", &[]),
     ("sys", &[]),
+    ("trust", &[]),
     ("access", &[("media", All)]),
     // Whom a session lets in is decided inside of it, with its own idea of the time, and nowhere else.
     ("session", &[("media", All), ("access", All)]),
@@ -30,8 +31,20 @@ const EDGES: &[(&str, &[(&str, Part)])] = &[
     ("encode", &[("media", All), ("sys", All)]),
     ("playback", &[("media", All), ("sys", All)]),
     ("control", &[("media", All), ("access", All)]),
-    ("signalling", &[("media", All), ("session", All)]),
-    ("peer", &[("media", All), ("fanout", All), ("rate", All), ("control", All), ("session", Of(&["ids", "port"]))]),
+    ("signalling", &[("media", All), ("session", All), ("trust", All)]),
+    (
+        "peer",
+        &[
+            ("media", All),
+            ("fanout", All),
+            ("rate", All),
+            ("control", All),
+            ("session", Of(&["ids", "port"])),
+            // TURN over TCP and TLS: what the kernel may queue, and whose certificate is good.
+            ("sys", Of(&["sockets"])),
+            ("trust", All),
+        ],
+    ),
     ("http", &[("media", All), ("session", All), ("signalling", All)]),
     ("config", &[("media", All), ("session", Of(&["ids"])), ("*", Config)]),
     ("node", &[("*", All)]),
@@ -48,7 +61,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("openh264_sys2", &["encode", "sys/h264_bitrate.rs"]),
     ("axum", &["http"]),
     ("rust_embed", &["http"]),
-    ("ring", &["access", "signalling"]),
+    ("ring", &["access", "signalling", "trust.rs"]),
 ];
 
 /// One idea a file.

@@ -13,6 +13,7 @@ use crate::signalling::config::Broker;
 use crate::signalling::{
     BrokerUrl, Endpoint, EndpointError, Link, LinkEvent, LinkSetup, MqttLink, Profile, Publish, TlsError,
 };
+use crate::trust::TrustError;
 
 /// Name, TCP, TLS, CONNECT, SUBSCRIBE: longer than the link's own limits, whose words say more than ours.
 const CONNECT_LIMIT: Duration = Duration::from_secs(11);
@@ -151,17 +152,17 @@ async fn message(link: &mut impl Link) -> Result<(), String> {
 /// What to do about files that cannot be used.
 fn advise_on_files(error: &EndpointError) -> &'static str {
     match error {
-        EndpointError::PasswordFile { .. } | EndpointError::Tls(TlsError::File { .. }) => {
+        EndpointError::PasswordFile { .. } | EndpointError::Tls(TlsError::Trust(TrustError::File { .. })) => {
             "the file must be there, be readable for the user that runs the node, and be PEM where it is a certificate or key"
         }
-        EndpointError::Tls(TlsError::Empty { .. } | TlsError::Authority { .. }) => {
+        EndpointError::Tls(TlsError::Trust(TrustError::Empty { .. } | TrustError::Authority { .. })) => {
             "write the whole file anew, from its \"-----BEGIN\" to its \"-----END\" line; DER is made PEM by \
              `openssl x509 -inform der`"
         }
         EndpointError::Tls(TlsError::Pair { .. }) => {
             "`openssl x509 -noout -pubkey -in CERT` and `openssl pkey -pubout -in KEY` must print the same"
         }
-        EndpointError::Tls(TlsError::HalfPair | TlsError::Name { .. } | TlsError::Library(_))
+        EndpointError::Tls(TlsError::HalfPair | TlsError::Name { .. } | TlsError::Trust(TrustError::Library(_)))
         | EndpointError::NoUsername
         | EndpointError::Loopback => "mend the keys in `[broker]` that it names",
     }

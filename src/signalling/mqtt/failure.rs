@@ -3,10 +3,10 @@
 use std::io::{self, ErrorKind};
 
 use rumqttc::ConnectReturnCode;
-use tokio_rustls::rustls::pki_types::UnixTime;
 use tokio_rustls::rustls::{self, AlertDescription, CertificateError};
 
 use crate::signalling::backoff::Retry;
+use crate::trust::certificate_in_words;
 
 /// What went wrong.
 #[derive(Debug)]
@@ -132,52 +132,15 @@ fn io_in_words(address: &str, error: &io::Error) -> String {
 
 fn tls_in_words(address: &str, error: &rustls::Error) -> String {
     match error {
-        rustls::Error::InvalidCertificate(problem) => certificate_in_words(address, problem),
+        rustls::Error::InvalidCertificate(problem) => {
+            certificate_in_words(address, problem, "use that name in the URL, or set server_name")
+        }
         rustls::Error::AlertReceived(alert) => alert_in_words(address, *alert),
         rustls::Error::InvalidMessage(_) => format!("{address} does not speak TLS: is that its plain port?"),
         rustls::Error::PeerIncompatible(_) => {
             format!("{address} speaks no TLS that this client does (1.2 or 1.3, modern ciphers): {error}")
         }
         error => format!("{address}: TLS failed: {error}"),
-    }
-}
-
-/// What is wrong with the broker's certificate.
-fn certificate_in_words(address: &str, problem: &CertificateError) -> String {
-    match problem {
-        CertificateError::UnknownIssuer => {
-            format!(
-                "the certificate of {address} comes from an authority that is not known here: set ca_file to its CA"
-            )
-        }
-        CertificateError::NotValidForName => {
-            format!("the certificate of {address} is for another name: use its name in the URL, or set server_name")
-        }
-        CertificateError::NotValidForNameContext { expected, presented } => {
-            let names = if presented.is_empty() { "no name at all".to_owned() } else { presented.join(", ") };
-            format!(
-                "the certificate of {address} is not for {} but for {names}: use that name in the URL, or set server_name",
-                expected.to_str()
-            )
-        }
-        CertificateError::Expired => {
-            format!("the certificate of {address} has expired, or this machine's clock is wrong")
-        }
-        CertificateError::ExpiredContext { time, not_after } => format!(
-            "the certificate of {address} expired on {}, and here it is {}: renew it, or set the clock",
-            date(*not_after),
-            date(*time)
-        ),
-        CertificateError::NotValidYet => {
-            format!("the certificate of {address} is not valid yet: this machine's clock is wrong")
-        }
-        CertificateError::NotValidYetContext { time, not_before } => format!(
-            "the certificate of {address} is valid from {}, and here it is {}: this machine's clock is wrong, set it (NTP)",
-            date(*not_before),
-            date(*time)
-        ),
-        CertificateError::Revoked => format!("the certificate of {address} was revoked: the broker needs a new one"),
-        problem => format!("the certificate of {address} cannot be used: {problem}"),
     }
 }
 
@@ -216,25 +179,13 @@ fn alert_in_words(address: &str, alert: AlertDescription) -> String {
     }
 }
 
-/// `2026-11-21`, in UTC, of the proleptic Gregorian calendar.
-fn date(time: UnixTime) -> String {
-    // Counted from 1 March 0000, so that a leap day is a year's last: 719,468 days before 1970.
-    let days = time.as_secs() / 86_400 + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year}-{month:02}-{day:02}")
-}
-
 const RESOLVER_PREFIX: &str = "failed to lookup address information: ";
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use tokio_rustls::rustls::pki_types::UnixTime;
 
     use super::*;
 
