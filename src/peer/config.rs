@@ -28,6 +28,9 @@ pub struct Ice {
     /// Resolve viewers' `.local` names (mDNS). Not needed as a rule, as such a viewer reaches us first; it costs a
     /// socket for each viewer.
     pub mdns: bool,
+    /// PEM file with the certificates of the authorities that the certificates of `turns:` servers may come from. Without
+    /// it, those the system trusts; if the system has none, Mozilla's.
+    pub ca_file: Option<PathBuf>,
     /// STUN and TURN servers, for us and for viewers.
     pub servers: Vec<IceServerConfig>,
 }

@@ -11,18 +11,20 @@ use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use webrtc::peer_connection::{
-    PeerConnection, PeerConnectionBuilder, RTCConfigurationBuilder, RTCIceServer, RTCIceTransportPolicy, SettingEngine,
-    SettingEngineBuilder,
+    PeerConnection, PeerConnectionBuilder, RTCConfiguration, RTCConfigurationBuilder, RTCIceServer,
+    RTCIceTransportPolicy, SettingEngine, SettingEngineBuilder,
 };
 
 use super::addresses::BindPlan;
 use super::config::{Ice, IcePolicy};
+use super::description::Addressing;
 use super::handle::Desk;
-use super::link::{Addressing, Failure, Link};
+use super::link::{Failure, Link};
 use super::names::Names;
 use super::notice::Forward;
 use super::runtime::WatchedRuntime;
 use super::thread::MediaThread;
+use super::turn::{Authorities, Carriage, Office};
 use super::watch::Watch;
 use crate::session::{FailedStep, IceServer};
 
@@ -39,13 +41,17 @@ const CHECKS: u16 = 500;
 /// A relay costs latency and money: the direct ways get this much of a start.
 const RELAY_WAIT: Duration = Duration::from_millis(300);
 
+/// How often a relay is renewed, at the least. The crate asks once, at half of the relay's life, and gives up if the server
+/// has a new nonce meanwhile; so it is to ask more often.
+const RELAY_REFRESH: Duration = Duration::from_secs(60);
+
 /// Makes connections, and holds what they share: addresses and ports, resolved names, the certificate, and the thread.
 ///
 /// Each connection holds the connector, so that the thread outlives them all.
 pub struct Connector {
     ice: Arc<Ice>,
     plan: BindPlan,
-    names: Names,
+    office: Arc<Office>,
     certificate: RTCCertificate,
     thread: MediaThread,
 }
@@ -73,10 +79,11 @@ impl Connector {
         let scheme = rtc::crypto::SignatureScheme::EcdsaP256Sha256;
         let certificate = RTCCertificate::generate(provider.crypto(), scheme, parameters);
         let ice = Arc::new(ice.clone());
+        let authorities = Authorities::new(ice.ca_file.clone());
         Ok(Self {
             plan: BindPlan::new(Arc::clone(&ice), fastrand::u16(..)),
             ice,
-            names: Names::default(),
+            office: Arc::new(Office::new(authorities, Names::default())),
             certificate: certificate.map_err(|error| refused(error.to_string()))?,
             thread: MediaThread::start()?,
         })
@@ -97,9 +104,10 @@ impl Connector {
     ) -> Result<Link, Failure> {
         let watch = Arc::new(Watch::default());
         let (forward, notices) = mpsc::unbounded_channel();
-        let runtime = WatchedRuntime { watch: Arc::clone(&watch), names: self.names.clone() };
+        let carriage = Arc::new(Carriage::new(Arc::clone(&self.office)));
+        let runtime = WatchedRuntime::new(Arc::clone(&watch), Arc::clone(&carriage));
         let pc = PeerConnectionBuilder::new()
-            .with_configuration(self.configuration(servers))
+            .with_configuration(self.configuration(servers, &carriage))
             .with_media_engine(engine)
             .with_setting_engine(self.settings())
             .with_interceptor_registry(interceptors)
@@ -116,9 +124,9 @@ impl Connector {
         Ok(Link::new(pc, watch, self.plan.clone(), notices, addressing))
     }
 
-    fn configuration(&self, servers: &[IceServer]) -> webrtc::peer_connection::RTCConfiguration {
+    fn configuration(&self, servers: &[IceServer], carriage: &Carriage) -> RTCConfiguration {
         let servers = servers.iter().map(|server| RTCIceServer {
-            urls: server.urls.clone(),
+            urls: server.urls.iter().filter_map(|url| carriage.url_for_crate(url)).collect(),
             username: server.username.clone().unwrap_or_default(),
             credential: server.credential.clone().unwrap_or_default(),
         });
@@ -135,6 +143,7 @@ impl Connector {
 
     fn settings(&self) -> SettingEngine {
         let mdns = if self.ice.mdns { MulticastDnsMode::QueryOnly } else { MulticastDnsMode::Disabled };
+        let relay_wait = if self.ice.policy == IcePolicy::Relay { Duration::ZERO } else { RELAY_WAIT };
         SettingEngineBuilder::new()
             .with_ice_timeouts(Some(SILENT_AFTER), Some(LOST_AFTER), Some(KEEPALIVE))
             .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(CHECKS))
@@ -142,9 +151,10 @@ impl Connector {
             // default would let it wait a second.
             .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
             .with_srflx_acceptance_min_wait(Some(CHECK_INTERVAL))
-            .with_relay_acceptance_min_wait(Some(RELAY_WAIT))
+            .with_relay_acceptance_min_wait(Some(relay_wait))
             .with_multicast_dns_mode(mdns)
             .with_discard_local_candidates_during_ice_restart(true)
+            .with_turn_allocation_refresh_interval_cap(RELAY_REFRESH)
             .build()
     }
 }

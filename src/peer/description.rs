@@ -2,6 +2,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+/// What the candidates we send depend on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Addressing {
+    /// The address outside of our router, if it forwards to us.
+    pub public: Option<IpAddr>,
+    /// None but relayed candidates may be told.
+    pub relay_only: bool,
+}
+
 /// The candidate attribute's fields we look at ([RFC 8839 §5.1](https://www.rfc-editor.org/rfc/rfc8839#section-5.1)).
 struct CandidateLine<'a> {
     foundation: &'a str,
@@ -56,9 +65,18 @@ pub(super) fn public_twin(candidate: &str, public: IpAddr) -> Option<String> {
     fits.then(|| format!("candidate:{foundation}9 1 udp {PRIORITY} {public} {port} typ srflx raddr {ip} rport {port}"))
 }
 
+/// A relayed candidate that does not tell where it is relayed to
+/// ([RFC 8839 §5.1](https://www.rfc-editor.org/rfc/rfc8839#section-5.1)); `None` for any other.
+pub(super) fn relay_alone(candidate: &str) -> Option<String> {
+    let line = CandidateLine::parse(candidate).filter(|line| line.typ == "relay")?;
+    let (told, _) = candidate.split_once(" raddr ").unwrap_or((candidate, ""));
+    let nowhere = if line.ip.is_ipv4() { "0.0.0.0" } else { "::" };
+    Some(format!("{told} raddr {nowhere} rport 9"))
+}
+
 /// A description made by the crate as it is to be sent: saying that candidates trickle in, without the candidates for a second component, which the crate
-/// lists though RTCP is multiplexed, and with those for the public address.
-pub(super) fn for_sending(sdp: &str, public: Option<IpAddr>) -> String {
+/// lists though RTCP is multiplexed, and with those for the public address; or with those of relays alone.
+pub(super) fn for_sending(sdp: &str, Addressing { public, relay_only }: Addressing) -> String {
     let mut sent = String::with_capacity(sdp.len() + 256);
     let mut twins: Vec<(IpAddr, u16)> = Vec::new();
     let mut push = |line: &str| {
@@ -76,6 +94,12 @@ pub(super) fn for_sending(sdp: &str, public: Option<IpAddr>) -> String {
         };
         let parsed = candidate.starts_with("candidate:").then(|| CandidateLine::parse(candidate)).flatten();
         if parsed.as_ref().is_some_and(|parsed| parsed.component == "2") {
+            continue;
+        }
+        if relay_only && candidate.starts_with("candidate:") {
+            if let Some(relay) = relay_alone(candidate) {
+                push(&format!("a={relay}"));
+            }
             continue;
         }
         push(line);
@@ -136,15 +160,30 @@ mod tests {
 
     #[test]
     fn the_second_component_goes_and_the_public_address_comes_once() {
+        let all = |public| Addressing { public, relay_only: false };
         let public = IpAddr::from([203, 0, 113, 7]);
-        let sent = for_sending(SDP, Some(public));
+        let sent = for_sending(SDP, all(Some(public)));
         assert!(!sent.contains(" 2 udp "));
         assert_eq!(sent.matches("\r\na=ice-options:trickle\r\n").count(), 1);
         assert_eq!(sent.matches("typ host").count(), 2);
         let twins: Vec<&str> = sent.lines().filter(|l| l.contains("typ srflx")).collect();
         assert_eq!(twins, ["a=candidate:79 1 udp 1694498815 203.0.113.7 40001 typ srflx raddr 192.0.2.4 rport 40001"]);
-        assert!(!for_sending(SDP, None).contains("srflx"));
-        assert!(!for_sending(SDP, Some("2001:db8::1".parse().expect("valid"))).contains("srflx"));
+        assert!(!for_sending(SDP, all(None)).contains("srflx"));
+        assert!(!for_sending(SDP, all(Some("2001:db8::1".parse().expect("valid")))).contains("srflx"));
+    }
+
+    #[test]
+    fn where_only_relays_are_told_nothing_else_is() {
+        let relay = "candidate:5 1 udp 16777215 198.51.100.1 50000 typ relay raddr 192.0.2.4 rport 40001";
+        let told = "candidate:5 1 udp 16777215 198.51.100.1 50000 typ relay raddr 0.0.0.0 rport 9";
+        let sdp = format!("{SDP}a={relay}\r\na=end-of-candidates\r\n");
+        let sent = for_sending(&sdp, Addressing { public: Some([203, 0, 113, 7].into()), relay_only: true });
+        let candidates: Vec<&str> = sent.lines().filter_map(|line| line.strip_prefix("a=candidate")).collect();
+        assert_eq!(candidates, [told.strip_prefix("candidate").expect("it is one")]);
+        assert!(sent.contains("a=end-of-candidates") && !sent.contains("192.0.2.4"));
+        let six = "candidate:5 1 udp 16777215 2001:db8::1 50000 typ relay raddr fd00::4 rport 40001";
+        assert!(relay_alone(six).is_some_and(|told| told.ends_with(" raddr :: rport 9")));
+        assert_eq!(relay_alone("candidate:7 1 udp 2130706431 192.0.2.4 40001 typ host"), None);
     }
 
     #[test]

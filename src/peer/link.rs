@@ -1,7 +1,7 @@
 //! One connection of the crate with its candidates, its liveness and its end: what node and viewer have in common.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use super::addresses::BindPlan;
 use super::clock::now;
 use super::connector::SILENT_AFTER;
 use super::continuation::Refused;
-use super::description::{is_host, public_twin};
+use super::description::{Addressing, is_host, public_twin, relay_alone};
 use super::notice::Notice;
 use super::trickle::{Output, Trickle};
 use super::watch::Watch;
@@ -70,15 +70,6 @@ pub(super) enum LinkEvent {
     Channel(Arc<dyn DataChannel>),
     /// Time to publish numbers.
     Tick,
-}
-
-/// What the candidates we send depend on.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Addressing {
-    /// The address outside of our router, if it forwards to us.
-    pub public: Option<IpAddr>,
-    /// No host candidate will come.
-    pub relay_only: bool,
 }
 
 /// What our latest description is.
@@ -295,9 +286,13 @@ impl Link {
                 self.describe().await;
             }
             Some(Output::Candidates { candidates, complete }) => {
-                let public = self.addressing.public;
+                let Addressing { public, relay_only } = self.addressing;
                 let twin = |candidate: &String| public.and_then(|ip| public_twin(candidate, ip));
-                let lines = candidates.into_iter().flat_map(|line| [twin(&line), Some(line)]).flatten();
+                let told = |line: String| match relay_only {
+                    true => [None, relay_alone(&line)],
+                    false => [twin(&line), Some(line)],
+                };
+                let lines = candidates.into_iter().flat_map(told).flatten();
                 let candidates = lines.map(|line| self.to_send(line)).collect();
                 self.ready.push_back(LinkEvent::Candidates { candidates, complete });
             }

@@ -33,6 +33,7 @@ mod stats;
 mod tests;
 mod thread;
 mod trickle;
+pub mod turn;
 mod viewer;
 mod watch;
 

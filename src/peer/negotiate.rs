@@ -143,7 +143,7 @@ impl Link {
         };
         let mid = sections(&local).into_iter().next().map(|section| section.mid);
         self.generation = (mid, ice_ufrag(&local).map(str::to_owned));
-        let sdp = with_refused(for_sending(&local, self.addressing.public), &self.refused);
+        let sdp = with_refused(for_sending(&local, self.addressing), &self.refused);
         self.ready.push_back(match self.describing {
             Describing::Offer => LinkEvent::Offer(sdp),
             Describing::Answer => LinkEvent::Answer(sdp),

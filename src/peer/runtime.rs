@@ -4,9 +4,9 @@ use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 #[cfg(test)]
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use webrtc::runtime::{
     Transmit,
 };
 
-use super::names::Names;
+use super::turn::{Carriage, CarryingSocket};
 use super::watch::{Bound, Watch};
 
 /// First byte of a DTLS alert record ([RFC 6347 §4.1](https://www.rfc-editor.org/rfc/rfc6347#section-4.1)).
@@ -33,8 +33,15 @@ const MDNS_PORT: u16 = 5_353;
 /// tokio for one connection.
 #[derive(Debug)]
 pub(super) struct WatchedRuntime {
-    pub watch: Arc<Watch>,
-    pub names: Names,
+    watch: Arc<Watch>,
+    carriage: Arc<Carriage>,
+    driver: OnceLock<tokio::task::Id>,
+}
+
+impl WatchedRuntime {
+    pub(super) fn new(watch: Arc<Watch>, carriage: Arc<Carriage>) -> Self {
+        Self { watch, carriage, driver: OnceLock::new() }
+    }
 }
 
 /// Tells of the end however it comes, by return, abort or panic.
@@ -57,6 +64,7 @@ impl Runtime for WatchedRuntime {
             }
             .in_current_span(),
         );
+        let _ = self.driver.set(task.id());
         let task = task.abort_handle();
         self.watch.driven_by(task.clone());
         Box::new(Driver(task))
@@ -65,7 +73,11 @@ impl Runtime for WatchedRuntime {
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let address = socket.local_addr()?;
         let inner = TokioRuntime.wrap_udp_socket(socket)?;
-        let bound = (address.port() != MDNS_PORT).then(|| self.watch.bound(address));
+        if address.port() == MDNS_PORT {
+            return Ok(inner);
+        }
+        let bound = Some(self.watch.bound(address));
+        let inner = Arc::new(CarryingSocket::new(inner, Arc::clone(&self.carriage))?);
         Ok(Arc::new(WatchedSocket { inner, watch: Arc::clone(&self.watch), bound }))
     }
 
@@ -84,10 +96,13 @@ impl Runtime for WatchedRuntime {
         &'a self,
         host: &'a str,
     ) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'a>> {
-        Box::pin(self.names.resolve(host))
+        Box::pin(self.carriage.resolve(host))
     }
 
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
+        if tokio::task::try_id().is_some_and(|task| Some(&task) == self.driver.get()) && self.carriage.once_more() {
+            return Box::pin(std::future::ready(()));
+        }
         TokioRuntime.sleep(duration)
     }
 

@@ -1,4 +1,4 @@
-//! The only `unsafe`: thin safe wrappers over V4L2 ioctls, memory mapping, netlink and the system's clocks.
+//! The only `unsafe`: thin safe wrappers over V4L2 ioctls, memory mapping, netlink, sockets and the system's clocks.
 //!
 //! Nothing here decides anything, and nothing here knows the rest of the program: times are plain nanoseconds of
 //! `CLOCK_MONOTONIC`, errors are [`std::io::Error`].
@@ -11,6 +11,7 @@ mod h264_bitrate;
 mod mapping;
 mod network_changes;
 mod random;
+mod sockets;
 mod thread;
 mod video_device;
 
@@ -20,5 +21,6 @@ pub use controls::{Control, ControlKind, controls};
 pub use h264_bitrate::set_openh264_bitrate;
 pub use network_changes::{NetworkChange, NetworkChanges};
 pub use random::random_bits;
+pub use sockets::limit_unsent_bytes;
 pub use thread::set_thread_nice;
 pub use video_device::{VideoDeviceInfo, open_video_device, video_device_info};

@@ -1,10 +1,15 @@
 //! Node and viewer against each other over real sockets on loopback.
 
 mod addressing;
+#[path = "../../../tests/node/certificates.rs"]
+mod certificates;
+#[path = "../../../tests/node/coturn.rs"]
+mod coturn;
 mod descriptions;
 mod later;
 mod lifecycle;
 mod media;
+mod relaying;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,164 @@
+//! TURN over TCP and TLS (RFC 8656 §3.1), which the crate does not do: it skips such URLs.
+//!
+//! The crate sees an ordinary TURN server over UDP, at an [alias](is_alias) that is nobody's address. All its sockets are
+//! [`CarryingSocket`]s, which put what goes to an alias onto a [`Line`](line::Line) of their own to the server, as a
+//! 5-tuple has an allocation of its own, and give what the server sends back to the crate as if it came from there. So
+//! nothing listens anywhere for this, not even on loopback, and the other side sees the relayed address and no alias.
+//!
+//! A line that breaks stays broken, for the server's allocation is gone with it: the crate hears of it with the next
+//! datagram, and an ICE restart, which binds new sockets, brings new lines.
+
+mod complaints;
+mod dial;
+mod framing;
+mod inbox;
+mod line;
+mod outbox;
+mod passes;
+mod socket;
+mod url;
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use self::complaints::Complaints;
+use self::line::Way;
+use self::passes::Passes;
+pub(super) use self::socket::CarryingSocket;
+use super::clock::now;
+use super::names::Names;
+
+pub use dial::{Authorities, DialError, Stream, dial};
+pub use framing::{NotTurn, Unframer};
+pub use url::{ServerUrl, Transport};
+
+/// The "IPv4 dummy address" (RFC 7600), and one of IPv6's discard-only prefix (RFC 6666): what would go there by mistake
+/// goes nowhere.
+const ALIAS_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
+const ALIAS_V6: Ipv6Addr = Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 8);
+/// What the crate is given to resolve.
+const ALIAS_DOMAIN: &str = ".turn.invalid";
+/// No session has more servers; they come from the config, or from the node's message.
+const MAX_SERVERS: usize = 16;
+
+/// Whether an address stands for a server that is reached over TCP.
+fn is_alias(address: SocketAddr) -> bool {
+    match address.ip() {
+        IpAddr::V4(ip) => ip == ALIAS_V4,
+        IpAddr::V6(ip) => ip == ALIAS_V6,
+    }
+}
+
+/// What all connections share: whose certificates are good, names, and what was last said of a server.
+#[derive(Debug)]
+pub(super) struct Office {
+    authorities: Authorities,
+    complaints: Complaints,
+    names: Names,
+}
+
+impl Office {
+    pub(super) fn new(authorities: Authorities, names: Names) -> Self {
+        Self { authorities, complaints: Complaints::default(), names }
+    }
+}
+
+/// The servers of one connection that are reached over TCP.
+#[derive(Debug)]
+pub(super) struct Carriage {
+    office: Arc<Office>,
+    servers: Mutex<Vec<Server>>,
+    udp_first: Mutex<bool>,
+    passes: Passes,
+}
+
+#[derive(Debug)]
+struct Server {
+    url: String,
+    parsed: ServerUrl,
+    /// Filled when the crate resolves the alias.
+    addresses: Vec<SocketAddr>,
+}
+
+impl Carriage {
+    pub(super) fn new(office: Arc<Office>) -> Self {
+        Self { office, servers: Mutex::default(), udp_first: Mutex::default(), passes: Passes::default() }
+    }
+
+    /// The URL that the crate is given for `url`; `None` for one that cannot be used.
+    pub(super) fn url_for_crate(&self, url: &str) -> Option<String> {
+        let parsed = ServerUrl::parse(url)?;
+        match (parsed.turn, parsed.transport) {
+            (turn, Transport::Udp) => {
+                *self.udp_first.lock().unwrap_or_else(PoisonError::into_inner) |= turn;
+                return Some(url.to_owned());
+            }
+            // Our address as seen by a TCP connection would be of no use to UDP.
+            (false, Transport::Tcp | Transport::Tls) => return None,
+            (true, Transport::Tcp | Transport::Tls) => {}
+        }
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = match servers.iter().position(|server| server.url == url) {
+            Some(number) => number,
+            None if servers.len() < MAX_SERVERS => {
+                servers.push(Server { url: url.to_owned(), parsed, addresses: Vec::new() });
+                servers.len() - 1
+            }
+            None => return None,
+        };
+        Some(format!("turn:{number}{ALIAS_DOMAIN}:{}?transport=udp", alias_port(number)))
+    }
+
+    /// Resolves a `host:port` of the crate's: aliases to themselves, one of each family that the server behind it has.
+    pub(super) async fn resolve(&self, host: &str) -> io::Result<Vec<SocketAddr>> {
+        let number = host.split_once(ALIAS_DOMAIN).and_then(|(number, _)| number.parse::<usize>().ok());
+        let Some(number) = number else { return self.office.names.resolve(host).await };
+        let unknown = || io::Error::from(ErrorKind::NotFound);
+        let server = |number| {
+            let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+            servers.get(number).map(|server: &Server| (server.url.clone(), server.parsed.clone()))
+        };
+        let (url, parsed) = server(number).ok_or_else(unknown)?;
+        let found = self.office.names.resolve(&parsed.to_string()).await;
+        let addresses = found.inspect_err(|error| self.office.complaints.failed(&url, &error.to_string()))?;
+        let port = alias_port(number);
+        let mut aliases = Vec::new();
+        if addresses.iter().any(SocketAddr::is_ipv4) {
+            aliases.push(SocketAddr::from((ALIAS_V4, port)));
+        }
+        if addresses.iter().any(SocketAddr::is_ipv6) {
+            aliases.push(SocketAddr::from((ALIAS_V6, port)));
+        }
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        servers.get_mut(number).ok_or_else(unknown)?.addresses = addresses;
+        Ok(aliases)
+    }
+
+    /// Whether the driver, which is about to wait, should go [round again](passes) instead.
+    pub(super) fn once_more(&self) -> bool {
+        self.passes.once_more(now())
+    }
+
+    /// The way from the local address `from` to the server behind `alias`.
+    fn way(&self, alias: SocketAddr, from: IpAddr) -> Option<Way> {
+        let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        let server = servers.get(usize::from(alias.port()).checked_sub(1)?)?;
+        let reachable = |address: &&SocketAddr| {
+            address.is_ipv4() == from.is_ipv4() && (address.ip().is_loopback() || !from.is_loopback())
+        };
+        Some(Way {
+            url: server.url.clone(),
+            server: server.parsed.clone(),
+            address: *server.addresses.iter().find(reachable)?,
+            alias,
+            from,
+            udp_first: *self.udp_first.lock().unwrap_or_else(PoisonError::into_inner),
+            office: Arc::clone(&self.office),
+        })
+    }
+}
+
+fn alias_port(number: usize) -> u16 {
+    u16::try_from(number + 1).expect("there are no more than MAX_SERVERS")
+}

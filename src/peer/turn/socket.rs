@@ -1,0 +1,106 @@
+//! A UDP socket of the crate that also reaches TURN servers over TCP and TLS.
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind, IoSliceMut};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
+
+use super::inbox::Inbox;
+use super::line::Line;
+use super::{Carriage, is_alias};
+use crate::peer::clock::now;
+
+/// RFC 8656 §18: the answer that grants a relay.
+const ALLOCATE_SUCCESS: [u8; 2] = [0x01, 0x03];
+
+/// One local socket. What goes to an alias of a server takes a [`Line`], opened by the first such datagram; all else takes
+/// the socket.
+#[derive(Debug)]
+pub(in crate::peer) struct CarryingSocket {
+    inner: Arc<dyn AsyncUdpSocket>,
+    local: SocketAddr,
+    carriage: Arc<Carriage>,
+    lines: Mutex<HashMap<SocketAddr, Line>>,
+    inbox: Arc<Inbox>,
+    granted_over_udp: Arc<AtomicBool>,
+}
+
+impl CarryingSocket {
+    pub(in crate::peer) fn new(inner: Arc<dyn AsyncUdpSocket>, carriage: Arc<Carriage>) -> io::Result<Self> {
+        let local = inner.local_addr()?;
+        Ok(Self {
+            inner,
+            local,
+            carriage,
+            lines: Mutex::default(),
+            inbox: Arc::default(),
+            granted_over_udp: Arc::default(),
+        })
+    }
+
+    fn carry(&self, transmit: &Transmit<'_>) -> io::Result<usize> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = match lines.get(&transmit.destination) {
+            Some(line) => line,
+            None => {
+                let way = self.carriage.way(transmit.destination, self.local.ip()).ok_or(ErrorKind::HostUnreachable)?;
+                let line = Line::start(way, Arc::clone(&self.inbox), Arc::clone(&self.granted_over_udp));
+                lines.entry(transmit.destination).or_insert(line)
+            }
+        };
+        line.send(transmit.contents).map(|()| transmit.contents.len())
+    }
+}
+
+impl AsyncUdpSocket for CarryingSocket {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.local)
+    }
+
+    fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        self.carriage.passes.saw(transmit.contents, now());
+        // TURN messages come one by one: the crate makes runs of what goes straight to viewers only.
+        if is_alias(transmit.destination) {
+            Poll::Ready(self.carry(transmit))
+        } else {
+            self.inner.poll_send(cx, transmit)
+        }
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let received = match self.inbox.poll_recv(cx, bufs, meta) {
+            Poll::Ready(filled) => Poll::Ready(Ok(filled)),
+            Poll::Pending => {
+                let received = self.inner.poll_recv(cx, bufs, meta);
+                if let Poll::Ready(Ok(messages)) = &received
+                    && bufs.iter().take(*messages).any(|buf| buf.starts_with(&ALLOCATE_SUCCESS))
+                {
+                    self.granted_over_udp.store(true, Ordering::Relaxed);
+                }
+                received
+            }
+        };
+        if let Poll::Ready(Ok(messages)) = &received {
+            let now = now();
+            bufs.iter().take(*messages).for_each(|buf| self.carriage.passes.saw(buf, now));
+        }
+        received
+    }
+
+    fn max_gso_segments(&self) -> usize {
+        self.inner.max_gso_segments()
+    }
+
+    fn max_gro_segments(&self) -> usize {
+        self.inner.max_gro_segments()
+    }
+}
