@@ -61,7 +61,12 @@ const CRATES: &[(&str, &[&str])] = &[
     ("openh264_sys2", &["encode", "sys/h264_bitrate.rs"]),
     ("axum", &["http"]),
     ("rust_embed", &["http"]),
-    ("ring", &["access", "signalling", "trust.rs"]),
+    // In `http`: the fingerprint of the page's certificate.
+    ("ring", &["access", "signalling", "trust.rs", "http"]),
+    ("mdns_sd", &["http"]),
+    ("rcgen", &["http"]),
+    ("x509_parser", &["http"]),
+    ("qrcode", &["cli"]),
 ];
 
 /// One idea a file.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::out;
 use super::run::Signals;
 use crate::config::Config;
+use crate::http::config::Tls;
 use crate::node::Node;
 use crate::session::NodeId;
 
@@ -76,6 +77,7 @@ fn on_loopback(mut config: Config, args: &Args) -> Config {
     config.broker.embedded_websocket_bind = loopback(args.ws_port);
     config.http.enabled = true;
     config.http.bind = loopback(args.http_port);
+    config.http.tls = Tls::default();
     config.ice.bind = Vec::new();
     config.ice.interfaces = Vec::new();
     config.ice.include_loopback = true;

@@ -8,6 +8,7 @@ mod config;
 mod demo;
 mod devices;
 mod keys;
+mod link;
 mod logging;
 mod out;
 mod run;
@@ -49,6 +50,8 @@ enum Command {
     Keys(keys::Args),
     /// Make a token that lets someone watch, or a link with one in it.
     Token(token::Args),
+    /// Print where the page is, with what lets a viewer in, as links and as a QR code.
+    Link(link::Args),
     /// Write the viewer page as files for any web host.
     Viewer(viewer::Args),
     /// Read the config and say what is wrong with it, or print all of it with its defaults.
@@ -84,6 +87,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Watch(args) => watch::run(*args).await,
         Command::Keys(args) => keys::run(args),
         Command::Token(args) => token::run(args),
+        Command::Link(args) => link::run(args),
         Command::Viewer(args) => viewer::run(args),
         Command::Config(args) => config::run(args),
     };

@@ -21,8 +21,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     super::logging::start(&config.log)?;
     let signals = Signals::new()?;
     let node = Node::start(config).await?;
-    if let Some(page) = node.page() {
-        tracing::info!(url = %format_args!("http://{page}/"), "page");
+    for url in node.pages() {
+        tracing::info!(url, "page");
     }
     signals.until(node).await
 }

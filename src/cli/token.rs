@@ -79,22 +79,12 @@ fn make(args: &Args, jti: String, now_s: u64) -> anyhow::Result<Made> {
     let config = args.config.as_deref().map(|path| super::load(Some(path))).transpose()?;
     let of_config = config.as_ref().map(|config| config.node.id());
     let node = args.node.clone().or(of_config).context("which node? --node or --config says it")?;
-    let told = || args.key.display().to_string();
-    let key = SigningKey::from_file(&fs::read(&args.key).with_context(told)?).with_context(told)?;
     let kid = match &args.kid {
         Some(kid) => kid.clone(),
         None => kid_of(&args.key)?,
     };
-    let expires = now_s + args.lasts.0;
-    let claims = Claims {
-        aud: Audience::One(node.to_string()),
-        peer: args.peer.0.clone(),
-        exp: Seconds(expires),
-        nbf: None,
-        jti: jti.clone(),
-        scope: args.scope.iter().copied().collect::<Scopes>().to_string(),
-    };
-    let token = key.token(&kid, &claims);
+    let what = (&args.peer, args.scope.as_slice());
+    let (token, expires) = sign((&args.key, &kid), &node, what, jti.clone(), now_s, args.lasts)?;
     let link = match &args.link {
         Some(page) => {
             let of_config = config.as_ref().and_then(|config| config.broker.websocket_url.clone());
@@ -109,8 +99,31 @@ fn make(args: &Args, jti: String, now_s: u64) -> anyhow::Result<Made> {
     Ok(Made { token, jti, kid, expires, link })
 }
 
+/// A token for `node`, signed with the key in a file, and when it ends.
+pub(super) fn sign(
+    (file, kid): (&Path, &KeyId),
+    node: &NodeId,
+    (peer, scope): (&PeerPattern, &[Scope]),
+    jti: String,
+    now_s: u64,
+    lasts: Lifetime,
+) -> anyhow::Result<(String, u64)> {
+    let told = || file.display().to_string();
+    let key = SigningKey::from_file(&fs::read(file).with_context(told)?).with_context(told)?;
+    let expires = now_s + lasts.0;
+    let claims = Claims {
+        aud: Audience::One(node.to_string()),
+        peer: peer.0.clone(),
+        exp: Seconds(expires),
+        nbf: None,
+        jti,
+        scope: scope.iter().copied().collect::<Scopes>().to_string(),
+    };
+    Ok((key.token(kid, &claims), expires))
+}
+
 /// `2026-11` of `2026-11.private.pem`: as `keys make` names its files.
-fn kid_of(path: &Path) -> anyhow::Result<KeyId> {
+pub(super) fn kid_of(path: &Path) -> anyhow::Result<KeyId> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let stem = [".private.pem", ".pem", ".secret"].iter().find_map(|ending| name.strip_suffix(ending));
     stem.and_then(|stem| stem.parse().ok())
@@ -134,7 +147,7 @@ fn escaped(text: &str) -> String {
 
 /// Who may use a token.
 #[derive(Debug, Clone)]
-struct PeerPattern(String);
+pub(super) struct PeerPattern(String);
 
 impl FromStr for PeerPattern {
     type Err = String;
@@ -150,7 +163,7 @@ impl FromStr for PeerPattern {
 
 /// How long a token is valid, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Lifetime(u64);
+pub(super) struct Lifetime(u64);
 
 /// Ten years: longer is a slip.
 const LONGEST_S: u64 = 10 * 366 * 86_400;

@@ -11,6 +11,7 @@ mod document;
 mod error;
 mod log;
 mod node;
+mod reach;
 mod read;
 mod rules;
 mod schema;

@@ -1,6 +1,7 @@
 //! Who this node is.
 
 use std::fs;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,10 @@ pub struct NodeSection {
     pub id: Option<NodeId>,
     /// What people see. Absent: the id.
     pub name: Option<String>,
+    /// Folder for what the node makes itself and must have again after a restart: the embedded broker's password, the
+    /// certificate of its https page. Absent: `$STATE_DIRECTORY` (systemd sets it), else `/var/lib/camera-node` for root,
+    /// else `~/.local/state/camera-node`.
+    pub state_folder: Option<PathBuf>,
 }
 
 impl NodeSection {

@@ -116,9 +116,9 @@ fn access(config: &Config, found: &mut Findings<'_>) {
     let access = &config.access;
     let path = |name: &str| [key("access"), key(name)];
     if access.mode == access::config::Mode::Open && !access.i_trust_the_broker {
-        for name in beyond_this_machine(config) {
+        for path in beyond_this_machine(config) {
             found.add(
-                &[key("broker"), key(name)],
+                &path,
                 "whoever reaches this broker from another machine could watch: set `access.mode` to \"token\", or \
                  `access.i_trust_the_broker` to true if all of them may",
             );
@@ -144,20 +144,16 @@ fn access(config: &Config, found: &mut Findings<'_>) {
     }
 }
 
-/// The keys of `[broker]` by which other machines reach it.
-fn beyond_this_machine(config: &Config) -> Vec<&'static str> {
+/// The keys by which other machines reach the broker without being asked for anything.
+fn beyond_this_machine(config: &Config) -> Vec<Vec<Step>> {
     let broker = &config.broker;
-    let keys = if broker.embedded {
-        let is_local = |address: SocketAddr| address.ip().is_loopback();
-        [
-            ("embedded_bind", is_local(broker.embedded_bind)),
-            ("embedded_websocket_bind", is_local(broker.embedded_websocket_bind)),
-        ]
-    } else {
-        let websocket = broker.websocket_url.as_ref().is_none_or(|url| is_on_loopback(url.as_str()));
-        [("url", is_on_loopback(&broker.url.to_string())), ("websocket_url", websocket)]
-    };
-    keys.into_iter().filter_map(|(name, is_local)| (!is_local).then_some(name)).collect()
+    if broker.embedded {
+        let open = config.embedded_reach().into_iter().filter(|_| !broker.embedded_password);
+        return open.map(|(path, _)| path.iter().map(|name| key(name)).collect()).collect();
+    }
+    let websocket = broker.websocket_url.as_ref().is_none_or(|url| is_on_loopback(url.as_str()));
+    let keys = [("url", is_on_loopback(&broker.url.to_string())), ("websocket_url", websocket)];
+    keys.into_iter().filter(|(_, is_local)| !is_local).map(|(name, _)| vec![key("broker"), key(name)]).collect()
 }
 
 /// Whether a broker's URL, of whatever scheme, stays on this machine.
@@ -175,14 +171,18 @@ fn is_on_loopback(url: &str) -> bool {
 
 /// What listens on TCP: no two on one port.
 fn listeners(config: &Config, found: &mut Findings<'_>) {
+    for (name, message) in config.http.tls.broken() {
+        found.add(&[key("http"), key("tls"), key(name)], message);
+    }
     let mut ports: BTreeMap<u16, (SocketAddr, String)> = BTreeMap::new();
     let mut claims = Vec::new();
     if config.http.enabled {
-        claims.push((config.http.bind, [key("http"), key("bind")]));
+        claims.push((config.http.bind, vec![key("http"), key("bind")]));
+        claims.extend(config.http.tls_bind().map(|bind| (bind, vec![key("http"), key("tls"), key("bind")])));
     }
     if config.broker.embedded {
-        claims.push((config.broker.embedded_bind, [key("broker"), key("embedded_bind")]));
-        claims.push((config.broker.embedded_websocket_bind, [key("broker"), key("embedded_websocket_bind")]));
+        claims.push((config.broker.embedded_bind, vec![key("broker"), key("embedded_bind")]));
+        claims.push((config.broker.embedded_websocket_bind, vec![key("broker"), key("embedded_websocket_bind")]));
     }
     for (address, path) in claims.into_iter().filter(|(address, _)| address.port() != 0) {
         match ports.get(&address.port()) {

@@ -1,6 +1,7 @@
 //! The `[http]` section: the local page, health and metrics.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,68 @@ pub struct Http {
     /// Who may show the page in a frame, as sources of the header `Content-Security-Policy: frame-ancestors`. Any page
     /// may by default, so that dashboards work; `["'none'"]` forbids it.
     pub frame_ancestors: Vec<FrameAncestor>,
+    /// Answer for `camera-ID.local` on the LAN (mDNS), and tell of the page there as a service `_camera-node._tcp`; only
+    /// where other machines reach the page.
+    pub mdns: bool,
+    /// The same page over https, on a listener of its own.
+    pub tls: Tls,
 }
+
+/// `[http.tls]`: on when it has a certificate, a user's or one of the node's own making.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// Where it listens for https. Without it, `http.bind`'s address and port 8443.
+    pub bind: Option<SocketAddr>,
+    /// PEM file with the certificate, and those between it and its authority. Read again when it changes.
+    pub cert_file: Option<PathBuf>,
+    /// PEM file with the key of `cert_file`.
+    pub key_file: Option<PathBuf>,
+    /// Make a certificate on the first start and keep it in `node.state_folder`.
+    pub self_signed: bool,
+}
+
+impl Tls {
+    /// Whether there is https.
+    pub fn is_on(&self) -> bool {
+        self.self_signed || self.cert_file.is_some()
+    }
+
+    /// What no single key can get wrong: the key to complain about, and what to do.
+    pub fn broken(&self) -> Vec<(&'static str, &'static str)> {
+        let mut broken = Vec::new();
+        if self.cert_file.is_some() && self.key_file.is_none() {
+            broken.push(("cert_file", "shows nothing without its key: set `key_file`"));
+        }
+        if self.key_file.is_some() && self.cert_file.is_none() {
+            broken.push(("key_file", "is the key of no certificate: set `cert_file`"));
+        }
+        if self.self_signed && self.cert_file.is_some() {
+            broken.push(("self_signed", "there is a certificate in `cert_file` already: set one of the two"));
+        }
+        if self.bind.is_some() && !self.is_on() {
+            broken
+                .push(("bind", "https needs a certificate: set `cert_file` and `key_file`, or `self_signed` to true"));
+        }
+        broken
+    }
+}
+
+impl Http {
+    /// Where it listens for https, if it does.
+    pub fn tls_bind(&self) -> Option<SocketAddr> {
+        let beside = SocketAddr::new(self.bind.ip(), if self.bind.port() == 0 { 0 } else { TLS_PORT });
+        self.tls.is_on().then(|| self.tls.bind.unwrap_or(beside))
+    }
+
+    /// Where it listens, all of it.
+    pub fn binds(&self) -> impl Iterator<Item = SocketAddr> {
+        [self.bind].into_iter().chain(self.tls_bind()).filter(|_| self.enabled)
+    }
+}
+
+/// What 8080 is to 80.
+const TLS_PORT: u16 = 8443;
 
 impl Default for Http {
     fn default() -> Self {
@@ -23,6 +85,8 @@ impl Default for Http {
             enabled: true,
             bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
             frame_ancestors: vec![FrameAncestor("*".to_owned())],
+            mdns: true,
+            tls: Tls::default(),
         }
     }
 }

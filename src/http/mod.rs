@@ -3,18 +3,29 @@
 //! | path | what |
 //! |---|---|
 //! | `/`, `/…` | the viewer page |
-//! | `/config.json` | `{"node","prefix","broker"}`: what the page needs to find the node |
+//! | `/config.json` | `{"node","prefix","broker","https"?}`: what the page needs to find the node |
+//! | `/mqtt` | the embedded broker, by WebSocket |
 //! | `/healthz` | every part in a named state; 503 when one has failed |
 //! | `/metrics` | Prometheus text |
 
+mod addresses;
+mod certificate;
 pub mod config;
 mod health;
+mod listener;
+mod mdns;
 mod page;
+mod self_signed;
 mod server;
+mod websocket;
 
+pub use addresses::{Bound, page_urls};
+pub use certificate::{Certificate, CertificateError, fingerprint_of, not_after};
 pub use health::{Health, Part, PartState};
+pub use mdns::{Announcement, AnnouncementError, host_name};
 pub use page::{PageBroker, PageConfig, page_files, page_is_built};
-pub use server::{HttpError, HttpServer, serve};
+pub use self_signed::{SelfSigned, is_still_good, make_self_signed};
+pub use server::{Extras, HttpError, HttpServer, serve};
 
 /// What the server tells; filled by the node.
 pub trait Probe: Send + Sync + 'static {

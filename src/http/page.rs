@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -28,32 +28,16 @@ pub struct PageConfig {
 pub enum PageBroker {
     /// At this `ws://` or `wss://` URL.
     At(String),
-    /// On whatever host the page itself was reached as, at this port and path `/mqtt`.
-    SameHost {
-        /// TCP port.
-        port: u16,
-    },
+    /// Where they have found the page: at `mqtt` beside it, over https if the page came so.
+    Here,
 }
 
 impl PageBroker {
-    /// The broker that listens here, in this machine. A loopback or wildcard address goes by several names, so the
-    /// browser keeps to the one it has used.
-    pub fn listening_on(address: SocketAddr) -> Self {
-        if address.ip().is_loopback() || address.ip().is_unspecified() {
-            Self::SameHost { port: address.port() }
-        } else {
-            Self::At(format!("ws://{address}/mqtt"))
-        }
-    }
-
-    fn url(&self, headers: &HeaderMap, own: SocketAddr) -> String {
+    /// As a browser takes it: a URL, or a path from the page's own.
+    fn address(&self) -> &str {
         match self {
-            Self::At(url) => url.clone(),
-            Self::SameHost { port } => {
-                let asked = headers.get(header::HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
-                let host = asked.map_or_else(|| own_host(own), |authority| authority.host().to_owned());
-                format!("ws://{host}:{port}/mqtt")
-            }
+            Self::At(url) => url,
+            Self::Here => "./mqtt",
         }
     }
 }
@@ -72,11 +56,26 @@ pub fn page_files() -> impl Iterator<Item = (Cow<'static, str>, Cow<'static, [u8
 #[folder = "$OUT_DIR/viewer"]
 struct Viewer;
 
-/// `/config.json` for a page that was reached as `headers` say, through a listener on `own`.
-pub(super) fn config_json(config: &PageConfig, headers: &HeaderMap, own: SocketAddr) -> Response {
-    let broker = config.broker.as_ref().map(|broker| broker.url(headers, own));
-    let text = json!({ "node": config.node, "prefix": config.prefix, "broker": broker }).to_string();
-    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], text).into_response()
+/// `/config.json` for a page that was reached as `headers` say, on a machine that serves https on `tls`.
+pub(super) fn config_json(config: &PageConfig, headers: &HeaderMap, tls: Option<SocketAddr>) -> Response {
+    let broker = config.broker.as_ref().map(PageBroker::address);
+    let mut told = json!({ "node": config.node, "prefix": config.prefix, "broker": broker });
+    if let Some(https) = tls.and_then(|address| https_url(headers, address)) {
+        told["https"] = https.into();
+    }
+    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], told.to_string())
+        .into_response()
+}
+
+/// Where the same page is served over https, on the host it was reached as.
+fn https_url(headers: &HeaderMap, tls: SocketAddr) -> Option<String> {
+    let asked = headers.get(header::HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok())?;
+    let host = asked.host();
+    let asked_on_loopback =
+        host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    // A page that was opened from elsewhere would be led to its own machine.
+    let is_reached = !tls.ip().is_loopback() || asked_on_loopback;
+    is_reached.then(|| format!("https://{host}:{}/", tls.port()))
 }
 
 /// A file of the page; `path` begins with a slash.
@@ -119,15 +118,6 @@ pub(super) fn content_security_policy(frame_ancestors: &str) -> String {
          media-src 'self' blob: mediastream:; connect-src 'self' ws: wss:; worker-src 'self' blob:; \
          manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors {frame_ancestors}"
     )
-}
-
-fn own_host(own: SocketAddr) -> String {
-    match own {
-        SocketAddr::V4(own) if own.ip().is_unspecified() => "127.0.0.1".to_owned(),
-        SocketAddr::V4(own) => own.ip().to_string(),
-        SocketAddr::V6(own) if own.ip().is_unspecified() => "[::1]".to_owned(),
-        SocketAddr::V6(own) => format!("[{}]", own.ip()),
-    }
 }
 
 /// With `nosniff` a wrong type means that the browser refuses the file.
@@ -175,23 +165,16 @@ mod tests {
     }
 
     #[test]
-    fn the_brokers_host_is_the_one_the_page_was_reached_as() {
-        let own = SocketAddr::from(([0, 0, 0, 0], 8080));
-        let broker = PageBroker::listening_on("127.0.0.1:9001".parse().expect("an address"));
-        for (host, url) in [
-            (Some("localhost:8080"), "ws://localhost:9001/mqtt"),
-            (Some("cam.local"), "ws://cam.local:9001/mqtt"),
-            (Some("[::1]:8080"), "ws://[::1]:9001/mqtt"),
-            (Some("bad host/"), "ws://127.0.0.1:9001/mqtt"),
-            (None, "ws://127.0.0.1:9001/mqtt"),
-        ] {
-            let mut headers = HeaderMap::new();
-            if let Some(host) = host {
-                headers.insert(header::HOST, HeaderValue::from_static(host));
-            }
-            assert_eq!(broker.url(&headers, own), url);
-        }
-        let fixed = PageBroker::listening_on("192.168.1.5:9001".parse().expect("an address"));
-        assert_eq!(fixed, PageBroker::At("ws://192.168.1.5:9001/mqtt".to_owned()));
+    fn the_https_page_is_on_the_host_the_page_was_reached_as() {
+        let url = |host: &'static str, tls: &str| {
+            let headers = [(header::HOST, HeaderValue::from_static(host))].into_iter().collect();
+            https_url(&headers, tls.parse().expect("an address"))
+        };
+        let any = "0.0.0.0:8443";
+        assert_eq!(url("cam.local:8080", any), Some("https://cam.local:8443/".to_owned()));
+        assert_eq!(url("[fd00::7]", any), Some("https://[fd00::7]:8443/".to_owned()));
+        assert_eq!(url("bad host/", any), None);
+        assert_eq!(url("192.0.2.7", "192.0.2.7:8443"), Some("https://192.0.2.7:8443/".to_owned()));
+        assert_eq!(url("192.0.2.7", "127.0.0.1:8443"), None, "https is for this machine alone");
     }
 }

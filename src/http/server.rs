@@ -1,8 +1,6 @@
-//! Connections and routes. Every connection has limits in time and size, so that none outlives a shutdown or starves
-//! the others.
+//! The server: its listeners and routes.
 
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,18 +9,19 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{sleep, timeout};
-use tracing::{debug, info, warn};
+use axum::routing::{any, get};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tracing::{debug, info};
 
+use super::certificate::Certificate;
 use super::config::Http;
+use super::listener::{Hall, accept, crowd};
+use super::websocket::mqtt;
 use super::{PartState, Probe, page};
+use crate::signalling::Door;
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
@@ -37,25 +36,51 @@ pub enum HttpError {
     },
 }
 
+/// What a server can do besides showing pages.
+#[derive(Default)]
+pub struct Extras {
+    /// The embedded broker, for `/mqtt`.
+    pub door: Option<Arc<dyn Door>>,
+    /// The certificate of `[http.tls]`, if that is on.
+    pub certificate: Option<Arc<Certificate>>,
+}
+
 /// A running server. Dropped without [`HttpServer::stop`], it is cut off.
 pub struct HttpServer {
     address: SocketAddr,
+    tls_address: Option<SocketAddr>,
     stop: watch::Sender<bool>,
-    accept: JoinHandle<()>,
+    accept: Vec<JoinHandle<()>>,
 }
 
 /// Listens, whatever [`Http::enabled`] says: that is the caller's question.
 ///
 /// # Errors
 /// [`HttpError::Listen`].
-pub async fn serve(config: &Http, probe: Arc<dyn Probe>) -> Result<HttpServer, HttpError> {
-    let failed = |source| HttpError::Listen { address: config.bind, source };
-    let listener = TcpListener::bind(config.bind).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    let router = routes(Site { probe, address }, config);
+pub async fn serve(config: &Http, probe: Arc<dyn Probe>, extras: Extras) -> Result<HttpServer, HttpError> {
+    let (listener, address) = listen(config.bind).await?;
+    let secured = match (config.tls_bind(), &extras.certificate) {
+        (Some(bind), Some(certificate)) => Some((listen(bind).await?, certificate.acceptor())),
+        _ => None,
+    };
+    let tls_address = secured.as_ref().map(|((_, address), _)| *address);
+    let router = routes(Site { probe, tls_address, door: extras.door }, config);
     let (stop, stopped) = watch::channel(false);
+    let hall = Hall { router, crowd: crowd(), tls: None };
     info!(%address, "http up");
-    Ok(HttpServer { address, stop, accept: tokio::spawn(accept(listener, router, stopped)) })
+    let mut tasks = vec![tokio::spawn(accept(listener, hall.clone(), stopped.clone()))];
+    if let Some(((listener, address), acceptor)) = secured {
+        info!(%address, "https up");
+        tasks.push(tokio::spawn(accept(listener, Hall { tls: Some(acceptor), ..hall }, stopped)));
+    }
+    Ok(HttpServer { address, tls_address, stop, accept: tasks })
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), HttpError> {
+    let failed = |source| HttpError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
 }
 
 impl HttpServer {
@@ -64,10 +89,21 @@ impl HttpServer {
         self.address
     }
 
+    /// Where it listens for https, if it does.
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.tls_address
+    }
+
     /// Takes no more requests, finishes those that are under way, and ends, within a second.
     pub async fn stop(mut self) {
         let _ = self.stop.send(true);
-        if timeout(STOP_WITHIN, &mut self.accept).await.is_err() {
+        let ended = async {
+            for task in &mut self.accept {
+                // A panic is an end too.
+                let _ = task.await;
+            }
+        };
+        if timeout(STOP_WITHIN, ended).await.is_err() {
             debug!("http cut off with requests under way");
         }
     }
@@ -75,15 +111,16 @@ impl HttpServer {
 
 impl Drop for HttpServer {
     fn drop(&mut self) {
-        // Takes the connections with it: they are in the task's own set.
-        self.accept.abort();
+        // Takes the connections with it: they are in the tasks' own sets.
+        self.accept.iter().for_each(JoinHandle::abort);
     }
 }
 
 #[derive(Clone)]
-struct Site {
+pub(super) struct Site {
     probe: Arc<dyn Probe>,
-    address: SocketAddr,
+    tls_address: Option<SocketAddr>,
+    pub door: Option<Arc<dyn Door>>,
 }
 
 fn routes(site: Site, config: &Http) -> Router {
@@ -96,6 +133,7 @@ fn routes(site: Site, config: &Http) -> Router {
         .route("/config.json", get(config_json))
         .route("/healthz", get(healthz))
         .route("/metrics", get(metrics))
+        .route("/mqtt", any(mqtt))
         .route("/", get(file))
         .route("/{*path}", get(file))
         .with_state(site)
@@ -103,7 +141,7 @@ fn routes(site: Site, config: &Http) -> Router {
 }
 
 async fn config_json(State(site): State<Site>, headers: HeaderMap) -> Response {
-    page::config_json(&site.probe.page(), &headers, site.address)
+    page::config_json(&site.probe.page(), &headers, site.tls_address)
 }
 
 async fn healthz(State(site): State<Site>) -> Response {
@@ -135,92 +173,18 @@ async fn secured(mut response: Response, policy: HeaderValue) -> Response {
     response
 }
 
-async fn accept(listener: TcpListener, router: Router, stopped: watch::Receiver<bool>) {
-    let mut end = stopped.clone();
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut connections = JoinSet::new();
-    let next = || async {
-        // Without a permit the kernel's backlog holds new connections.
-        let permit = Arc::clone(&permits).acquire_owned().await;
-        (listener.accept().await, permit)
-    };
-    loop {
-        tokio::select! {
-            (accepted, permit) = next() => match accepted {
-                Ok((stream, address)) => {
-                    let (router, stopped) = (router.clone(), stopped.clone());
-                    connections.spawn(async move {
-                        if let Err(error) = connection(stream, router, stopped).await {
-                            debug!(%address, %error, "http connection ended");
-                        }
-                        drop(permit);
-                    });
-                }
-                Err(error) => {
-                    // Out of descriptors: closing connections will free some.
-                    warn!(%error, "http cannot accept a connection");
-                    sleep(ACCEPT_AGAIN_AFTER).await;
-                }
-            },
-            Some(_) = connections.join_next() => {}
-            () = told(&mut end) => break,
-        }
-    }
-    drop(listener);
-    while connections.join_next().await.is_some() {}
-}
-
-async fn connection(
-    stream: TcpStream,
-    router: Router<()>,
-    mut stopped: watch::Receiver<bool>,
-) -> Result<(), hyper::Error> {
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%error, "http connection without nodelay");
-    }
-    let mut connection = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(IDLE_FOR)
-            .max_buf_size(MAX_HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
-    );
-    tokio::select! {
-        ended = connection.as_mut() => return ended,
-        () = told(&mut stopped) => {}
-        () = sleep(LIFETIME) => {}
-    }
-    connection.as_mut().graceful_shutdown();
-    timeout(FINISH_WITHIN, connection).await.unwrap_or(Ok(()))
-}
-
-/// Waits for the stop; a server that is gone says the same.
-async fn told(stopped: &mut watch::Receiver<bool>) {
-    let _ = stopped.wait_for(|stopped| *stopped).await;
-}
-
-/// A page load takes six; the rest is for scrapers and more pages.
-const MAX_CONNECTIONS: usize = 128;
-/// For a request's head, and between two requests: short, so that connections that say nothing cannot keep a watchdog
-/// from `/healthz` for long.
-const IDLE_FOR: Duration = Duration::from_secs(5);
-/// A request line and headers; bodies are never read.
-const MAX_HEAD_BYTES: usize = 16 * 1024;
-/// A client that reads slowly, or never, holds its place no longer.
-const LIFETIME: Duration = Duration::from_secs(300);
-/// For the answer under way when a connection must end.
-const FINISH_WITHIN: Duration = Duration::from_millis(500);
 /// [`HttpServer::stop`] as a whole.
 const STOP_WITHIN: Duration = Duration::from_millis(1000);
-const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
     use tokio::time::Instant;
 
+    use super::super::listener::{MAX_CONNECTIONS, MAX_HEAD_BYTES};
     use super::*;
     use crate::http::{Health, PageBroker, PageConfig};
 
@@ -237,7 +201,7 @@ mod tests {
 
         fn page(&self) -> PageConfig {
             let node = "cam".parse().expect("an id");
-            let broker = Some(PageBroker::SameHost { port: 9001 });
+            let broker = Some(PageBroker::Here);
             PageConfig { node, prefix: "camera-node/v1".to_owned(), broker }
         }
     }
@@ -245,7 +209,7 @@ mod tests {
     async fn server() -> (HttpServer, Arc<Fixed>) {
         let config = Http { bind: SocketAddr::from(([127, 0, 0, 1], 0)), ..Http::default() };
         let probe = Arc::new(Fixed(Mutex::default()));
-        let server = serve(&config, Arc::<Fixed>::clone(&probe)).await.expect("a free port");
+        let server = serve(&config, Arc::<Fixed>::clone(&probe), Extras::default()).await.expect("a free port");
         (server, probe)
     }
 
@@ -293,13 +257,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_page_is_told_the_broker_on_the_host_it_was_reached_as() {
+    async fn the_page_is_told_where_the_broker_is() {
         let (server, _) = server().await;
         let (status, _, body) = fetch(&server, "/config.json", "").await;
         assert_eq!(status, 200);
         let told: serde_json::Value = serde_json::from_str(&body).expect("JSON");
-        let broker = "ws://localhost:9001/mqtt";
+        let broker = "./mqtt";
         assert_eq!(told, serde_json::json!({ "node": "cam", "prefix": "camera-node/v1", "broker": broker }));
+        assert_eq!(fetch(&server, "/mqtt", "").await.0, 404, "there is none here");
+    }
+
+    #[tokio::test]
+    async fn connections_that_say_nothing_keep_nobody_waiting() {
+        let (server, _) = server().await;
+        let mut silent = Vec::new();
+        // From another address of this machine than the watchdog's, and twice as many as there are places.
+        for _ in 0..2 * MAX_CONNECTIONS + 1 {
+            let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+            socket.bind(SocketAddr::from(([127, 0, 0, 9], 0))).expect("loopback");
+            let mut stream = socket.connect(server.addr()).await.expect("it listens");
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nHo").await.expect("sent");
+            silent.push(stream);
+        }
+        // Less than the five seconds after which a silent one is ended anyway.
+        let asked = timeout(Duration::from_secs(4), fetch(&server, "/healthz", "")).await;
+        assert_eq!(asked.expect("in time").0, 200);
     }
 
     #[tokio::test]
@@ -352,7 +334,11 @@ mod tests {
     async fn a_port_in_use_is_named() {
         let (first, _) = server().await;
         let config = Http { bind: first.addr(), ..Http::default() };
-        let refused = serve(&config, Arc::new(Fixed(Mutex::default()))).await.err().expect("in use").to_string();
+        let refused = serve(&config, Arc::new(Fixed(Mutex::default())), Extras::default())
+            .await
+            .err()
+            .expect("in use")
+            .to_string();
         assert!(refused.starts_with(&format!("http cannot listen on {}: ", first.addr())), "{refused}");
     }
 }

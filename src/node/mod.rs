@@ -1,18 +1,22 @@
 //! The composition root: builds the parts from the config, watches over them, and stops them in order.
 
 mod access;
+mod brokers;
 mod camera;
 mod clock;
 mod demand;
 mod desk;
 mod encoding;
 mod feeds;
+mod https;
+mod lan;
 mod metrics;
 pub(crate) mod network;
 mod picture;
 mod report;
 mod sound;
 mod state;
+mod state_folder;
 mod thread;
 
 use std::collections::BTreeMap;
@@ -25,22 +29,27 @@ use tokio::sync::{broadcast, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
-use crate::http::{self, HttpServer, PageBroker};
+use crate::http::{self, Announcement, Bound, Extras, HttpServer};
 use crate::peer::{Connector, media_addresses};
 use crate::session::node::{self as core, Input, NodeSetup};
 use crate::session::{Boot, Event, Outgoing, Topics};
-use crate::signalling::{BrokerUrl, Endpoint, Link, LinkSetup, LoopbackBroker, MqttLink, Publish};
+use crate::signalling::{Link, LinkSetup, LoopbackBroker, MqttLink, Publish};
 use crate::sys;
 
+use self::brokers::Brokers;
 use self::camera::Camera;
 use self::desk::Desk;
 use self::feeds::Cameras;
+use self::https::Https;
 use self::metrics::Metrics;
 use self::report::Report;
 use self::state::Board;
 
 pub use self::access::{AccessFiles, read_key};
+pub use self::https::CERTIFICATE;
+pub use self::lan::{known_password, pages};
 pub use self::state::{Condition, State};
+pub use self::state_folder::StateFolder;
 
 /// Time for the device threads to end, after the viewers have been told, which takes 1.7 s at most.
 const THREADS_LIMIT: Duration = Duration::from_millis(1_200);
@@ -54,22 +63,16 @@ const EVENTS_KEPT: usize = 256;
 pub struct Node {
     board: Arc<Board>,
     page: Option<SocketAddr>,
+    pages: Vec<String>,
     broker: Brokers,
     http: Option<HttpServer>,
+    announcement: Option<Announcement>,
+    certificate: Option<JoinHandle<()>>,
     cameras: Cameras,
     network: JoinHandle<()>,
     desk: JoinHandle<()>,
     stop: oneshot::Sender<()>,
     events: broadcast::Sender<Event>,
-}
-
-/// Where the broker is, seen from this machine.
-struct Brokers {
-    url: String,
-    websocket_url: Option<String>,
-    page: Option<PageBroker>,
-    #[cfg(feature = "embedded-broker")]
-    embedded: Option<crate::signalling::embedded::EmbeddedBroker>,
 }
 
 impl Node {
@@ -80,7 +83,9 @@ impl Node {
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         let id = config.node.id();
         let (access, guard) = AccessFiles::open(&config.access, &id)?;
-        let (broker, endpoint) = open_broker(&config, &id).await?;
+        let folder = StateFolder::of(&config.node);
+        let https = Https::open(&config, &folder)?;
+        let (broker, endpoint) = Brokers::open(&config, &folder).await?;
         let board = Arc::new(Board::default());
         let metrics = Metrics::default();
 
@@ -139,10 +144,16 @@ impl Node {
                 metrics: metrics.clone(),
                 cameras: cameras.clone(),
             };
-            Some(http::serve(&config.http, Arc::new(report)).await?)
+            let certificate = https.as_ref().map(|https| Arc::clone(&https.certificate));
+            let extras = Extras { door: broker.door(), certificate };
+            Some(http::serve(&config.http, Arc::new(report), extras).await?)
         } else {
             None
         };
+
+        let announcement = http.as_ref().and_then(|http| lan::announce(&config, http));
+        let bound = http.as_ref().map(|http| Bound { plain: Some(http.addr()), tls: http.tls_addr() });
+        let pages = lan::pages(&config, &bound.unwrap_or_default());
 
         let (events, _) = broadcast::channel(EVENTS_KEPT);
         let (stop, stopped) = oneshot::channel();
@@ -161,8 +172,11 @@ impl Node {
         Ok(Self {
             board,
             page: http.as_ref().map(HttpServer::addr),
+            pages,
             broker,
             http,
+            announcement,
+            certificate: https.map(|https| tokio::spawn(https.keep_fresh())),
             cameras,
             network,
             desk: tokio::spawn(desk.run(stopped)),
@@ -174,6 +188,11 @@ impl Node {
     /// Where the page is served, if it is.
     pub fn page(&self) -> Option<SocketAddr> {
         self.page
+    }
+
+    /// Where browsers find the page, the best address first.
+    pub fn pages(&self) -> &[String] {
+        &self.pages
     }
 
     /// The broker's URL for MQTT clients on this machine.
@@ -213,6 +232,10 @@ impl Node {
     /// A device thread is stuck in its driver and was left behind: the process should end with an error.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.network.abort();
+        if let Some(certificate) = &self.certificate {
+            certificate.abort();
+        }
+        drop(self.announcement);
         // The desk may have ended by itself; then there is nobody left to tell.
         let _ = self.stop.send(());
         if !self.desk.is_finished() {
@@ -228,68 +251,12 @@ impl Node {
                 http.stop().await;
             }
         };
-        let broker = async {
-            #[cfg(feature = "embedded-broker")]
-            if let Some(embedded) = self.broker.embedded {
-                embedded.stop().await;
-            }
-        };
         // Whoever is left connected has been told; what does not end in time is cut off.
-        let servers = async { tokio::join!(page, broker) };
+        let servers = async { tokio::join!(page, self.broker.stop()) };
         if tokio::time::timeout(SERVERS_LIMIT, servers).await.is_err() {
             tracing::debug!("page and broker cut off with connections open");
         }
         ended.await??;
         Ok(())
     }
-}
-
-/// The broker of the config: one elsewhere, or the embedded one, started here.
-#[cfg(feature = "embedded-broker")]
-async fn open_broker(config: &Config, id: &crate::session::NodeId) -> anyhow::Result<(Brokers, Option<Endpoint>)> {
-    use crate::signalling::Login;
-    use crate::signalling::embedded::{EmbeddedBroker, EmbeddedConfig};
-
-    if !config.broker.embedded {
-        return elsewhere(config);
-    }
-    // Nobody else can pass for this node: its client id needs a password that only this process knows.
-    let login =
-        Login { username: id.to_string(), password: format!("{:016x}{:016x}", sys::random_bits(), sys::random_bits()) };
-    let setup = EmbeddedConfig { reserved: vec![login.clone()], ..EmbeddedConfig::from_config(&config.broker) };
-    let embedded = EmbeddedBroker::start(setup).await?;
-    let endpoint = embedded.endpoint(Some(login));
-    let brokers = Brokers {
-        url: format!("mqtt://{}", embedded.tcp_addr()),
-        websocket_url: Some(embedded.ws_url()),
-        page: Some(PageBroker::listening_on(embedded.ws_addr())),
-        embedded: Some(embedded),
-    };
-    Ok((brokers, Some(endpoint)))
-}
-
-/// The broker of the config.
-#[cfg(not(feature = "embedded-broker"))]
-async fn open_broker(config: &Config, _: &crate::session::NodeId) -> anyhow::Result<(Brokers, Option<Endpoint>)> {
-    anyhow::ensure!(
-        !config.broker.embedded,
-        "broker.embedded is true, but this build has no embedded broker: build it with the feature embedded-broker"
-    );
-    elsewhere(config)
-}
-
-fn elsewhere(config: &Config) -> anyhow::Result<(Brokers, Option<Endpoint>)> {
-    let endpoint = match config.broker.url {
-        BrokerUrl::Mqtt { .. } => Some(Endpoint::from_config(&config.broker)?),
-        BrokerUrl::Loopback => None,
-    };
-    let websocket_url = config.broker.websocket_url.as_ref().map(|url| url.as_str().to_owned());
-    let brokers = Brokers {
-        url: config.broker.url.to_string(),
-        page: websocket_url.clone().map(PageBroker::At),
-        websocket_url,
-        #[cfg(feature = "embedded-broker")]
-        embedded: None,
-    };
-    Ok((brokers, endpoint))
 }

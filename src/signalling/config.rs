@@ -49,6 +49,9 @@ pub struct Broker {
     pub embedded_bind: SocketAddr,
     /// Where the embedded broker listens for MQTT over WebSocket (browsers); port 0 takes any free one.
     pub embedded_websocket_bind: SocketAddr,
+    /// Whether clients must know a password, which the node makes at its first start and `camera-node link` shows. Nobody is
+    /// asked for it where all listeners, the page's too, are on loopback.
+    pub embedded_password: bool,
     /// Web origins (`https://dash.example.org`) whose pages may use the embedded broker besides pages of the same
     /// host; `"*"` lets any web site in, also one that the user of this machine happens to visit.
     pub embedded_origins: Vec<WebOrigin>,
@@ -73,6 +76,7 @@ impl Default for Broker {
             embedded: false,
             embedded_bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1883),
             embedded_websocket_bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9001),
+            embedded_password: true,
             embedded_origins: Vec::new(),
         }
     }

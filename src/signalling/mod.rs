@@ -3,6 +3,8 @@
 mod backoff;
 mod budget;
 pub mod config;
+mod crowd;
+mod door;
 #[cfg(feature = "embedded-broker")]
 pub mod embedded;
 #[cfg(test)]
@@ -12,6 +14,8 @@ mod mqtt;
 mod profile;
 mod url;
 
+pub use crowd::{Crowd, Seat};
+pub use door::{Door, DoorStream};
 #[cfg(feature = "embedded-broker")]
 pub use embedded::{EmbeddedBroker, EmbeddedConfig, EmbeddedError};
 pub use loopback::{LoopbackBroker, LoopbackLink};

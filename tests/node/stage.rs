@@ -118,8 +118,14 @@ impl Stage {
 }
 
 async fn broker(tcp: std::net::SocketAddr, websocket: std::net::SocketAddr) -> EmbeddedBroker {
-    let config =
-        EmbeddedConfig { tcp, websocket, prefix: TopicPrefix::default(), reserved: Vec::new(), origins: Vec::new() };
+    let config = EmbeddedConfig {
+        tcp,
+        websocket,
+        prefix: TopicPrefix::default(),
+        reserved: Vec::new(),
+        password: None,
+        origins: Vec::new(),
+    };
     EmbeddedBroker::start(config).await.expect("loopback has free ports")
 }
 

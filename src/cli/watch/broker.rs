@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 
+use crate::session::PeerId;
 use crate::signalling::config::{Alpn, Broker, ServerName};
 use crate::signalling::{BrokerUrl, Endpoint, Profile};
 
@@ -13,7 +14,7 @@ pub struct BrokerArgs {
     /// The broker: mqtt://host:port, mqtts://host:port (TLS), ws://host:port/path or wss://host:port/path.
     #[arg(long = "broker", value_name = "URL")]
     url: BrokerUrl,
-    /// MQTT user name.
+    /// MQTT user name; without it, but with a password, the client's id.
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
     /// File that holds the MQTT password.
@@ -40,11 +41,13 @@ pub struct BrokerArgs {
 }
 
 impl BrokerArgs {
-    /// How to get there; reads the files.
-    pub fn endpoint(&self) -> anyhow::Result<Endpoint> {
+    /// How `peer` gets there; reads the files.
+    pub fn endpoint(&self, peer: &PeerId) -> anyhow::Result<Endpoint> {
+        // An embedded broker's clients share a password, and their user name is their client id.
+        let own_name = || self.password_file.is_some().then(|| peer.to_string());
         let broker = Broker {
             url: self.url.clone(),
-            username: self.username.clone(),
+            username: self.username.clone().or_else(own_name),
             password_file: self.password_file.clone(),
             ca_file: self.ca_file.clone(),
             client_cert_file: self.client_cert_file.clone(),

@@ -129,8 +129,8 @@ struct Watching {
 
 impl Watching {
     fn new(args: &Args, packets: mpsc::Sender<ReceivedPacket>, tally: Arc<Mutex<Tally>>) -> anyhow::Result<Self> {
-        let endpoint = args.broker.endpoint()?;
         let peer = PeerId::try_from(format!("watch-{:016x}", sys::random_bits())).expect("letters, digits and a dash");
+        let endpoint = args.broker.endpoint(&peer)?;
         let topics = Topics::new(&args.prefix, &args.node);
         let subscriptions = topics.peer_subscriptions(&peer);
         let setup = LinkSetup { client_id: peer.to_string(), subscriptions, will: None };

@@ -2,11 +2,12 @@
 //!
 //! | client | publishes | subscribes |
 //! |---|---|---|
-//! | any, as node `n` | `{prefix}/n/status`, `{prefix}/n/out/+` | `{prefix}/n/in/+` |
-//! | any, as peer `p` | `{prefix}/+/in/p` | `{prefix}/+/status`, `{prefix}/+/out/p` |
+//! | the node `n` | `{prefix}/n/status`, `{prefix}/n/out/+` | `{prefix}/n/in/+`, `{prefix}/+/status` |
+//! | peer `p` | `{prefix}/+/in/p` | `{prefix}/+/status`, `{prefix}/+/out/p` |
 //!
-//! A client is what its client id says. An id in use by this process's own node needs its password, so nobody can take
-//! the node's place; a peer's id is its secret until tokens come.
+//! A client is what its client id says; where a password is asked for, its user name must be the same. The node has a
+//! password that only this process knows, so nobody can take its place; where the broker is open to other machines, the
+//! peers share another. A broker without reserved nodes lets any client be one.
 
 use std::future::{Future, ready};
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ use crate::signalling::Login;
 pub(super) struct TopicRules {
     prefix: TopicPrefix,
     reserved: Vec<Login>,
+    password: Option<String>,
 }
 
 /// A topic or filter below the prefix.
@@ -35,8 +37,8 @@ enum Topic<'a> {
 }
 
 impl TopicRules {
-    pub(super) fn new(prefix: TopicPrefix, reserved: Vec<Login>) -> Self {
-        Self { prefix, reserved }
+    pub(super) fn new(prefix: TopicPrefix, reserved: Vec<Login>, password: Option<String>) -> Self {
+        Self { prefix, reserved, password }
     }
 
     fn admits(&self, connect: &ConnectPacket) -> bool {
@@ -44,9 +46,10 @@ impl TopicRules {
         if !is_name(id) {
             return false;
         }
-        if let Some(login) = self.reserved.iter().find(|login| login.username == id) {
-            let password = connect.password.as_deref().unwrap_or_default();
-            if connect.username.as_deref() != Some(id) || !same_bytes(password, login.password.as_bytes()) {
+        let reserved = self.reserved.iter().find(|login| login.username == id).map(|login| &login.password);
+        if let Some(wanted) = reserved.or(self.password.as_ref()) {
+            let given = connect.password.as_deref().unwrap_or_default();
+            if connect.username.as_deref() != Some(id) || !same_bytes(given, wanted.as_bytes()) {
                 return false;
             }
         }
@@ -55,8 +58,8 @@ impl TopicRules {
 
     fn may_publish(&self, client: &str, topic: &str) -> bool {
         match self.parse(topic) {
-            Some(Topic::Status { node }) => node == client,
-            Some(Topic::Out { node, peer }) => node == client && is_name(peer),
+            Some(Topic::Status { node }) => self.is_node(client, node),
+            Some(Topic::Out { node, peer }) => self.is_node(client, node) && is_name(peer),
             Some(Topic::In { node, peer }) => peer == client && is_name(node),
             None => false,
         }
@@ -65,10 +68,15 @@ impl TopicRules {
     fn may_subscribe(&self, client: &str, filter: &str) -> bool {
         match self.parse(filter) {
             Some(Topic::Status { node }) => node == "+" || is_name(node),
-            Some(Topic::In { node, peer }) => node == client && (peer == "+" || is_name(peer)),
+            Some(Topic::In { node, peer }) => self.is_node(client, node) && (peer == "+" || is_name(peer)),
             Some(Topic::Out { node, peer }) => peer == client && (node == "+" || is_name(node)),
             None => false,
         }
+    }
+
+    /// Whether `client` may be the node of this name.
+    fn is_node(&self, client: &str, node: &str) -> bool {
+        node == client && (self.reserved.is_empty() || self.reserved.iter().any(|login| login.username == client))
     }
 
     fn parse<'a>(&self, topic: &'a str) -> Option<Topic<'a>> {
@@ -134,7 +142,7 @@ mod tests {
     use super::*;
 
     fn rules() -> TopicRules {
-        TopicRules::new(TopicPrefix::default(), Vec::new())
+        TopicRules::new(TopicPrefix::default(), Vec::new(), None)
     }
 
     #[test]
@@ -172,6 +180,42 @@ mod tests {
             ("peer", "$share/g/camera-node/v1/cam/out/peer", false),
         ] {
             assert_eq!(rules().may_subscribe(client, filter), may, "{client} subscribes to {filter}");
+        }
+    }
+
+    #[test]
+    fn where_there_is_a_node_nobody_else_is_one() {
+        let login = Login { username: "cam".to_owned(), password: "n".to_owned() };
+        let rules = TopicRules::new(TopicPrefix::default(), vec![login], Some("lan".to_owned()));
+        assert!(rules.may_publish("cam", "camera-node/v1/cam/status"));
+        assert!(!rules.may_publish("eve", "camera-node/v1/eve/status"), "a camera that is none");
+        assert!(!rules.may_publish("eve", "camera-node/v1/eve/out/ann"));
+        assert!(!rules.may_subscribe("eve", "camera-node/v1/eve/in/+"));
+        assert!(rules.may_publish("eve", "camera-node/v1/cam/in/eve"));
+    }
+
+    #[test]
+    fn who_gives_no_password_or_the_wrong_one_or_anothers_name_stays_outside() {
+        let login = Login { username: "cam".to_owned(), password: "n".to_owned() };
+        let rules = TopicRules::new(TopicPrefix::default(), vec![login], Some("lan".to_owned()));
+        let connect = |id: &str, login: Option<(&str, &str)>| {
+            let mut options = mqtt5::ConnectOptions::new(id);
+            if let Some((username, password)) = login {
+                options = options.with_credentials(username, password);
+            }
+            ConnectPacket::new(options.protocol_options)
+        };
+        for (id, login, admitted) in [
+            ("ann", Some(("ann", "lan")), true),
+            ("ann", None, false),
+            ("ann", Some(("ann", "")), false),
+            ("ann", Some(("ann", "lam")), false),
+            ("ann", Some(("bob", "lan")), false),
+            ("cam", Some(("cam", "lan")), false),
+            ("cam", Some(("cam", "n")), true),
+            ("a b", Some(("a b", "lan")), false),
+        ] {
+            assert_eq!(rules.admits(&connect(id, login)), admitted, "{id} {login:?}");
         }
     }
 }

@@ -17,13 +17,13 @@ use tokio::time::timeout;
 use tracing::{debug, info};
 
 use super::config::{Broker, WebOrigin};
-use super::{Endpoint, Login};
+use super::{Door, Endpoint, Login};
 use crate::session::TopicPrefix;
 use access::TopicRules;
 use websocket::{Acceptor, Origins};
 
 /// What the embedded broker is started with.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct EmbeddedConfig {
     /// Where it listens for MQTT over TCP; port 0 takes any free one.
     pub tcp: SocketAddr,
@@ -31,21 +31,24 @@ pub struct EmbeddedConfig {
     pub websocket: SocketAddr,
     /// Only topics below this prefix exist.
     pub prefix: TopicPrefix,
-    /// Client ids that need a password: this process's own node. The user name of a login is the client id. All other
-    /// clients are let in without one.
+    /// The nodes: this process's own. The user name of a login is the client id. If there is one, no other client can be
+    /// a node here; if there is none, any can.
     pub reserved: Vec<Login>,
+    /// What all other clients must know, with their client id as user name; `None` lets them in without.
+    pub password: Option<String>,
     /// Web origins besides those of the same host; `"*"` for any.
     pub origins: Vec<WebOrigin>,
 }
 
 impl EmbeddedConfig {
-    /// The embedded broker that the config describes, with no reserved client ids.
+    /// The embedded broker that the config describes, with no reserved client ids and no password.
     pub fn from_config(broker: &Broker) -> Self {
         Self {
             tcp: broker.embedded_bind,
             websocket: broker.embedded_websocket_bind,
             prefix: broker.prefix.clone(),
             reserved: Vec::new(),
+            password: None,
             origins: broker.embedded_origins.clone(),
         }
     }
@@ -99,7 +102,7 @@ impl EmbeddedBroker {
 
         let start_error = |message: String| EmbeddedError::Start { address: config.tcp, message };
         let limits = limits(config.tcp);
-        let rules = Arc::new(TopicRules::new(config.prefix.clone(), config.reserved.clone()));
+        let rules = Arc::new(TopicRules::new(config.prefix.clone(), config.reserved.clone(), config.password.clone()));
         let mut broker = MqttBroker::with_config(limits.clone())
             .await
             .map_err(|error| start_error(error.to_string()))?
@@ -136,6 +139,11 @@ impl EmbeddedBroker {
     /// Where browsers connect, as a URL with the listener's own address.
     pub fn ws_url(&self) -> String {
         format!("ws://{}/mqtt", self.websocket)
+    }
+
+    /// For the page's server, which then carries MQTT over WebSocket too.
+    pub fn door(&self) -> Arc<dyn Door> {
+        self.acceptor.door()
     }
 
     /// For a [`super::MqttLink`] of this process.

@@ -5,27 +5,29 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use mqtt5::broker::MqttBroker;
 use mqtt5::broker::client_handler::ClientHandler;
 use mqtt5::broker::config::BrokerConfig;
 use mqtt5::broker::transport::BrokerTransport;
 use mqtt5::broker::websocket_server::WebSocketStreamWrapper;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_tungstenite::accept_hdr_async_with_config;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, StatusCode, header};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 use tracing::{debug, warn};
 
 use crate::signalling::config::WebOrigin;
+use crate::signalling::{Crowd, Door, DoorStream, Seat};
 
 /// The listener's own task; the connections end by themselves when told to stop.
 pub(super) struct Acceptor {
     accept: JoinHandle<()>,
-    stop: broadcast::Sender<()>,
+    shared: Arc<Shared>,
 }
 
 impl Acceptor {
@@ -40,16 +42,22 @@ impl Acceptor {
             storage: broker.storage(),
             stats: broker.stats(),
             monitor: broker.resource_monitor(),
-            stop: stop.clone(),
+            crowd: Crowd::new(MAX_CONNECTIONS),
+            stop,
         });
-        Self { accept: tokio::spawn(accept(listener, shared)), stop }
+        Self { accept: tokio::spawn(accept(listener, Arc::clone(&shared))), shared }
+    }
+
+    /// For a server that accepts WebSockets itself.
+    pub(super) fn door(&self) -> Arc<dyn Door> {
+        Arc::<Shared>::clone(&self.shared)
     }
 
     /// Takes no more connections and ends those there are.
     pub(super) fn stop(&self) {
         self.accept.abort();
         // No receiver: nobody is connected.
-        let _ = self.stop.send(());
+        let _ = self.shared.stop.send(());
     }
 
     /// Waits after [`Acceptor::stop`] until the listener is closed.
@@ -95,21 +103,64 @@ struct Shared {
     storage: Option<Arc<mqtt5::broker::DynamicStorage>>,
     stats: Arc<mqtt5::broker::sys_topics::BrokerStats>,
     monitor: Arc<mqtt5::broker::ResourceMonitor>,
+    /// Of this listener and of the [`Door`].
+    crowd: Crowd,
     stop: broadcast::Sender<()>,
 }
 
+impl Shared {
+    /// Speaks MQTT until the client goes, is told to, or must make room.
+    async fn run<S: DoorStream>(
+        &self,
+        websocket: WebSocketStream<S>,
+        address: SocketAddr,
+        mut seat: Seat,
+        stop: broadcast::Receiver<()>,
+    ) -> io::Result<()> {
+        let handler = ClientHandler::new(
+            BrokerTransport::websocket(WebSocketStreamWrapper::new(websocket)),
+            address,
+            Arc::clone(&self.limits),
+            Arc::clone(&self.router),
+            Arc::clone(&self.auth),
+            self.storage.clone(),
+            Arc::clone(&self.stats),
+            Arc::clone(&self.monitor),
+            stop,
+        );
+        tokio::select! {
+            ended = handler.run() => ended.map_err(io::Error::other),
+            () = seat.evicted() => Err(io::Error::other("made room for another")),
+        }
+    }
+}
+
+#[async_trait]
+impl Door for Shared {
+    fn refusal(&self, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
+        refusal(&self.origins, headers)
+    }
+
+    async fn serve(&self, stream: Box<dyn DoorStream>, from: SocketAddr) {
+        let stop = self.stop.subscribe();
+        let seat = self.crowd.enter(from.ip());
+        let websocket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(websocket_limits())).await;
+        if let Err(error) = self.run(websocket, from, seat, stop).await {
+            debug!(address = %from, %error, "websocket client of the page's port ended");
+        }
+    }
+}
+
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
-        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, address)) => {
                 let shared = Arc::clone(&shared);
+                let seat = shared.crowd.enter(address.ip());
                 tokio::spawn(async move {
-                    if let Err(error) = serve(stream, address, &shared).await {
+                    if let Err(error) = serve(stream, address, seat, &shared).await {
                         debug!(%address, %error, "websocket client ended");
                     }
-                    drop(permit);
                 });
             }
             Err(error) => {
@@ -121,61 +172,56 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn serve(stream: TcpStream, address: SocketAddr, shared: &Shared) -> io::Result<()> {
+async fn serve(stream: TcpStream, address: SocketAddr, mut seat: Seat, shared: &Shared) -> io::Result<()> {
     // Subscribed before the handshake, so that a stop in its midst is not missed.
     let mut stopped = shared.stop.subscribe();
     let stop = shared.stop.subscribe();
     stream.set_nodelay(true)?;
-    let limits = WebSocketConfig::default()
-        .max_message_size(Some(MAX_MESSAGE_BYTES))
-        .max_frame_size(Some(MAX_MESSAGE_BYTES))
-        .max_write_buffer_size(4 * MAX_MESSAGE_BYTES);
     #[expect(clippy::result_large_err, reason = "the callback's type is given by tungstenite")]
     let upgrade = accept_hdr_async_with_config(
         stream,
         |request: &Request, response| check(&shared.origins, request, response),
-        Some(limits),
+        Some(websocket_limits()),
     );
     let websocket = tokio::select! {
         upgraded = timeout(HANDSHAKE_WITHIN, upgrade) => {
             upgraded.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?.map_err(io::Error::other)?
         }
         _ = stopped.recv() => return Ok(()),
+        () = seat.evicted() => return Ok(()),
     };
-    ClientHandler::new(
-        BrokerTransport::websocket(WebSocketStreamWrapper::new(websocket)),
-        address,
-        Arc::clone(&shared.limits),
-        Arc::clone(&shared.router),
-        Arc::clone(&shared.auth),
-        shared.storage.clone(),
-        Arc::clone(&shared.stats),
-        Arc::clone(&shared.monitor),
-        stop,
-    )
-    .run()
-    .await
-    .map_err(io::Error::other)
+    shared.run(websocket, address, seat, stop).await
+}
+
+fn websocket_limits() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .max_message_size(Some(MAX_MESSAGE_BYTES))
+        .max_frame_size(Some(MAX_MESSAGE_BYTES))
+        .max_write_buffer_size(4 * MAX_MESSAGE_BYTES)
 }
 
 #[expect(clippy::result_large_err, reason = "the callback's type is given by tungstenite")]
 fn check(origins: &Origins, request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
-    let refuse = |status, words: &str| {
+    if let Some((status, words)) = refusal(origins, request.headers()) {
         let mut refused = ErrorResponse::new(Some(words.to_owned()));
         *refused.status_mut() = status;
-        Err(refused)
-    };
-    if !origins.allow(request.headers()) {
-        return refuse(StatusCode::FORBIDDEN, "this page's origin is not in the broker's embedded_origins");
-    }
-    // MQTT 3.1.1, section 6: the client must offer it, the server must name it.
-    let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
-    let mut names = offered.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    if !names.any(|name| name.trim() == "mqtt") {
-        return refuse(StatusCode::BAD_REQUEST, "the websocket subprotocol must be mqtt");
+        return Err(refused);
     }
     response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("mqtt"));
     Ok(response)
+}
+
+fn refusal(origins: &Origins, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
+    if !origins.allow(headers) {
+        return Some((StatusCode::FORBIDDEN, "this page's origin is not in the broker's embedded_origins"));
+    }
+    // MQTT 3.1.1, section 6: the client must offer it, the server must name it.
+    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
+    let mut names = offered.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    if !names.any(|name| name.trim() == "mqtt") {
+        return Some((StatusCode::BAD_REQUEST, "the websocket subprotocol must be mqtt"));
+    }
+    None
 }
 
 /// The host of `host:port`, `host`, `[v6]:port`.
@@ -194,7 +240,7 @@ fn is_local_name(host: &str) -> bool {
 
 /// mDNS (RFC 6762), loopback (RFC 6761), home networks (RFC 8375), private use (ICANN 2024), and the customary one.
 const LOCAL_DOMAINS: [&str; 5] = [".local", ".localhost", ".home.arpa", ".internal", ".lan"];
-/// As many as the broker has clients, and some that are being refused.
+/// As many as the broker has clients, and some that are being refused; of the listener and of the page's port together.
 const MAX_CONNECTIONS: usize = 600;
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 /// A packet of the largest size, and its frame.

@@ -35,7 +35,7 @@ impl TestBroker for Embedded {
 async fn embedded(reserved: Vec<Login>) -> Embedded {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let prefix = TopicPrefix::default();
-    let config = EmbeddedConfig { tcp: any, websocket: any, prefix, reserved, origins: Vec::new() };
+    let config = EmbeddedConfig { tcp: any, websocket: any, prefix, reserved, password: None, origins: Vec::new() };
     let mut broker = Embedded { config, running: None };
     broker.start().await;
     broker

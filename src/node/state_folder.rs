@@ -1,0 +1,145 @@
+//! The folder for what the node makes itself and must have again after a restart. What is in it is readable for the
+//! node's own user alone.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::config::NodeSection;
+
+/// `node.state_folder`, and in it a folder for this node: two nodes on one machine do not meet.
+#[derive(Debug, Clone)]
+pub struct StateFolder(PathBuf);
+
+/// What is kept here is a few kilobytes.
+const MAX_BYTES: u64 = 1 << 20;
+
+impl StateFolder {
+    /// The folder of the node that `node` describes; nothing is looked at yet.
+    pub fn of(node: &NodeSection) -> Self {
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let base = node.state_folder.clone().unwrap_or_else(|| {
+            choose(
+                variable("STATE_DIRECTORY"),
+                rustix::process::getuid().is_root(),
+                variable("XDG_STATE_HOME"),
+                variable("HOME"),
+            )
+        });
+        Self(base.join(node.id().as_str()))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// What is kept under `name`, if anything is.
+    ///
+    /// # Errors
+    /// The file is there and cannot be read.
+    pub fn read(&self, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
+        let path = self.0.join(name);
+        let read = File::open(&path).and_then(|file| {
+            let mut content = Vec::new();
+            file.take(MAX_BYTES).read_to_end(&mut content)?;
+            Ok(content)
+        });
+        match read {
+            Ok(content) => Ok(Some(content)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("node.state_folder: {} cannot be read", path.display())),
+        }
+    }
+
+    /// Keeps `content` under `name`: whenever the power goes, the old content is there or the new one, never half of it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(&self, name: &str, content: &[u8]) -> anyhow::Result<()> {
+        self.try_write(name, content).with_context(|| {
+            format!(
+                "node.state_folder: {} cannot be written; set it to a folder that the node may write to",
+                self.0.join(name).display()
+            )
+        })
+    }
+
+    fn try_write(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
+        let beside = self.0.join(format!("{name}.new"));
+        // A power cut may have left one behind.
+        if let Err(error) = fs::remove_file(&beside)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&beside, self.0.join(name))
+    }
+}
+
+fn choose(by_systemd: Option<PathBuf>, is_root: bool, xdg: Option<PathBuf>, home: Option<PathBuf>) -> PathBuf {
+    // With several folders systemd puts a colon between them; the unit has one.
+    if let Some(folder) = by_systemd {
+        return folder;
+    }
+    if is_root {
+        return PathBuf::from("/var/lib/camera-node");
+    }
+    let base = xdg.or_else(|| home.map(|home| home.join(".local/state")));
+    base.unwrap_or_else(|| PathBuf::from("/var/lib")).join("camera-node")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_there_again_and_for_nobody_else() {
+        let base = tempfile::tempdir().expect("there is room");
+        let node = NodeSection {
+            id: Some("porch".parse().expect("an id")),
+            state_folder: Some(base.path().join("not/there/yet")),
+            ..NodeSection::default()
+        };
+        let folder = StateFolder::of(&node);
+        assert_eq!(folder.path(), base.path().join("not/there/yet/porch"));
+        assert_eq!(folder.read("secret").expect("no folder is no error"), None);
+        for content in [b"one".as_slice(), b"two"] {
+            folder.write("secret", content).expect("there is room");
+            assert_eq!(folder.read("secret").expect("readable").as_deref(), Some(content));
+        }
+        let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+        assert_eq!((mode(folder.path()), mode(&folder.path().join("secret"))), (0o700, 0o600));
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_named_with_its_key() {
+        let file = tempfile::NamedTempFile::new().expect("there is room");
+        let node = NodeSection { state_folder: Some(file.path().to_owned()), ..NodeSection::default() };
+        let error = StateFolder::of(&node).write("secret", b"x").expect_err("a file is no folder").to_string();
+        assert!(error.starts_with("node.state_folder: ") && error.contains("may write to"), "{error}");
+    }
+
+    #[test]
+    fn systemds_folder_comes_before_roots_and_that_before_a_users() {
+        let path = |text: &str| Some(PathBuf::from(text));
+        for (chosen, folder) in [
+            (choose(path("/run/s"), true, path("/x"), path("/h")), "/run/s"),
+            (choose(None, true, path("/x"), path("/h")), "/var/lib/camera-node"),
+            (choose(None, false, path("/x"), path("/h")), "/x/camera-node"),
+            (choose(None, false, None, path("/h")), "/h/.local/state/camera-node"),
+        ] {
+            assert_eq!(chosen, Path::new(folder));
+        }
+    }
+}
