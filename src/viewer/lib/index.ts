@@ -22,7 +22,7 @@ export type { CameraDetail, Status, Wants } from "./core/message.ts";
 export type { Reason, StateName } from "./core/state.ts";
 export { DEFAULT_PREFIX, isId, isPrefix } from "./core/topics.ts";
 export type { Connect, Endpoint } from "./link.ts";
-export { lacking, SecureContextNeeded, wordsForLack } from "./secure.ts";
+export { lacking, SecureContextNeeded, wordsForLack, wordsForLacks } from "./secure.ts";
 export type { Lack } from "./secure.ts";
 export { ageMs, blockSide, readStamp } from "./stamp.ts";
 export type { Stats } from "./stats.ts";

@@ -105,8 +105,9 @@ export class Link {
     }
     const generation = this.generation;
     const current = (): boolean => generation === this.generation;
-    const username = endpoint.username ?? parsed.username;
     const password = endpoint.password ?? parsed.password;
+    // MQTT 3.1.1 knows no password without a user name (3.1.2.9); a broker for everybody with the password takes the id.
+    const username = endpoint.username ?? parsed.username ?? (password === undefined ? undefined : clientId);
     const client = mqtt.connect({
       protocol: parsed.url.startsWith("wss") ? "wss" : "ws",
       forceNativeWebSocket: true,

@@ -20,7 +20,14 @@ const SAID: { readonly [L in Lack]: string } = {
   wakeLock: "This page cannot keep the screen on",
 };
 
-/** The way out, the same for all of them. */
+/** What people would miss; the rest they only notice when it is needed. */
+const MISSED: { readonly [L in Lack]?: string } = {
+  microphone: "your microphone",
+  devices: "the list of your devices",
+  wakeLock: "a screen that stays on",
+};
+
+/** The way out where no address is known. */
 export const HOW_TO_GET_IT = "Open the page at an https:// address, or at http://localhost on the camera's own machine.";
 
 /** What this page does without. A browser may lack something for other reasons too, so each is looked at itself. */
@@ -38,8 +45,21 @@ export function lacking(offered: Offered = globalThis): Lack[] {
 }
 
 /** What cannot be done for want of this, in a sentence; and if an address with https:// would bring it, that too. */
-export function wordsForLack(lack: Lack, isSecure: boolean = globalThis.isSecureContext): string {
-  return isSecure ? `${SAID[lack]}: this browser does not offer it.` : `${SAID[lack]}: it did not come over https://. ${HOW_TO_GET_IT}`;
+export function wordsForLack(lack: Lack, isSecure: boolean = globalThis.isSecureContext, https?: string): string {
+  return isSecure ? `${SAID[lack]}: this browser does not offer it.` : `${SAID[lack]}: it did not come over https://. ${howToGetIt(https)}`;
+}
+
+/** The way out: to `https`, where the same page is served over https, if that is known. */
+export function howToGetIt(https?: string): string {
+  return https === undefined ? HOW_TO_GET_IT : `Open the page at ${https}`;
+}
+
+/** All that a page does without for not having come over https://, in a sentence or two; `undefined` where that is not why. */
+export function wordsForLacks(lacks: readonly Lack[], isSecure: boolean = globalThis.isSecureContext, https?: string): string | undefined {
+  const missing = lacks.filter((lack) => MISSED[lack] !== undefined).map((lack) => MISSED[lack]);
+  if (isSecure || missing.length === 0) return undefined;
+  const list = missing.length === 1 ? missing[0] : `${missing.slice(0, -1).join(", ")} and ${missing.at(-1)}`;
+  return `Not over https://, so your browser keeps back ${list}. ${howToGetIt(https)}`;
 }
 
 /** Something that the browser keeps back would be needed. */

@@ -40,7 +40,7 @@ const WORDS: { readonly [R in Reason]: Words } = {
   closed: words("Connection closed", "The camera has closed the connection.", WAIT),
   expired: words("Permission expired", "The permission to watch this camera has come to its end.", "Ask for a new link."),
   limit: words("Place given up", "The camera has ended this session to keep within its limits.", "Press Connect to watch again."),
-  unauthorized: words("Broker refused", "The message broker does not accept this user name and password.", ASK),
+  unauthorized: words("Invitation needed", "The message broker lets in only who knows its password.", "Open the link you were given; on the camera, `camera-node link` shows it."),
   topicsRefused: words("Broker refused", "The message broker does not let this viewer talk to this camera.", ASK),
   badAddress: words("Wrong address", "The broker's address is not one a browser can use.", "It begins with wss:// or ws://, for example wss://broker.example.org:8084/mqtt."),
   noAddress: words("No way in", "The address or the permission for the message broker could not be fetched.", "Check this device's network, and whether you are still signed in."),

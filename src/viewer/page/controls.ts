@@ -9,6 +9,8 @@ import { saveSnapshot } from "./snapshot.ts";
 interface Names {
   readonly node: string;
   readonly shown: () => string;
+  /** Where this page is served over https, if it is. */
+  readonly https: string | undefined;
 }
 
 /** iPhones know full screen for a video alone. */
@@ -58,7 +60,9 @@ export function followControls(camera: Camera, names: Names): void {
   stage.addEventListener("dblclick", fullscreen);
   video.addEventListener("volumechange", showSound);
   document.addEventListener("fullscreenchange", showFullscreen);
-  document.addEventListener("fullscreenchange", sayWhetherItStaysOn);
+  document.addEventListener("fullscreenchange", () => {
+    sayWhetherItStaysOn(names.https);
+  });
   buttons.fullscreen.hidden = !document.fullscreenEnabled && !("webkitEnterFullscreen" in video);
   showSound();
 
@@ -103,10 +107,10 @@ function showFullscreen(): void {
 let hasSaidSo = false;
 
 /** Whoever fills the screen with the picture means to go on looking; once is enough. */
-function sayWhetherItStaysOn(): void {
+function sayWhetherItStaysOn(https: string | undefined): void {
   if (hasSaidSo || isSecureContext || document.fullscreenElement === null || !lacking().includes("wakeLock")) return;
   hasSaidSo = true;
-  notify(wordsForLack("wakeLock"));
+  notify(wordsForLack("wakeLock", isSecureContext, https));
 }
 
 function notify(text: string): void {

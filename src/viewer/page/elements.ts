@@ -22,6 +22,7 @@ export const plate = { name: byTestId("name", HTMLElement), state: byTestId("sta
 export const setup = byTestId("setup", HTMLFormElement);
 export const numbers = byTestId("numbers", HTMLElement);
 export const toast = byTestId("toast", HTMLElement);
+export const notice = byTestId("insecure", HTMLElement);
 export const said = byTestId("said", HTMLElement);
 
 export const buttons = {

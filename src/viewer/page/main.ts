@@ -1,6 +1,6 @@
 /** The page: finds out which camera to show, and joins the library to the elements. */
 
-import { Camera, type CameraEvent, type CameraState, type Stats, type Status } from "../lib/index.ts";
+import { Camera, type CameraEvent, type CameraState, type Stats, type Status, withPassword } from "../lib/index.ts";
 import { drawAmbience, followAmbience } from "./ambience.ts";
 import { followPeople, stir } from "./calm.ts";
 import { followControls } from "./controls.ts";
@@ -8,9 +8,10 @@ import { buttons, root } from "./elements.ts";
 import { measureLatency } from "./latency.ts";
 import { hasSound, onFirstPicture, show } from "./player.ts";
 import { showName, showNumbers, showState } from "./screen.ts";
+import { showLacks } from "./insecure.ts";
+import { type Secrets, secretsFor, takeSecrets } from "./secrets.ts";
 import { brokerAddress, findSettings, isComplete, type Settings } from "./settings.ts";
 import { askForSettings } from "./setup.ts";
-import { takeToken, tokenFor } from "./token.ts";
 import { followVisibility, keepAwake } from "./wakelock.ts";
 
 declare global {
@@ -36,7 +37,7 @@ interface Hook {
 
 async function main(): Promise<void> {
   // First of all, so that it stands in the address for no longer than it must.
-  const given = takeToken();
+  const given = takeSecrets();
   followPeople();
   followVisibility();
   followAmbience();
@@ -44,15 +45,19 @@ async function main(): Promise<void> {
   addEventListener("hashchange", () => {
     location.reload();
   });
-  const { settings, from } = await findSettings();
-  if (isComplete(settings)) watch(settings, tokenFor(settings, given, () => sessionStorage), from === "fragment");
-  else askForSettings(settings);
+  const { settings, from, https } = await findSettings();
+  if (isComplete(settings)) {
+    const secrets = secretsFor(settings, given, () => sessionStorage);
+    showLacks(https, secrets);
+    watch(settings, secrets, https, from === "fragment");
+  } else askForSettings(settings);
 }
 
-function watch(settings: Settings, token: string | undefined, mayChange: boolean): void {
+function watch(settings: Settings, { token, password }: Secrets, https: string | undefined, mayChange: boolean): void {
   const { node, prefix } = settings;
+  const broker = brokerAddress(settings.broker, location.href);
   const camera = new Camera({
-    broker: brokerAddress(settings.broker, location.href),
+    ...(password === undefined ? { broker } : { connect: withPassword({ url: broker, password }) }),
     node,
     ...(prefix !== undefined && { prefix }),
     ...(token !== undefined && { token }),
@@ -96,7 +101,7 @@ function watch(settings: Settings, token: string | undefined, mayChange: boolean
     stir(true);
     state();
   });
-  followControls(camera, { node, shown: () => shown ?? "camera" });
+  followControls(camera, { node, shown: () => shown ?? "camera", https });
 
   const hook: Hook = {
     camera,

@@ -14,14 +14,17 @@ export interface Found {
   readonly settings: Partial<Settings>;
   /** Whoever chose by the fragment may choose another; a node's own page shows that node. */
   readonly from: "fragment" | "node" | "nowhere";
+  /** Where the node serves this page over https, if it does. */
+  readonly https: string | undefined;
 }
 
 /** Looks for settings. */
 export async function findSettings(): Promise<Found> {
   const fragment = fromFragment(location.hash);
-  if (Object.keys(fragment).length > 0) return { settings: fragment, from: "fragment" };
+  if (Object.keys(fragment).length > 0) return { settings: fragment, from: "fragment", https: undefined };
   const served = await fromNode();
-  return { settings: served, from: isComplete(served) ? "node" : "nowhere" };
+  const settings = pick(served);
+  return { settings, from: isComplete(settings) ? "node" : "nowhere", https: httpsAddress(served["https"]) };
 }
 
 /** Whether nothing is missing or wrong. */
@@ -64,7 +67,7 @@ export function brokerAddress(text: string, page: string): string {
   const trimmed = text.trim();
   if (/^wss?:\/\//i.test(trimmed)) return trimmed;
   if (/^https?:\/\//i.test(trimmed)) return trimmed.replace(/^http/i, "ws");
-  if (trimmed.startsWith("/")) return new URL(trimmed, page).href.replace(/^http/, "ws");
+  if (/^\.?\//.test(trimmed)) return new URL(trimmed, page).href.replace(/^http/, "ws");
   return /^[a-z]+:\/\//i.test(trimmed) ? trimmed : `${secure ? "wss" : "ws"}://${trimmed}`;
 }
 
@@ -77,11 +80,15 @@ function isAddress(broker: string): boolean {
   }
 }
 
-async function fromNode(): Promise<Partial<Settings>> {
+function httpsAddress(text: unknown): string | undefined {
+  return typeof text === "string" && text.startsWith("https://") ? text : undefined;
+}
+
+async function fromNode(): Promise<Record<string, unknown>> {
   try {
     const response = await fetch("config.json", { cache: "no-store" });
     const served: unknown = response.ok ? await response.json() : {};
-    return typeof served === "object" && served !== null ? pick(served as Record<string, unknown>) : {};
+    return typeof served === "object" && served !== null ? (served as Record<string, unknown>) : {};
   } catch {
     // No such file, or the page was opened from a disk.
     return {};

@@ -124,6 +124,7 @@ test("a broker's address may be short", () => {
   const page = "https://cam.example.org/view/";
   assert.equal(brokerAddress("wss://h/mqtt", page), "wss://h/mqtt");
   assert.equal(brokerAddress("/mqtt", page), "wss://cam.example.org/mqtt");
+  assert.equal(brokerAddress("./mqtt", "http://ha.local/ingress/cam/#x"), "ws://ha.local/ingress/cam/mqtt");
   assert.equal(brokerAddress("http://h:9001", "http://x/"), "ws://h:9001");
   assert.equal(brokerAddress(" h:9001 ", "http://x/"), "ws://h:9001");
   assert.equal(brokerAddress("mqtt://h", page), "mqtt://h");

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { endOfToken, peerOfToken } from "../lib/core/token.ts";
 import { peerId } from "../lib/identity.ts";
 import { wordsFor } from "../lib/words.ts";
-import { splitFragment, tokenFor } from "../page/token.ts";
+import { fragmentOf, secretsFor, splitFragment } from "../page/secrets.ts";
 import { withGlobals } from "./globals.ts";
 import { Bench } from "./node.ts";
 
@@ -264,32 +264,35 @@ test("the peer a token is for is who we are, with letters of our own where it le
   assert.equal(peerOfToken("opaque"), undefined);
 });
 
-test("a link's token is taken out of its fragment, and the rest left as it is", () => {
-  const link = "#broker=wss://h/mqtt%3Fa=1&token=a.b-_.c&node=porch";
-  assert.deepEqual(splitFragment(link), { token: "a.b-_.c", rest: "#broker=wss://h/mqtt%3Fa=1&node=porch" });
-  assert.deepEqual(splitFragment("#token=a.b.c"), { token: "a.b.c", rest: "" });
-  assert.deepEqual(splitFragment("#node=porch"), { token: undefined, rest: "#node=porch" });
-  assert.deepEqual(splitFragment("#token="), { token: undefined, rest: "" });
-  assert.deepEqual(splitFragment(""), { token: undefined, rest: "" });
-});
-
-test("a token is kept for its own camera, and no other camera's broker gets it", () => {
-  const kept = new Map<string, string>();
-  const storage = () => ({ getItem: (key: string) => kept.get(key) ?? null, setItem: (key: string, value: string) => void kept.set(key, value) });
-  const camera = { broker: "wss://h/mqtt", node: "porch" };
-  assert.equal(tokenFor(camera, undefined, storage), undefined);
-  assert.equal(tokenFor(camera, "first", storage), "first");
-  assert.equal(tokenFor(camera, undefined, storage), "first");
-  assert.equal(tokenFor(camera, "second", storage), "second");
-  assert.equal(tokenFor(camera, undefined, storage), "second");
-  for (const other of [{ ...camera, broker: "wss://evil/mqtt" }, { ...camera, node: "garden" }, { ...camera, prefix: "a/b" }]) {
-    assert.equal(tokenFor(other, undefined, storage), undefined);
+test("a link's secrets are taken out of its fragment, and the rest left as it is", () => {
+  const link = "#broker=wss://h/mqtt%3Fa=1&token=a.b-_.c&node=porch&password=s%26t";
+  assert.deepEqual(splitFragment(link), { secrets: { token: "a.b-_.c", password: "s&t" }, rest: "#broker=wss://h/mqtt%3Fa=1&node=porch" });
+  assert.deepEqual(splitFragment("#token=a.b.c"), { secrets: { token: "a.b.c" }, rest: "" });
+  assert.deepEqual(splitFragment("#node=porch"), { secrets: {}, rest: "#node=porch" });
+  assert.deepEqual(splitFragment("#token=&password="), { secrets: {}, rest: "" });
+  assert.deepEqual(splitFragment(""), { secrets: {}, rest: "" });
+  for (const secrets of [{}, { token: "a.b.c" }, { token: "a.b.c", password: "s&t=" }]) {
+    assert.deepEqual(splitFragment(fragmentOf(secrets)), { secrets, rest: "" });
   }
 });
 
-test("where storage is forbidden, a link's token still does for as long as the page lives", () => {
+test("secrets are kept for their own camera, and no other camera's broker gets them", () => {
+  const kept = new Map<string, string>();
+  const storage = () => ({ getItem: (key: string) => kept.get(key) ?? null, setItem: (key: string, value: string) => void kept.set(key, value) });
+  const camera = { broker: "wss://h/mqtt", node: "porch" };
+  assert.deepEqual(secretsFor(camera, {}, storage), {});
+  assert.deepEqual(secretsFor(camera, { token: "first", password: "p" }, storage), { token: "first", password: "p" });
+  assert.deepEqual(secretsFor(camera, {}, storage), { token: "first", password: "p" });
+  assert.deepEqual(secretsFor(camera, { token: "second" }, storage), { token: "second", password: "p" });
+  assert.deepEqual(secretsFor(camera, {}, storage), { token: "second", password: "p" });
+  for (const other of [{ ...camera, broker: "wss://evil/mqtt" }, { ...camera, node: "garden" }, { ...camera, prefix: "a/b" }]) {
+    assert.deepEqual(secretsFor(other, {}, storage), {});
+  }
+});
+
+test("where storage is forbidden, a link's secrets still do for as long as the page lives", () => {
   const forbidden = () => assert.fail("SecurityError");
   const camera = { broker: "wss://h/mqtt", node: "porch" };
-  assert.equal(tokenFor(camera, "given", forbidden), "given");
-  assert.equal(tokenFor(camera, undefined, forbidden), undefined);
+  assert.deepEqual(secretsFor(camera, { token: "given" }, forbidden), { token: "given" });
+  assert.deepEqual(secretsFor(camera, {}, forbidden), {});
 });

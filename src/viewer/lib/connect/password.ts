@@ -5,7 +5,8 @@ import type { Connect } from "../link.ts";
 export interface PasswordOptions {
   /** `wss://…` or `ws://…` */
   url: string;
-  username: string;
+  /** The client id when absent, as the broker inside a node wants it. */
+  username?: string;
   /** The password, or what fetches one: asked anew for every connection. */
   password: string | (() => string | Promise<string>);
   /** MQTT client id and peer id in one; this tab's own when absent. */
