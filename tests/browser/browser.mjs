@@ -6,7 +6,7 @@ import { chromium } from 'playwright-core';
 
 import { artefacts } from './processes.mjs';
 
-const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
+const installed = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
 
 const ARGUMENTS = [
   '--headless=new',
@@ -22,8 +22,11 @@ const ARGUMENTS = [
   '--disable-renderer-backgrounding',
 ];
 
-/** A browser that ends with the test `t`. `autoplay: true` lets sound start without a tap; `more` is for its command line. */
-export async function launchBrowser(t, { autoplay = true, more = [] } = {}) {
+/**
+ * A browser that ends with the test `t`. `autoplay: true` lets sound start without a tap; `more` is for its command line;
+ * `executablePath` is what starts it, if it is not to be started as it is.
+ */
+export async function launchBrowser(t, { autoplay = true, more = [], executablePath = installed } = {}) {
   const args = [...ARGUMENTS, ...more, ...(autoplay ? ['--autoplay-policy=no-user-gesture-required'] : [])];
   // Playwright's own defaults mute the sound and hide scroll bars.
   const browser = await chromium.launch({ executablePath, args, ignoreDefaultArgs: ['--mute-audio'] });

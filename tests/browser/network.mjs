@@ -1,0 +1,69 @@
+// Two machines on a cable of their own, as network namespaces: a camera and whoever watches it. Needs root.
+import { spawnSync } from 'node:child_process';
+import { chmodSync } from 'node:fs';
+
+import { Child, temporaryFile } from './processes.mjs';
+
+const ip = (line) => spawnSync('ip', line.split(' ')).status === 0;
+
+/** Why there can be none here; false if there can. */
+export const noNamespaces = (() => {
+  const name = `cn-try-${process.pid}`;
+  if (!ip(`netns add ${name}`)) return 'no network namespaces for this user';
+  ip(`netns del ${name}`);
+  return false;
+})();
+
+let cables = 0;
+
+/** A cable that lasts as long as the test `t`: `camera` at 10.78.0.1, `viewer` at 10.78.0.2. */
+export function layCable(t) {
+  cables += 1;
+  const [camera, viewer] = ['c', 'v'].map((end) => `cn-${end}${cables}-${process.pid}`);
+  t.after(() => [camera, viewer].forEach((name) => ip(`netns del ${name}`)));
+  for (const line of [
+    `netns add ${camera}`,
+    `netns add ${viewer}`,
+    `-n ${camera} link add wire type veth peer name wire netns ${viewer}`,
+    ...[camera, viewer].flatMap((name, n) => [
+      `-n ${name} addr add 10.78.0.${n + 1}/24 dev wire`,
+      `-n ${name} link set lo up`,
+      `-n ${name} link set wire up`,
+      // Where nobody is known to take it, multicast has no way.
+      `-n ${name} route add default dev wire`,
+    ]),
+  ]) {
+    if (!ip(line)) throw new Error(`ip ${line}`);
+  }
+  return { camera: new End(camera), viewer: new End(viewer) };
+}
+
+class End {
+  constructor(name) {
+    this.name = name;
+  }
+
+  /** `ip …` inside. */
+  ip(line) {
+    if (!ip(`-n ${this.name} ${line}`)) throw new Error(`ip -n ${this.name} ${line}`);
+  }
+
+  /** A child process inside. */
+  start(t, log, program, args, options) {
+    return new Child(t, log, 'ip', ['netns', 'exec', this.name, program, ...args], options);
+  }
+
+  /** Runs a program inside to its end; what it has printed. */
+  run(program, args) {
+    const ran = spawnSync('ip', ['netns', 'exec', this.name, program, ...args], { encoding: 'utf8', timeout: 30_000 });
+    if (ran.status !== 0) throw new Error(`${program} ${args.join(' ')}: ${ran.status} ${ran.stderr}`);
+    return ran.stdout;
+  }
+
+  /** A program of the file system's that starts another one inside, with its arguments. */
+  wrapper(t, program) {
+    const file = temporaryFile(t, 'inside', `#!/bin/sh\nexec ip netns exec ${this.name} ${program} "$@"\n`);
+    chmodSync(file, 0o755);
+    return file;
+  }
+}
