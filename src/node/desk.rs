@@ -72,6 +72,14 @@ struct Running {
     reports: Reports,
     closing: JoinSet<()>,
     begun: Instant,
+    contested: Contested,
+}
+
+/// In words: how it shows that another client uses this node's id; and how the broker is besides.
+struct Contested {
+    by_turns: Option<String>,
+    by_status: Option<String>,
+    broker: (State, String),
 }
 
 impl Desk {
@@ -79,7 +87,12 @@ impl Desk {
     pub async fn run(self, stop: oneshot::Receiver<()>) {
         let (reports, reported) = mpsc::unbounded_channel();
         let begun = now();
-        let running = Running { desk: self, viewers: BTreeMap::new(), reports, closing: JoinSet::new(), begun };
+        let (viewers, closing, contested) = (
+            BTreeMap::new(),
+            JoinSet::new(),
+            Contested { by_turns: None, by_status: None, broker: (State::Starting, String::new()) },
+        );
+        let running = Running { desk: self, viewers, reports, closing, begun, contested };
         running.run(reported, stop).await;
     }
 }
@@ -162,22 +175,39 @@ impl Running {
     }
 
     fn link_event(&mut self, event: LinkEvent) {
-        let board = &self.desk.board;
         match event {
             LinkEvent::Up { conn } => {
                 if conn > 1 {
                     self.desk.metrics.mqtt_reconnects.inc();
                 }
-                board.note("broker", State::Live, "");
+                self.note_broker(State::Live, "");
                 self.handle(Input::LinkUp { conn });
             }
             LinkEvent::Down { reason } => {
-                board.note("broker", State::Away, reason);
+                self.note_broker(State::Away, &reason);
                 self.handle(Input::LinkDown);
+            }
+            LinkEvent::Contested(by) => {
+                self.contested.by_turns = by;
+                self.show_broker();
             }
             LinkEvent::Message { topic, payload, retained } => {
                 self.handle(Input::Message { topic, payload, retained });
             }
+        }
+    }
+
+    fn note_broker(&mut self, state: State, detail: &str) {
+        self.contested.broker = (state, detail.to_owned());
+        self.show_broker();
+    }
+
+    /// That another client uses our id is more than whether the broker lets us in just now.
+    fn show_broker(&self) {
+        let Contested { by_turns, by_status, broker: (state, detail) } = &self.contested;
+        match by_turns.as_ref().or(by_status.as_ref()) {
+            Some(words) => self.desk.board.note("broker", State::Contested, words.as_str()),
+            None => self.desk.board.note("broker", *state, detail.as_str()),
         }
     }
 
@@ -215,6 +245,14 @@ impl Running {
                     let _ = self.desk.events.send(event);
                 }
                 Output::Ring(outcome) => tracing::info!(?outcome, "the ring is over"),
+                Output::Rival(boot) => {
+                    self.contested.by_status = boot.map(|boot| {
+                        format!(
+                            "another client uses this id: a node with boot {boot} says its status in this node's name"
+                        )
+                    });
+                    self.show_broker();
+                }
                 Output::Unreadable(peer, malformed) => {
                     tracing::debug!(%peer, problem = ?malformed, "a message could not be read");
                 }
@@ -276,7 +314,9 @@ impl Running {
                 State::Idle | State::Starting => CameraState::Idle,
                 State::Live => CameraState::Running,
                 State::Away => CameraState::Away,
-                State::Busy | State::Stalled | State::Unsupported | State::Failed => CameraState::Failed,
+                State::Busy | State::Stalled | State::Contested | State::Unsupported | State::Failed => {
+                    CameraState::Failed
+                }
             });
             let words = condition.filter(|_| matches!(state, CameraState::Away | CameraState::Failed));
             let video = &camera.video;

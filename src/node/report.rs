@@ -38,7 +38,12 @@ impl Probe for Report {
         for (name, condition) in self.board.conditions() {
             let state = match condition.state {
                 State::Idle | State::Live => PartState::Ok,
-                State::Starting | State::Away | State::Busy | State::Stalled | State::Unsupported => PartState::Waiting,
+                State::Starting
+                | State::Away
+                | State::Busy
+                | State::Stalled
+                | State::Contested
+                | State::Unsupported => PartState::Waiting,
                 State::Failed => PartState::Failed,
             };
             let word = condition.state.word();

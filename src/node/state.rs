@@ -22,6 +22,8 @@ pub enum State {
     Busy,
     /// The device is there and gives nothing; it is opened again.
     Stalled,
+    /// Another client of the broker uses this node's id: the two are let in by turns.
+    Contested,
     /// The device gives nothing we can use; it is tried again in case it is exchanged.
     Unsupported,
     /// Something else is wrong; it is tried again.
@@ -38,6 +40,7 @@ impl State {
             Self::Away => "away",
             Self::Busy => "busy",
             Self::Stalled => "stalled",
+            Self::Contested => "contested",
             Self::Unsupported => "unsupported",
             Self::Failed => "failed",
         }

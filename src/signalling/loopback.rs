@@ -265,6 +265,7 @@ mod tests {
             None => "end".to_owned(),
             Some(LinkEvent::Up { conn }) => format!("up {conn}"),
             Some(LinkEvent::Down { .. }) => "down".to_owned(),
+            Some(LinkEvent::Contested(_)) => "contested".to_owned(),
             Some(LinkEvent::Message { topic, payload, retained }) => {
                 format!("{topic}: {}{}", String::from_utf8_lossy(&payload), if retained { " (retained)" } else { "" })
             }

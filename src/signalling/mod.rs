@@ -12,6 +12,7 @@ mod link_tests;
 mod loopback;
 mod mqtt;
 mod profile;
+mod rivalry;
 mod url;
 
 pub use crowd::{Crowd, Seat};
@@ -63,6 +64,8 @@ pub enum LinkEvent {
         /// For the log and the page: what a person can do something about.
         reason: String,
     },
+    /// Whether another client seems to use our client id, so that the broker throws the two off in turn; in words if so.
+    Contested(Option<String>),
     /// A message came in.
     Message {
         /// Full topic.

@@ -21,9 +21,16 @@ export function layCable(t) {
   cables += 1;
   const [camera, viewer] = ['c', 'v'].map((end) => `cn-${end}${cables}-${process.pid}`);
   t.after(() => [camera, viewer].forEach((name) => ip(`netns del ${name}`)));
-  for (const line of [
-    `netns add ${camera}`,
-    `netns add ${viewer}`,
+  const lay = (line) => {
+    if (!ip(line)) throw new Error(`ip ${line}`);
+  };
+  for (const name of [camera, viewer]) {
+    lay(`netns add ${name}`);
+    // An IPv6 address that is usable a second later is a change of the network, for which a browser breaks off its loading.
+    const off = 'echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6; echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6';
+    if (spawnSync('ip', ['netns', 'exec', name, 'sh', '-c', off]).status !== 0) throw new Error(off);
+  }
+  [
     `-n ${camera} link add wire type veth peer name wire netns ${viewer}`,
     ...[camera, viewer].flatMap((name, n) => [
       `-n ${name} addr add 10.78.0.${n + 1}/24 dev wire`,
@@ -32,9 +39,7 @@ export function layCable(t) {
       // Where nobody is known to take it, multicast has no way.
       `-n ${name} route add default dev wire`,
     ]),
-  ]) {
-    if (!ip(line)) throw new Error(`ip ${line}`);
-  }
+  ].forEach(lay);
   return { camera: new End(camera), viewer: new End(viewer) };
 }
 

@@ -8,6 +8,7 @@ mod mosquitto;
 mod network;
 mod ports;
 mod recorder;
+mod rivals;
 mod stage;
 mod streets;
 mod tokens;

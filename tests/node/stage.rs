@@ -64,7 +64,7 @@ impl Stage {
     async fn of(more: &str, change: impl FnOnce(&mut Config)) -> Self {
         let alone = alone().await;
         let any = ([127, 0, 0, 1], 0).into();
-        let broker = broker(any, any).await;
+        let broker = embedded_broker(any, any).await;
         let text = format!("{SMALL}\n[broker]\nurl = \"mqtt://{}\"\n{more}", broker.tcp_addr());
         let mut config = Config::from_text("stage.toml", &text, []).expect("the stage's config is good");
         change(&mut config);
@@ -106,7 +106,7 @@ impl Stage {
         // A client that knocks at the closed port may for a moment hold it itself (a TCP connection to itself).
         let free = || std::net::TcpListener::bind(self.tcp).and(std::net::TcpListener::bind(self.websocket)).is_ok();
         eventually("the broker's ports are free", Duration::from_secs(10), free).await;
-        *slot = Some(broker(self.tcp, self.websocket).await);
+        *slot = Some(embedded_broker(self.tcp, self.websocket).await);
     }
 
     pub async fn stop(self) {
@@ -117,7 +117,8 @@ impl Stage {
     }
 }
 
-async fn broker(tcp: std::net::SocketAddr, websocket: std::net::SocketAddr) -> EmbeddedBroker {
+/// A broker that lets any client be a node.
+pub async fn embedded_broker(tcp: std::net::SocketAddr, websocket: std::net::SocketAddr) -> EmbeddedBroker {
     let config = EmbeddedConfig {
         tcp,
         websocket,
@@ -226,6 +227,13 @@ impl Watch {
         let pid = self.0.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("it runs");
         kill_process(pid, signal).expect("it is our child");
     }
+}
+
+/// What `camera-node watch` saw of the node `stage` at a broker.
+pub async fn watch_at(broker: &str, options: &[&str]) -> Report {
+    let args = ["watch", "--json", "--node", "stage", "--broker", broker];
+    let mut watch = command(env!("CARGO_BIN_EXE_camera-node"), &args);
+    Watch(watch.args(options).stdout(Stdio::piped()).spawn().expect("the binary runs")).report().await
 }
 
 /// A process that does not outlive its test.

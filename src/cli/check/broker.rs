@@ -129,7 +129,7 @@ async fn echo(mut link: impl Link, address: &str, id: &str, topic: &str) -> Find
             let advice = advise(&reason, id);
             Finding::bad(PART, reason, advice)
         }
-        Ok(Some(LinkEvent::Message { .. }) | None) => {
+        Ok(Some(LinkEvent::Message { .. } | LinkEvent::Contested(_)) | None) => {
             Finding::bad(PART, "the link ended", "this is a bug; please report it")
         }
     };
@@ -143,7 +143,7 @@ async fn message(link: &mut impl Link) -> Result<(), String> {
         match link.next().await {
             Some(LinkEvent::Message { .. }) => return Ok(()),
             Some(LinkEvent::Down { reason }) => return Err(reason),
-            Some(LinkEvent::Up { .. }) => {}
+            Some(LinkEvent::Up { .. } | LinkEvent::Contested(_)) => {}
             None => return Err("the link ended".to_owned()),
         }
     }

@@ -248,6 +248,8 @@ impl Watching {
                 self.down = None;
                 Input::LinkUp
             }
+            // A viewer's id is random.
+            LinkEvent::Contested(_) => return,
             LinkEvent::Down { reason } => {
                 tracing::info!(reason, "the broker is away");
                 self.down = Some(reason);

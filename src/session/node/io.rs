@@ -88,4 +88,6 @@ pub enum Output {
     Ring(RingOutcome),
     /// Log that a message of this peer could not be read.
     Unreadable(PeerId, Malformed),
+    /// Another node says `status` in this node's name: its boot, and `None` when it has not been heard for long.
+    Rival(Option<Boot>),
 }

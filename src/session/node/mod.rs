@@ -99,7 +99,7 @@ impl Node {
                 self.set_link(false, now);
             }
             Input::Message { topic, payload, retained } => match self.setup.topics.parse(&topic) {
-                Some(Topic::Status) => self.announcer.seen(&payload, now),
+                Some(Topic::Status) => self.announcer.seen(&payload, retained, now),
                 // Kept by the broker against the protocol: it is of no one who waits for an answer now.
                 Some(Topic::In(peer)) if !retained => self.message(peer, &payload, now),
                 _ => {}
@@ -149,6 +149,7 @@ impl Node {
         if let Some(outgoing) = self.announcer.poll(now, status) {
             self.out.push_back(Output::Publish(outgoing));
         }
+        self.out.extend(self.announcer.poll_rival(now).map(Output::Rival));
     }
 
     /// The next thing to do.

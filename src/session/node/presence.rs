@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
-use super::super::{Body, Boot, Message, Outgoing, Status, Topics};
+use super::super::{Body, Boot, Message, Outgoing, Presence, Status, Topics};
 
 /// A burst of changes is one message a second.
 const SPACING: Duration = Duration::from_secs(1);
 /// What we see first after a reconnect is the will of the connection before; our own word follows within this time.
 const PATIENCE: Duration = Duration::from_millis(250);
+
+/// Two nodes of one name would contradict each other for ever: more slowly then.
+const PATIENCE_WITH_A_RIVAL: Duration = Duration::from_secs(60);
+/// A rival that has not been heard for so long is gone.
+const RIVAL_GONE_AFTER: Duration = Duration::from_secs(20 * 60);
 
 /// What the broker publishes for the node when a connection is lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,11 +50,27 @@ pub(super) struct Announcer {
     look_at: Option<Duration>,
     /// Publish even what has not changed.
     again_at: Option<Duration>,
+    /// The connection on which the broker first showed our own word: what it shows later is no older than that.
+    confirmed: Option<u32>,
+    /// Another node of our name, and when it was heard last.
+    rival: Option<(Boot, Duration)>,
+    /// What is still to be told of it.
+    rival_news: Option<Option<Boot>>,
 }
 
 impl Announcer {
     pub(super) fn new(will: Will) -> Self {
-        Self { will, conn: None, published: None, last: None, look_at: None, again_at: None }
+        Self {
+            will,
+            conn: None,
+            published: None,
+            last: None,
+            look_at: None,
+            again_at: None,
+            confirmed: None,
+            rival: None,
+            rival_news: None,
+        }
     }
 
     /// The number of the broker connection, while there is one.
@@ -71,15 +92,47 @@ impl Announcer {
         self.look_at = Some(self.last.map_or(now, |last| now.max(last + SPACING)));
     }
 
-    /// The broker shows this as our status.
-    pub(super) fn seen(&mut self, payload: &[u8], now: Duration) {
+    /// The broker shows this as our status; `retained` if it was kept for us.
+    pub(super) fn seen(&mut self, payload: &[u8], retained: bool, now: Duration) {
         let Some(published) = &self.published else { return };
-        if Message::read_status(payload).ok().as_ref() == Some(published) {
+        let shown = Message::read_status(payload).ok();
+        if shown.as_ref() == Some(published) {
             self.again_at = None;
-        } else if self.again_at.is_none() {
-            let earliest = self.last.map_or(now, |last| last + SPACING);
-            self.again_at = Some(earliest.max(now + PATIENCE));
+            self.confirmed = self.confirmed.or(self.conn);
+            return;
         }
+        if let Some(shown) = &shown {
+            self.look_for_rival(shown, retained, now);
+        }
+        if self.again_at.is_none() {
+            let earliest = self.last.map_or(now, |last| last + SPACING);
+            let patience = if self.rival.is_some() { PATIENCE_WITH_A_RIVAL } else { PATIENCE };
+            self.again_at = Some(earliest.max(now + patience));
+        }
+    }
+
+    /// Whether somebody else has said this in our name, and not an earlier run of ours.
+    fn look_for_rival(&mut self, shown: &Status, retained: bool, now: Duration) {
+        let is_foreign = shown.boot != self.will.boot;
+        // An earlier run's will may come late, but nobody else can be online now; and after our own word nothing of an
+        // earlier run is kept any more, so on a later connection whatever is foreign is a rival's.
+        let is_later = self.confirmed.is_some_and(|confirmed| self.conn.is_some_and(|conn| conn > confirmed));
+        let is_online_now = self.confirmed.is_some() && shown.state == Presence::Online && !retained;
+        if is_foreign && (is_later || is_online_now) {
+            if self.rival.is_none() {
+                self.rival_news = Some(Some(shown.boot.clone()));
+            }
+            self.rival = Some((shown.boot.clone(), now));
+        }
+    }
+
+    /// What is new of a rival: its boot, or that it is gone.
+    pub(super) fn poll_rival(&mut self, now: Duration) -> Option<Option<Boot>> {
+        if self.rival.as_ref().is_some_and(|(_, heard)| *heard + RIVAL_GONE_AFTER <= now) {
+            self.rival = None;
+            self.rival_news = Some(None);
+        }
+        self.rival_news.take()
     }
 
     /// What to publish now; `build` tells the present state on connection `conn`.
@@ -102,8 +155,9 @@ impl Announcer {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Duration> {
-        self.conn?;
-        self.look_at.into_iter().chain(self.again_at).min()
+        let rival = self.rival.as_ref().map(|(_, heard)| *heard + RIVAL_GONE_AFTER);
+        let word = self.conn.and_then(|_| self.look_at.into_iter().chain(self.again_at).min());
+        word.into_iter().chain(rival).min()
     }
 
     /// The last word before an orderly end; nothing is published after it.

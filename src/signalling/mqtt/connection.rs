@@ -74,6 +74,8 @@ pub(super) enum Occurrence {
         retry: Retry,
         /// Before CONNACK only: the broker may hold the will all the same.
         maybe_accepted: bool,
+        /// The broker closed it without a word.
+        closed: bool,
     },
 }
 
@@ -272,6 +274,8 @@ impl Connection {
                 self.ping_unanswered = false;
                 None
             }
+            // No broker has this word in 3.1.1; `mqtt5` says it all the same to whom it throws off.
+            Packet::Disconnect => return Err(Failure::Closed),
             other => return Err(Failure::Said(format!("{} broke the protocol with {other:?}", self.address))),
         })
     }
@@ -308,7 +312,8 @@ impl Connection {
         let was_refused = matches!(failure, Failure::Refused(_) | Failure::NotConnAck);
         self.stage = Stage::Lost;
         let (reason, retry) = (failure.in_words(&self.address), failure.retry());
-        Occurrence::Lost { reason, retry, maybe_accepted: was_introduced && !was_refused }
+        let closed = failure.is_close();
+        Occurrence::Lost { reason, retry, maybe_accepted: was_introduced && !was_refused, closed }
     }
 }
 

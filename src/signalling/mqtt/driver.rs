@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::connection::{Connection, Occurrence};
 use super::endpoint::Endpoint;
 use crate::signalling::backoff::{Backoff, Retry};
 use crate::signalling::budget::Budget;
+use crate::signalling::rivalry::Rivalry;
 use crate::signalling::{LinkEvent, LinkSetup, MAX_PAYLOAD_BYTES, NetworkChange, Publish};
 
 /// The link's own task: one broker connection after the other.
@@ -26,6 +27,7 @@ pub(super) struct Driver {
     pub(super) changes: mpsc::Receiver<NetworkChange>,
     pub(super) up: Arc<AtomicBool>,
     pub(super) backoff: Backoff,
+    pub(super) rivalry: Rivalry,
     /// Messages a second, where the broker limits them; one for all its connections.
     pub(super) budget: Option<Budget>,
     /// Number of the latest connection that a broker may have accepted.
@@ -37,7 +39,7 @@ pub(super) struct Driver {
 /// How a broker connection ended.
 enum Ended {
     /// To be made anew.
-    Lost { reason: String, retry: Retry },
+    Lost { reason: String, retry: Retry, closed: bool },
     /// The same, at once: this machine's network has changed, and the connection leads nowhere.
     Cut,
     /// [`Link::close`](crate::signalling::Link::close), or the link was dropped.
@@ -51,7 +53,11 @@ impl Driver {
             let ended = self.run_once().await;
             self.up.store(false, Ordering::Release);
             let (reason, mut next) = match ended {
-                Ended::Lost { reason, retry } => (reason, self.backoff.lost(now().into_std(), retry)),
+                Ended::Lost { reason, retry, closed } => {
+                    let next = self.backoff.lost(now().into_std(), retry);
+                    let stays_away = self.contest(closed).await;
+                    (reason, stays_away.map_or(next, |until| until.max(next)))
+                }
                 Ended::Cut => ("the network changed".to_owned(), self.backoff.network_changed(now().into_std())),
                 Ended::Closed => return,
             };
@@ -69,6 +75,23 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// A connection has ended: until when to leave the place to another client of our id, if there seems to be one.
+    async fn contest(&mut self, closed: bool) -> Option<std::time::Instant> {
+        let was_suspected = self.rivalry.is_suspected();
+        let until = self.rivalry.lost(now().into_std(), closed);
+        if self.rivalry.is_suspected() && !was_suspected {
+            let id = &self.setup.client_id;
+            let words = format!(
+                "another client uses this id: the broker lets {id} in and soon closes its connection, again and again; give \
+                 each node a `node.id` of its own"
+            );
+            // Somebody has to act: of two nodes with one id, one cannot be reached at any time.
+            warn!("{words}");
+            self.report(LinkEvent::Contested(Some(words))).await;
+        }
+        until
     }
 
     /// One connection, from CONNECT to its end.
@@ -95,11 +118,11 @@ impl Driver {
                         }
                     }
                     Occurrence::Acknowledged => {}
-                    Occurrence::Lost { reason, retry, maybe_accepted } => {
+                    Occurrence::Lost { reason, retry, maybe_accepted, closed } => {
                         if maybe_accepted {
                             self.conn = number;
                         }
-                        return Ended::Lost { reason, retry };
+                        return Ended::Lost { reason, retry, closed };
                     }
                 },
                 Some(change) = self.changes.recv() => if connection.is_cut_by(change) {
@@ -109,6 +132,7 @@ impl Driver {
             }
         }
         self.backoff.up(now().into_std());
+        self.rivalry.up(now().into_std());
         self.told = None;
         // Older than this connection: the sessions that sent it have repeated it or given up.
         while self.outbox.try_recv().is_ok() {}
@@ -121,13 +145,14 @@ impl Driver {
         loop {
             let may_publish = self.may_publish_at();
             let has_budget = may_publish.is_none_or(|at| at <= now());
+            let uncontested = self.rivalry.ends_at();
             tokio::select! {
                 occurrence = connection.next() => match occurrence {
                     Occurrence::Message(message) => {
                         self.spend();
                         self.report(message).await;
                     }
-                    Occurrence::Lost { reason, retry, .. } => return Ended::Lost { reason, retry },
+                    Occurrence::Lost { reason, retry, closed, .. } => return Ended::Lost { reason, retry, closed },
                     Occurrence::Introduced
                     | Occurrence::Accepted
                     | Occurrence::Ready
@@ -141,6 +166,11 @@ impl Driver {
                     return Ended::Cut;
                 },
                 () = sleep_until(may_publish.unwrap_or_else(now)), if !has_budget => {}
+                () = sleep_until(uncontested.map_or_else(now, Instant::from_std)), if uncontested.is_some() => {
+                    self.rivalry.end();
+                    info!("no other client uses this id any more");
+                    self.report(LinkEvent::Contested(None)).await;
+                }
                 last = &mut self.closing => {
                     if let Ok(last) = last {
                         self.say_goodbye(connection, last).await;

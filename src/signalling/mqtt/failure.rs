@@ -80,6 +80,12 @@ impl Failure {
         }
     }
 
+    /// Whether the other side closed the connection, and said nothing.
+    pub(super) fn is_close(&self) -> bool {
+        matches!(self, Self::Closed | Self::ClosedOnCertificate)
+            || matches!(self, Self::Io(error) if is_end(error.kind()))
+    }
+
     /// Whether waiting may cure it.
     pub(super) fn retry(&self) -> Retry {
         let (Self::Handshake(error) | Self::Io(error)) = self else { return Retry::Soon };

@@ -21,6 +21,7 @@ use tracing::{Instrument, debug};
 
 use super::backoff::Backoff;
 use super::budget::Budget;
+use super::rivalry::Rivalry;
 use super::{Link, LinkEvent, LinkSetup, MAX_PAYLOAD_BYTES, NetworkChange, Publish, PublishError};
 use driver::{CLOSE_WITHIN, Driver};
 
@@ -73,6 +74,7 @@ impl MqttLink {
             changes,
             up: Arc::clone(&up),
             backoff: Backoff::new(seed),
+            rivalry: Rivalry::new(seed),
             conn: 0,
             told: None,
         };

@@ -182,6 +182,8 @@ fn words(output: &Output) -> String {
             let by: Vec<String> = by.iter().map(|(name, why)| format!("{name}: {}", why.name())).collect();
             format!("(ring unanswered, {})", by.join(", "))
         }
+        Output::Rival(Some(boot)) => format!("(rival {boot})"),
+        Output::Rival(None) => "(no rival)".to_owned(),
         Output::Unreadable(peer, malformed) => format!("(unreadable of {peer}: {})", malformed.code.slug()),
     }
 }

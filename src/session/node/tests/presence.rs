@@ -56,6 +56,47 @@ fn presence_is_corrected_when_the_broker_shows_something_else_and_not_more_than_
 }
 
 #[test]
+fn another_node_of_the_same_name_is_noticed_once_and_an_earlier_run_is_none() {
+    let mut bench = Bench::new();
+    let see = |bench: &mut Bench, payload: &[u8], retained: bool| {
+        let (topic, payload) = ("cn/node/status".to_owned(), Bytes::copy_from_slice(payload));
+        bench.node.handle(Input::Message { topic, payload, retained }, bench.now);
+        bench.outputs()
+    };
+    let of = |state: &str| {
+        format!(
+            r#"{{"v":1,"type":"status","versions":[1],"state":"{state}","boot":"feedfeedfeedfeed","conn":3,"cameras":[],"access":"open"}}"#
+        )
+    };
+    let reconnect = |bench: &mut Bench, conn: u32| {
+        bench.node.handle(Input::LinkDown, bench.now);
+        bench.node.handle(Input::LinkUp { conn }, bench.now);
+        let mut word = Vec::new();
+        while let Some(output) = bench.node.poll_output() {
+            if let Output::Publish(outgoing) = output {
+                word = outgoing.payload.to_vec();
+            }
+        }
+        word
+    };
+    let word = reconnect(&mut bench, 2);
+    assert_eq!(see(&mut bench, of("online").as_bytes(), true), [""; 0], "an earlier run's, kept by the broker");
+    assert_eq!(see(&mut bench, of("online").as_bytes(), false), [""; 0], "ours is not there yet: it may be older");
+    see(&mut bench, &word, false);
+    assert_eq!(see(&mut bench, of("offline").as_bytes(), false), [""; 0], "an earlier run's will, late");
+    assert_eq!(see(&mut bench, of("online").as_bytes(), false), ["(rival feedfeedfeedfeed)"]);
+    assert_eq!(see(&mut bench, of("online").as_bytes(), false), [""; 0], "once");
+    assert_eq!(bench.wait(20 * 60 * 1_000 + 60_000).last().map(String::as_str), Some("(no rival)"));
+
+    let mut bench = Bench::new();
+    let word = reconnect(&mut bench, 2);
+    see(&mut bench, &word, false);
+    reconnect(&mut bench, 3);
+    let told = see(&mut bench, of("offline").as_bytes(), true);
+    assert_eq!(told, ["(rival feedfeedfeedfeed)"], "it came after our word, so it is no earlier run's");
+}
+
+#[test]
 fn a_burst_of_changes_is_one_status_a_second_and_no_change_is_none() {
     let mut bench = Bench::new();
     for state in [CameraState::Running, CameraState::Away, CameraState::Running, CameraState::Failed] {

@@ -195,6 +195,7 @@ impl World {
                     Some(node::Output::Peer(key, command)) => self.command(who, key, command),
                     Some(node::Output::Event(event)) => self.node_log.push(event),
                     Some(node::Output::Ring(outcome)) => self.rings.push(outcome),
+                    Some(node::Output::Rival(_)) => panic!("there is one node"),
                     Some(node::Output::Unreadable(peer, why)) => panic!("{peer}: {why}"),
                     None => return,
                 },
