@@ -5,7 +5,7 @@
  */
 
 import { byteLength, type Message, writeMessage } from "./envelope.ts";
-import type { Body, Failure } from "./message.ts";
+import { type Body, type Failure, isLastWord } from "./message.ts";
 
 /** Messages on their way, or waiting out of order, at most. */
 export const WINDOW_MESSAGES = 32;
@@ -82,10 +82,10 @@ export class Delivery {
   }
 
   /** Says `body` as the last word: what is still unacknowledged is given up, the other side does not wait for it. */
-  sendLast(body: Body, now: number): number {
+  sendLast(body: Body, now: number, re?: number): number {
     this.giveUp();
     this.persistent = false;
-    const seq = this.send(body, undefined, now);
+    const seq = this.send(body, re, now);
     this.lastWord = this.unacked[0];
     return seq;
   }
@@ -118,7 +118,7 @@ export class Delivery {
     if (message.ack !== undefined) this.acknowledged(message.ack, now);
     const { seq, body } = message;
     if (seq === undefined) return body.type === "ack" ? [] : [message];
-    if (seq >= this.expected && (body.type === "leave" || body.type === "cancel")) {
+    if (seq >= this.expected && isLastWord(body)) {
       // It ends the session at once, before anything that is still missing.
       this.expected = seq + 1;
       this.early.clear();

@@ -118,15 +118,15 @@ function fromFields(from: Fields, defaultType: MessageType | undefined): Message
   return message;
 }
 
-const OUTSIDE_SESSIONS: readonly MessageType[] = ["error", "register", "registered", "unregister", "probe", "status"];
-const REPLIES: readonly MessageType[] = ["answer", "callResponse", "registered"];
+const OUTSIDE_SESSIONS: readonly MessageType[] = ["error", "register", "registered", "unregister", "unregistered", "probe", "status"];
+const REPLIES: readonly MessageType[] = ["answer", "callResponse", "registered", "unregistered"];
 
 /** What its type asks of its envelope and is not there. */
 function whatIsMissing({ session, seq, ack, re, body }: Message): string | undefined {
   const inSession = !OUTSIDE_SESSIONS.includes(body.type);
   const numbered = (inSession && body.type !== "ack") || body.type === "register" || body.type === "unregister";
   if (inSession && session === undefined) return "without session";
-  if (body.type === "join" && wantsNothing(body.wants)) return "that wants nothing";
+  if ("wants" in body && wantsNothing(body.wants)) return "that wants nothing";
   if (body.type === "ack" && ack === undefined) return "without ack";
   if (numbered && seq === undefined) return "without seq";
   if ((body.type === "join" || body.type === "call") && seq !== 0) return "whose seq is not 0";

@@ -54,6 +54,12 @@ export interface NodeInfo {
 
 export type LeaveReason = "closed" | "replaced" | "expired" | "limit" | "shutdown" | "failed";
 
+/** Why a caller gives a call up. */
+export type CancelReason = "closed" | "timeout" | "answered" | "failed";
+
+/** Why a call is not taken. */
+export type RejectReason = "busy" | "declined" | "timeout" | "notAllowed" | "unsupported";
+
 /** How one camera is; none of these refuses a join. */
 export interface CameraDetail {
   state: "idle" | "running" | "away" | "failed";
@@ -94,17 +100,23 @@ export type Body =
   | { type: "answer"; sdp: string }
   | { type: "ice"; candidates: Candidate[]; complete: boolean }
   | { type: "leave"; reason: LeaveReason }
-  | { type: "ack" | "ringing" | "unregister" | "probe" }
+  | { type: "ack" | "ringing" | "unregister" | "unregistered" | "probe" }
   | Failure
   | { type: "call"; sdp?: string; from: string; wants?: Wants; token?: string; nonce: string }
-  | { type: "cancel"; reason: "closed" | "timeout" | "failed" }
-  | { type: "callResponse"; response: "accepted"; sdp?: string; nonce: string }
-  | { type: "callResponse"; response: "rejected"; reason: "busy" | "declined" | "timeout" | "notAllowed" | "unsupported" }
-  | { type: "register" | "registered"; name: string; ttl: number }
+  | { type: "cancel"; reason: CancelReason }
+  | { type: "callResponse"; response: "accepted"; sdp?: string; mids?: Record<string, Mid>; nonce: string; wants?: Wants; token?: string }
+  | ({ type: "callResponse"; response: "rejected"; reason: RejectReason } & Partial<Pick<Failure, "code" | "message" | "retryAfter">>)
+  | { type: "register"; name: string; ttl: number; token?: string }
+  | { type: "registered"; name: string; ttl: number }
   | { type: "renew"; token: string }
   | Status;
 
 export type MessageType = Body["type"];
+
+/** Whether a message ends its session: it is acted on at once, and counts as acknowledging all before it. */
+export function isLastWord(body: Body): boolean {
+  return body.type === "leave" || body.type === "cancel" || (body.type === "callResponse" && body.response === "rejected");
+}
 
 const choice: Reader<CameraChoice> = (value, what) =>
   typeof value === "boolean" ? value : list(cameraName, 16)(value, what);
@@ -203,12 +215,27 @@ function status(from: Fields): Status {
 function callResponse(from: Fields): Body {
   const response = must(from, "response", word("accepted", "rejected"));
   if (response === "accepted") {
-    return { type: "callResponse", response, ...maybe(from, "sdp", sdp), nonce: must(from, "nonce", nonce) };
+    return {
+      type: "callResponse",
+      response,
+      ...maybe(from, "sdp", sdp),
+      ...maybe(from, "mids", mids),
+      nonce: must(from, "nonce", nonce),
+      ...maybe(from, "wants", wants),
+      ...maybe(from, "token", token),
+    };
   }
-  const reasons = word("busy", "declined", "timeout", "notAllowed", "unsupported");
-  return { type: "callResponse", response, reason: must(from, "reason", reasons) };
+  return {
+    type: "callResponse",
+    response,
+    reason: must(from, "reason", word("busy", "declined", "timeout", "notAllowed", "unsupported")),
+    ...maybe(from, "code", whole(0xffff)),
+    ...maybe(from, "message", text(512, 0)),
+    ...maybe(from, "retryAfter", whole()),
+  };
 }
 
+const mids = map(mid, 64, text(1024, 0));
 const registration = (from: Fields) => ({ name: must(from, "name", text(64)), ttl: must(from, "ttl", whole(3600, 1)) });
 
 /** A reader for the body of each type. */
@@ -221,7 +248,7 @@ const BODIES: { readonly [T in MessageType]: (from: Fields) => Body } = {
     nonce: must(from, "nonce", nonce),
     ...maybe(from, "expires", whole()),
   }),
-  offer: (from) => ({ type: "offer", sdp: must(from, "sdp", sdp), mids: must(from, "mids", map(mid, 64, text(1024, 0))) }),
+  offer: (from) => ({ type: "offer", sdp: must(from, "sdp", sdp), mids: must(from, "mids", mids) }),
   answer: (from) => ({ type: "answer", sdp: must(from, "sdp", sdp) }),
   ice: (from) => ({ type: "ice", candidates: must(from, "candidates", list(candidate, 64)), complete: must(from, "complete", flag) }),
   leave: (from) => ({
@@ -231,6 +258,7 @@ const BODIES: { readonly [T in MessageType]: (from: Fields) => Body } = {
   ack: () => ({ type: "ack" }),
   ringing: () => ({ type: "ringing" }),
   unregister: () => ({ type: "unregister" }),
+  unregistered: () => ({ type: "unregistered" }),
   probe: () => ({ type: "probe" }),
   error: (from) => ({
     type: "error",
@@ -248,9 +276,9 @@ const BODIES: { readonly [T in MessageType]: (from: Fields) => Body } = {
     ...maybe(from, "token", token),
     nonce: must(from, "nonce", nonce),
   }),
-  cancel: (from) => ({ type: "cancel", reason: must(from, "reason", word("closed", "timeout", "failed")) }),
+  cancel: (from) => ({ type: "cancel", reason: must(from, "reason", word("closed", "timeout", "answered", "failed")) }),
   callResponse,
-  register: (from) => ({ type: "register", ...registration(from) }),
+  register: (from) => ({ type: "register", ...registration(from), ...maybe(from, "token", token) }),
   registered: (from) => ({ type: "registered", ...registration(from) }),
   renew: (from) => ({ type: "renew", token: must(from, "token", token) }),
   status,

@@ -6,7 +6,7 @@
 import { Delivery, Overflow } from "./delivery.ts";
 import type { Malformed, Message } from "./envelope.ts";
 import { ERRORS, type ErrorSlug, slugOf } from "./errors.ts";
-import type { Body, Candidate, Failure, IceServer, LeaveReason, Mid, NodeInfo, Wants } from "./message.ts";
+import { type Body, type Candidate, type Failure, type IceServer, isLastWord, type LeaveReason, type Mid, type NodeInfo, type Wants } from "./message.ts";
 import { Trickle, type Usable } from "./trickle.ts";
 
 /** From the join to the offer: the node may have to start its camera first. */
@@ -144,8 +144,7 @@ export class Session {
       for (const each of this.delivery.receive(message, bytes, now)) this.act(each, now);
     });
     // Whoever still says something has not heard that we left.
-    const { type } = message.body;
-    if (this.phase === "ended" && message.seq !== undefined && type !== "leave" && type !== "cancel") this.delivery.repeatLast(now);
+    if (this.phase === "ended" && message.seq !== undefined && !isLastWord(message.body)) this.delivery.repeatLast(now);
   }
 
   /** A message of this session that could not be read. */

@@ -1,6 +1,7 @@
 /** What is answered to messages that belong to no session known here (PROTOCOL.md, sections 2 and 4). */
 
 import type { Malformed, Message } from "./envelope.ts";
+import { isLastWord } from "./message.ts";
 import { failureOf } from "./session.ts";
 
 /** The answer to one that cannot be read; errors get none. */
@@ -14,6 +15,6 @@ export function answerToStray({ session, seq, body }: Message): Message | undefi
   const re = seq === undefined ? {} : { re: seq };
   if (body.type === "call") return { ...(session !== undefined && { session }), ...re, body: failureOf("unsupported", "calls are not taken here") };
   if (seq === undefined || session === undefined) return undefined;
-  if (body.type === "leave" || body.type === "cancel") return { session, ack: seq, body: { type: "ack" } };
+  if (isLastWord(body)) return { session, ack: seq, body: { type: "ack" } };
   return { session, ...re, body: failureOf("unknownSession") };
 }
