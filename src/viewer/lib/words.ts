@@ -23,6 +23,7 @@ const WORDS: { readonly [R in Reason]: Words } = {
   broker: words("Connecting", "Reaching the message broker.", ""),
   node: words("Connecting", "Asking whether the camera is there.", ""),
   join: words("Connecting", "The camera is there; the picture is on its way.", ""),
+  call: words("Calling", "The camera is being called; the picture is on its way.", ""),
   token: words("Connecting", "Fetching the permission to watch this camera.", ""),
   noToken: words("No permission", "The permission to watch this camera could not be fetched.", "Check this device's network, and whether you are still signed in."),
   brokerAway: words("Broker away", "The message broker does not answer at the moment.", WAIT),

@@ -451,6 +451,8 @@ test("a message of an unknown session is answered, one of an ended session only 
   bench.deliver({ session: "0".repeat(32), seq: 4, body: { type: "leave", reason: "closed" } });
   assert.deepEqual([bench.last("ack").session, bench.last("ack").ack], ["0".repeat(32), 4]);
   bench.deliver({ session: "0".repeat(32), seq: 5, body: { type: "ice", candidates: [], complete: true } });
+  assert.deepEqual([bench.last("ack").session, bench.last("ack").ack], ["0".repeat(32), 5], "it has ended, as we have heard");
+  bench.deliver({ session: "1".repeat(32), seq: 5, body: { type: "ice", candidates: [], complete: true } });
   const error = bench.last("error");
   assert.ok(error.body.type === "error" && error.body.code === 13 && error.re === 5);
 });

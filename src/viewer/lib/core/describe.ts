@@ -17,13 +17,15 @@ interface Known {
   readonly known: boolean;
   readonly online: boolean;
   readonly phase: Phase | undefined;
+  /** Whether a call of ours, or one that has been accepted, is about to be a session. */
+  readonly calls: boolean;
   /** Whether a session waits for its token. */
   readonly asking: boolean;
   readonly retry: Retry;
 }
 
-export function describe({ started, link, known, online, phase, asking, retry }: Known): ViewerState {
-  if (!started) return { state: "idle", reason: "stopped" };
+export function describe({ started, link, known, online, phase, calls, asking, retry }: Known): ViewerState {
+  if (!started && !calls) return { state: "idle", reason: "stopped" };
   if (phase === "connected") return { state: "live", reason: "live", ...(!link.up && { brokerAway: true }) };
   if (!link.up) {
     const retryAt = link.retryAt === undefined ? {} : { retryAt: link.retryAt };
@@ -47,6 +49,7 @@ export function describe({ started, link, known, online, phase, asking, retry }:
   if (phase === "silent") return { state: "lost", reason: "silent" };
   if (phase === "closing") return { state: "lost", reason: "closed" };
   if (phase !== undefined && phase !== "ended") return { state: "connecting", reason: "join" };
+  if (calls) return { state: "connecting", reason: "call" };
   if (asking) return { state: "connecting", reason: "token" };
   const { cause, at } = retry;
   const retryAt = at === undefined ? {} : { retryAt: at };

@@ -1,5 +1,7 @@
 /** What can fail, as both sides name it: the table of `src/session/errors.json`, which a test holds this one to. */
 
+import type { Failure } from "./message.ts";
+
 /** One row of the table. */
 export interface ErrorRow {
   readonly code: number;
@@ -57,4 +59,11 @@ export type ErrorSlug = keyof typeof ERRORS;
 export function slugOf(code: number): ErrorSlug | undefined {
   const found = Object.entries(ERRORS).find(([, row]) => row.code === code);
   return found?.[0] as ErrorSlug | undefined;
+}
+
+/** A failure in the words of the table, `detail` for the other side's programmer. */
+export function failureOf(slug: ErrorSlug, detail?: string): Failure {
+  const row = ERRORS[slug];
+  const message = (detail ?? row.message).slice(0, 512);
+  return { type: "error", code: row.code, name: row.name, message, ...(slug === "unsupportedVersion" && { versions: [1] }) };
 }

@@ -1,9 +1,11 @@
 /** What the viewer's core is told, and what it wants done. */
 
+import type { CallState } from "./doorbell.ts";
 import type { ErrorSlug } from "./errors.ts";
 import type { Failure, Status, Wants } from "./message.ts";
-import type { PeerCommand, PeerEvent, Step } from "./session.ts";
-import type { LinkProblem, ViewerState } from "./state.ts";
+import type { PeerCommand, PeerEvent } from "./session.ts";
+import type { LinkProblem, Reason, ViewerState } from "./state.ts";
+import type { Step } from "./steps.ts";
 
 /** What the viewer is to watch. */
 export interface ViewerConfig {
@@ -35,7 +37,26 @@ export type Input =
    * The page has been in the background, or the network has changed: what was there may be gone. The clock may have stood
    * still meanwhile, so the token's remaining life comes along.
    */
-  | { type: "wake"; lifeMs?: number | undefined };
+  | { type: "wake"; lifeMs?: number | undefined }
+  /** To be called by the node, under this name. */
+  | { type: "register"; name: string }
+  | { type: "unregister" }
+  /** Calls the node, and gives up after so long. */
+  | { type: "call"; ringMs?: number }
+  | { type: "accept"; session: string }
+  | { type: "decline"; session: string; reason: "declined" | "busy" }
+  /** Gives up a call of ours, or one that has been accepted and is no session yet. */
+  | { type: "hangUp" };
+
+/** Whether the node will call us. */
+export interface RegistrationState {
+  /** `pending` while node or broker cannot be reached; `refused` says why. */
+  readonly state: "off" | "pending" | "on" | "refused";
+  readonly name?: string;
+  readonly reason?: Reason;
+  /** What whoever refused it said of it. */
+  readonly said?: string;
+}
 
 /** One step of the protocol. */
 export interface ProtocolEvent {
@@ -52,12 +73,15 @@ export type Output =
   /** Connect to the broker; an older connection is over. */
   | { type: "connect" }
   | { type: "disconnect" }
-  /** Get a token; the answer names `ask`. */
+  /** Get a token; the answer names `ask`, which is below zero for one that no session has yet. */
   | { type: "askToken"; ask: number }
   | { type: "publish"; topic: string; payload: string }
   | { type: "peer"; session: string; command: PeerCommand }
   | { type: "event"; event: ProtocolEvent }
   | { type: "state"; state: ViewerState }
+  /** What has become of a call. */
+  | { type: "call"; call: CallState }
+  | { type: "registration"; registration: RegistrationState }
   /** The node's status has changed. */
   | { type: "status"; status: Status }
   | { type: "error"; slug: ErrorSlug | undefined; failure: Failure; session: string | undefined };

@@ -50,6 +50,16 @@ export class Linkage {
     Object.assign(this, { up: false, wasUp: false, problem: undefined, said: undefined, retryAt: undefined, limit: undefined });
   }
 
+  /** Whether a connection is under way, or to come. */
+  get isTrying(): boolean {
+    return this.retryAt !== undefined || this.limit !== undefined;
+  }
+
+  /** The problem, if it is somebody's no and not just an absence. */
+  get refusal(): Exclude<LinkProblem, "unreachable" | "lost"> | undefined {
+    return this.problem === "unreachable" || this.problem === "lost" ? undefined : this.problem;
+  }
+
   /** Whether a connection that was begun has not come about in time. */
   isOverdue(now: number): boolean {
     return this.limit !== undefined && this.limit <= now;

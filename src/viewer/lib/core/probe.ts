@@ -1,6 +1,6 @@
 /** When a node of which nothing is heard is asked whether it is there: brokers may keep no status. */
 
-import { earliest } from "./session.ts";
+import { earliest } from "./times.ts";
 
 /** How long a retained status may take after the subscription before the node is asked. */
 const STATUS_WAIT_MS = 1_000;

@@ -1,8 +1,8 @@
 /** When to try again after a session has ended, and why it ended in the words of a state. */
 
-import { ERRORS, slugOf, type ErrorSlug } from "./errors.ts";
+import { ERRORS, failureOf, slugOf, type ErrorSlug } from "./errors.ts";
 import type { Failure } from "./message.ts";
-import { type End, failureOf } from "./session.ts";
+import type { End } from "./session.ts";
 import type { Reason, StateName } from "./state.ts";
 
 /** A random number from 0 up to, not including, 1. */
@@ -13,7 +13,7 @@ const FIRST_WAIT_MS = 1_000;
 /** Longest wait. */
 const LONGEST_WAIT_MS = 30_000;
 /** Viewers of a node that restarted come back spread over this time. */
-const REBOOT_SPREAD_MS = 5_000;
+export const REBOOT_SPREAD_MS = 5_000;
 
 /** Why there is no session. */
 export type Cause =

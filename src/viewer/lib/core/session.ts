@@ -5,8 +5,10 @@
 
 import { Delivery, Overflow } from "./delivery.ts";
 import type { Malformed, Message } from "./envelope.ts";
-import { ERRORS, type ErrorSlug, slugOf } from "./errors.ts";
+import { ERRORS, type ErrorSlug, failureOf, slugOf } from "./errors.ts";
 import { type Body, type Candidate, type Failure, type IceServer, isLastWord, type LeaveReason, type Mid, type NodeInfo, type Wants } from "./message.ts";
+import type { Step } from "./steps.ts";
+import { earliest } from "./times.ts";
 import { Trickle, type Usable } from "./trickle.ts";
 
 /** From the join to the offer: the node may have to start its camera first. */
@@ -41,22 +43,6 @@ export type PeerEvent =
   | { type: "closed" }
   | { type: "failed"; step: ErrorSlug; message: string };
 
-/** The steps of a session; the node logs the same words, so that the two logs can be laid side by side. */
-export type Step =
-  | "join"
-  | "peer"
-  | "opening"
-  | "offer"
-  | "answer"
-  | "ice"
-  | "connected"
-  | "silent"
-  | "recovered"
-  | "leave"
-  | "failed"
-  | "refused"
-  | "rebooted";
-
 /** How a session ended. */
 export type End =
   | { how: "left"; reason: LeaveReason }
@@ -87,13 +73,11 @@ export interface Joining {
 }
 
 export class Session {
-  readonly id: string;
   phase: Phase = "joining";
   /** The node as it introduced itself. */
   node: NodeInfo | undefined;
   /** When media could first flow. */
   connectedAt: number | undefined;
-  private readonly delivery: Delivery;
   private readonly trickle = new Trickle();
   /** `seq` of the offers that the connection has not answered yet. */
   private unanswered: number[] = [];
@@ -101,13 +85,25 @@ export class Session {
   private outputs: SessionOutput[] = [];
   private linkUp = true;
 
-  constructor(joining: Joining, now: number) {
-    this.id = joining.id;
-    this.delivery = new Delivery(joining.id, true);
-    const token = joining.token === undefined ? {} : { token: joining.token };
-    this.delivery.send({ type: "join", wants: joining.wants, ...token, nonce: joining.nonce }, undefined, now);
+  /** It has been asked for by our message `request`: a join, or what a call began with. */
+  constructor(
+    readonly id: string,
+    private readonly delivery: Delivery,
+    private readonly request: number,
+    /** It began as a call, and so the node has known of it before. */
+    readonly isCall: boolean,
+    now: number,
+  ) {
     this.limit = now + OFFER_LIMIT_MS;
-    this.step("join", "out");
+  }
+
+  /** Joins. */
+  static join({ id, wants, token, nonce }: Joining, now: number): Session {
+    const delivery = new Delivery(id, true);
+    const request = delivery.send({ type: "join", wants, ...(token !== undefined && { token }), nonce }, undefined, now);
+    const session = new Session(id, delivery, request, false, now);
+    session.step("join", "out");
+    return session;
   }
 
   /** What is to be done now. */
@@ -145,6 +141,13 @@ export class Session {
     });
     // Whoever still says something has not heard that we left.
     if (this.phase === "ended" && message.seq !== undefined && !isLastWord(message.body)) this.delivery.repeatLast(now);
+  }
+
+  /** A message that has been put in its order already. */
+  take(message: Message, now: number): void {
+    this.guarded(now, () => {
+      this.act(message, now);
+    });
   }
 
   /** A message of this session that could not be read. */
@@ -268,6 +271,11 @@ export class Session {
         this.step("leave", "in", body.reason);
         this.end({ how: "theyLeft", reason: body.reason });
         break;
+      case "cancel":
+        // It has crossed our acceptance, and counts.
+        this.step("cancelled", "in", body.reason);
+        this.end({ how: "theyLeft", reason: "closed" });
+        break;
       case "error":
         this.theyFailed(body, re);
         break;
@@ -327,8 +335,8 @@ export class Session {
   private theyFailed(failure: Failure, re: number | undefined): void {
     const slug = slugOf(failure.code);
     // Something later has overtaken the join, which is yet to arrive.
-    if (this.phase === "joining" && slug === "unknownSession") return;
-    if (this.phase === "joining" || re === 0) {
+    if (this.phase === "joining" && slug === "unknownSession" && !this.isCall) return;
+    if (this.phase === "joining" || re === this.request) {
       this.step("refused", "in", slug ?? String(failure.code));
       this.end({ how: "refused", failure });
     } else if (slug === undefined || ERRORS[slug].ends) {
@@ -372,19 +380,6 @@ export class Session {
       this.fail("windowOverflow", error.message, now);
     }
   }
-}
-
-/** A failure in the words of the table, `detail` for the other side's programmer. */
-export function failureOf(slug: ErrorSlug, detail?: string): Failure {
-  const row = ERRORS[slug];
-  const message = (detail ?? row.message).slice(0, 512);
-  return { type: "error", code: row.code, name: row.name, message, ...(slug === "unsupportedVersion" && { versions: [1] }) };
-}
-
-/** The earliest of some times, if there is any. */
-export function earliest(times: (number | undefined)[]): number | undefined {
-  const known = times.filter((time) => time !== undefined);
-  return known.length > 0 ? Math.min(...known) : undefined;
 }
 
 function candidateCount(ice: { candidates: unknown[]; complete: boolean }): string {

@@ -32,6 +32,7 @@ export type Reason =
   | "broker"
   | "node"
   | "join"
+  | "call"
   | "token"
   | "noToken"
   | "brokerAway"

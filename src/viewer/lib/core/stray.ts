@@ -2,7 +2,7 @@
 
 import type { Malformed, Message } from "./envelope.ts";
 import { isLastWord } from "./message.ts";
-import { failureOf } from "./session.ts";
+import { failureOf } from "./errors.ts";
 
 /** The answer to one that cannot be read; errors get none. */
 export function answerToMalformed({ slug, message, session, seq, isError }: Malformed): Message | undefined {
@@ -13,7 +13,6 @@ export function answerToMalformed({ slug, message, session, seq, isError }: Malf
 /** The answer to one of a session that is not known, if there is to be one. */
 export function answerToStray({ session, seq, body }: Message): Message | undefined {
   const re = seq === undefined ? {} : { re: seq };
-  if (body.type === "call") return { ...(session !== undefined && { session }), ...re, body: failureOf("unsupported", "calls are not taken here") };
   if (seq === undefined || session === undefined) return undefined;
   if (isLastWord(body)) return { session, ack: seq, body: { type: "ack" } };
   return { session, ...re, body: failureOf("unknownSession") };

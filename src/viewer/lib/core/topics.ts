@@ -8,6 +8,8 @@ const PREFIX = /^(?=.{1,64}$)[A-Za-z0-9_.-]+(\/[A-Za-z0-9_.-]+)?$/;
 
 /** The topics a viewer uses. */
 export interface Topics {
+  /** Who we are. */
+  readonly peer: string;
   /** Presence of the node. */
   readonly status: string;
   /** From this peer to the node. */
@@ -29,5 +31,5 @@ export function isPrefix(text: string): boolean {
 /** The topics between `node` and `peer`. */
 export function topicsOf(prefix: string, node: string, peer: string): Topics {
   const base = `${prefix}/${node}`;
-  return { status: `${base}/status`, toNode: `${base}/in/${peer}`, toPeer: `${base}/out/${peer}` };
+  return { peer, status: `${base}/status`, toNode: `${base}/in/${peer}`, toPeer: `${base}/out/${peer}` };
 }

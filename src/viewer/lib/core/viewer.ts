@@ -7,50 +7,50 @@
  * clock, and random numbers come from the `chance` it is given.
  */
 
-import { ErrorBudget } from "./budget.ts";
 import { describe } from "./describe.ts";
-import { byteLength, Malformed, type Message, readMessage, readStatus, writeMessage } from "./envelope.ts";
+import { Doorbell, type Entered } from "./doorbell.ts";
+import { failureOf } from "./errors.ts";
+import { readIncoming } from "./incoming.ts";
 import type { Input, Output, ViewerConfig } from "./io.ts";
 import type { Status } from "./message.ts";
 import { Linkage } from "./linkage.ts";
+import { Outbox } from "./outbox.ts";
 import { Permit } from "./permit.ts";
 import { Presence } from "./presence.ts";
 import { Probe } from "./probe.ts";
 import { Pulse } from "./pulse.ts";
 import { afterReboot, type Chance, hex, type Retry, retryAfter, unpermitted, untried } from "./retry.ts";
-import { earliest, failureOf, Session } from "./session.ts";
+import { route } from "./route.ts";
+import { Session } from "./session.ts";
+import { Sessions } from "./sessions.ts";
 import type { LinkProblem } from "./state.ts";
-import { answerToMalformed, answerToStray } from "./stray.ts";
+import { earliest } from "./times.ts";
 import { outputOf } from "./told.ts";
-import { type Topics, topicsOf } from "./topics.ts";
+import { topicsOf } from "./topics.ts";
 import { Waking } from "./waking.ts";
 
 /** A session that lived so long was no failure, and the next one begins at once. */
 const GOOD_AFTER_MS = 10_000;
 /** Replaced twice in such a time, it gives way: somebody else goes by the same name. */
 const REPLACED_AGAIN_MS = 60_000;
-/** Ended sessions that still acknowledge what is repeated. */
-const MAX_ENDED = 8;
 /** How long the last word may take before the connection to the broker is closed. */
 const FAREWELL_LIMIT_MS = 1_000;
 
 export class Viewer {
   private started = false;
-  private topics: Topics | undefined;
   private readonly link: Linkage;
   private readonly presence = new Presence();
-  private session: Session | undefined;
-  private ended: Session[] = [];
+  private readonly sessions = new Sessions();
   private retry: Retry = untried();
   private readonly permit: Permit;
   private hasJoined = false;
   private replacedAt: number | undefined;
-  private readonly errors = new ErrorBudget();
   private pulse = new Pulse();
   private readonly probe = new Probe();
   private readonly waking = new Waking();
   private farewellAt: number | undefined;
-  private outputs: Output[] = [];
+  private readonly out = new Outbox();
+  private readonly doorbell: Doorbell;
   private told = "";
 
   constructor(
@@ -59,6 +59,7 @@ export class Viewer {
   ) {
     this.link = new Linkage(chance);
     this.permit = new Permit(chance);
+    this.doorbell = new Doorbell(config, chance, this.out);
   }
 
   /** The node as its latest status has it. */
@@ -97,20 +98,23 @@ export class Viewer {
         }
         break;
       case "token":
-        this.granted(input, now);
-        break;
       case "noToken":
-        this.denied(input.ask, input.said, now);
+        if (input.ask < 0) this.doorbell.handle(input, now);
+        else if (input.type === "token") this.granted(input, now);
+        else this.denied(input.ask, input.said, now);
         break;
       case "wake":
         this.wake(input.lifeMs, now);
         break;
+      default:
+        this.doorbell.handle(input, now);
     }
     this.settle(now);
   }
 
   handleTimeout(now: number): void {
-    for (const each of this.sessions()) each.handleTimeout(now);
+    this.sessions.handleTimeout(now);
+    this.doorbell.handleTimeout(now);
     const due = (time: number | undefined): boolean => time !== undefined && time <= now;
     if (due(this.farewellAt)) this.disconnect();
     if (due(this.link.retryAt)) this.connect(now);
@@ -127,14 +131,15 @@ export class Viewer {
     if (this.probe.isDue(now)) this.sendProbe(now);
     const unanswered = this.permit.overdue(now);
     if (unanswered !== undefined) this.denied(unanswered, "no token came in time", now);
-    if (this.permit.isRenewalDue(now)) this.outputs.push({ type: "askToken", ask: this.permit.ask("renewal", now) });
+    if (this.permit.isRenewalDue(now)) this.out.push({ type: "askToken", ask: this.permit.ask("renewal", now) });
     this.settle(now);
   }
 
   /** When {@link handleTimeout} is to be called, unless something happens before. */
   pollTimeout(): number | undefined {
     return earliest([
-      ...this.sessions().map((each) => each.pollTimeout()),
+      this.sessions.pollTimeout(),
+      this.doorbell.pollTimeout(),
       this.farewellAt,
       this.link.pollTimeout(),
       this.waking.limit,
@@ -146,17 +151,26 @@ export class Viewer {
 
   /** What is to be done now, in this order. */
   takeOutputs(): Output[] {
-    return this.outputs.splice(0);
+    return this.out.take();
+  }
+
+  private get session(): Session | undefined {
+    return this.sessions.current;
   }
 
   private get mayJoin(): boolean {
-    return this.started && this.link.up && this.session === undefined && !this.permit.delaysJoin && this.presence.online;
+    const isFree = this.session === undefined && !this.permit.delaysJoin && !this.doorbell.isBusy;
+    return this.started && this.link.up && isFree && this.presence.online;
+  }
+
+  /** Whether the broker is needed: to watch, or for calls. */
+  private get isWanted(): boolean {
+    return this.started || this.doorbell.isWanted;
   }
 
   private start(now: number): void {
     if (this.started) return;
     this.started = true;
-    this.farewellAt = undefined;
     this.retry = untried();
     this.link.startAfresh();
     if (this.link.up) this.askForNode(now);
@@ -164,48 +178,59 @@ export class Viewer {
   }
 
   private stop(now: number): void {
+    this.doorbell.hangUp(now);
     if (!this.started) return;
     this.started = false;
     this.session?.leave("closed", now);
     this.retry = untried();
     this.permit.drop();
-    this.probe.stop();
-    this.waking.limit = undefined;
-    this.farewellAt = this.link.up ? now + FAREWELL_LIMIT_MS : now;
+  }
+
+  /** Connects when somebody wants the broker, and takes leave of it when nobody does any more. */
+  private followWishes(now: number): void {
+    if (this.isWanted) {
+      this.farewellAt = undefined;
+      if (!this.link.up && !this.link.isTrying && this.link.problem === undefined) this.connect(now);
+    } else if (this.link.up || this.link.isTrying || this.link.problem !== undefined) {
+      this.farewellAt ??= this.link.up ? now + FAREWELL_LIMIT_MS : now;
+      this.probe.stop();
+      this.waking.limit = undefined;
+    }
   }
 
   private connect(now: number): void {
     this.link.connecting(now);
-    this.outputs.push({ type: "connect" });
+    this.out.push({ type: "connect" });
   }
 
   private disconnect(): void {
     this.farewellAt = undefined;
     this.link.closed();
-    this.ended = [];
-    this.outputs.push({ type: "disconnect" });
+    this.sessions.forget();
+    this.out.push({ type: "disconnect" });
   }
 
   private linkUp(peer: string, now: number): void {
     const topics = topicsOf(this.config.prefix, this.config.node, peer);
-    if (this.topics !== undefined && this.topics.toNode !== topics.toNode) {
+    if (this.out.topics !== undefined && this.out.topics.toNode !== topics.toNode) {
       // Another identity: what the old one began, nobody can go on with.
       this.session?.rebooted();
-      this.ended = [];
+      this.sessions.forget();
+      this.doorbell.lose(now);
     }
-    this.topics = topics;
+    this.out.topics = topics;
     this.link.isUp();
     this.waking.limit = undefined;
-    for (const each of this.sessions()) each.setLink(true, now);
-    if (this.started && this.session === undefined) this.askForNode(now);
+    this.sessions.setLink(true, now);
+    if (this.isWanted && this.session === undefined) this.askForNode(now);
   }
 
   private linkDown(problem: LinkProblem, said: string | undefined, now: number): void {
     this.link.isDown(problem, said, now);
     this.probe.stop();
     this.waking.limit = undefined;
-    for (const each of this.sessions()) each.setLink(false, now);
-    if (!this.started) this.disconnect();
+    this.sessions.setLink(false, now);
+    if (!this.isWanted) this.disconnect();
   }
 
   /** Waits for the retained status, then asks. */
@@ -216,11 +241,11 @@ export class Viewer {
 
   private sendProbe(now: number): void {
     this.probe.sent(now);
-    this.publish({ body: { type: "probe" } }, now);
+    this.out.publish({ body: { type: "probe" } }, now);
   }
 
   private wake(lifeMs: number | undefined, now: number): void {
-    if (!this.started || !this.waking.isNew(now)) return;
+    if (!this.isWanted || !this.waking.isNew(now)) return;
     this.pulse.wake();
     if (lifeMs !== undefined && this.session !== undefined) this.permit.endsIn(lifeMs, now);
     const { at, cause } = this.retry;
@@ -238,49 +263,17 @@ export class Viewer {
   private message(input: Extract<Input, { type: "message" }>, now: number): void {
     // Anything from the broker shows that it is there.
     this.waking.limit = undefined;
-    if (input.topic === this.topics?.status) {
-      // An empty retained message is one that has been cleared away.
-      if (input.payload === "") return;
-      try {
-        this.heardStatus(readStatus(input.payload), now);
-      } catch (error) {
-        if (!(error instanceof Malformed)) throw error;
-      }
-    } else if (input.topic === this.topics?.toPeer && !input.retain) {
-      this.fromNode(input.payload, now);
-    }
-  }
-
-  private fromNode(payload: string, now: number): void {
-    let message: Message;
-    try {
-      message = readMessage(payload);
-    } catch (error) {
-      if (!(error instanceof Malformed)) throw error;
-      const target = this.sessions().find((each) => each.id === error.session);
-      if (target !== undefined) target.handleMalformed(error, now);
-      else this.publish(answerToMalformed(error), now);
-      return;
-    }
-    if (message.body.type === "status") {
-      this.heardStatus(message.body, now);
-      return;
-    }
-    const target = this.sessions().find((each) => each.id === message.session);
-    if (target !== undefined) {
-      target.handleMessage(message, byteLength(payload), now);
-    } else if (message.body.type === "error") {
-      this.outputs.push({ type: "error", slug: undefined, failure: message.body, session: message.session });
-    } else {
-      this.publish(answerToStray(message), now);
-    }
+    const heard = readIncoming(this.out.topics, input);
+    if (heard === undefined) return;
+    if ("status" in heard) this.heardStatus(heard.status, now);
+    else route(heard, this.sessions, this.doorbell, this.out, now);
   }
 
   private heardStatus(status: Status, now: number): void {
     this.probe.stop();
     const before = this.presence.status;
     const change = this.presence.handle(status);
-    if (this.presence.status !== before) this.outputs.push({ type: "status", status });
+    if (this.presence.status !== before) this.out.push({ type: "status", status });
     // The node's own introduction may have been quicker than its status.
     const counts = this.presence.status === status && status.state === "online";
     const isNews = this.session?.node === undefined ? change === "rebooted" : counts && this.session.node.boot !== status.boot;
@@ -309,23 +302,40 @@ export class Viewer {
   /** Joins when it is time, and collects what the sessions want done. */
   private settle(now: number): void {
     this.takeSessionOutputs(now);
+    this.doorbell.follow(this.link.up, this.presence.online ? this.presence.status?.boot : undefined, now);
+    this.doorbell.settle(now);
+    const entered = this.doorbell.takeEntered();
+    if (entered !== undefined) this.enter(entered, now);
     if (this.mayJoin && this.retry.at !== undefined && this.retry.at <= now) {
       this.retry = { ...this.retry, at: undefined, cause: this.retry.cause?.kind === "rebooted" ? undefined : this.retry.cause };
-      if (this.config.asksForToken === true) this.outputs.push({ type: "askToken", ask: this.permit.ask("join", now) });
+      if (this.config.asksForToken === true) this.out.push({ type: "askToken", ask: this.permit.ask("join", now) });
       else this.join(this.config.token, now);
     }
-    for (const each of this.sessions()) {
-      for (let message = each.pollTransmit(now); message !== undefined; message = each.pollTransmit(now)) this.publish(message, now);
-    }
+    for (let message = this.sessions.pollTransmit(now); message !== undefined; message = this.sessions.pollTransmit(now)) this.out.publish(message, now);
     this.takeSessionOutputs(now);
-    if (this.farewellAt !== undefined && this.ended.every((each) => each.isOver())) this.disconnect();
+    this.followWishes(now);
+    if (this.farewellAt !== undefined && this.sessions.isSettled && this.doorbell.isSettled) this.disconnect();
     this.tellState();
+    this.doorbell.tellRegistration(this.link.refusal === undefined ? undefined : { reason: this.link.refusal, said: this.link.said });
   }
 
   private join(token: string | undefined, now: number): void {
     this.pulse = new Pulse();
     this.hasJoined = true;
-    this.session = new Session({ id: hex(this.chance), nonce: hex(this.chance), wants: this.config.wants, token }, now);
+    this.sessions.current = Session.join({ id: hex(this.chance), nonce: hex(this.chance), wants: this.config.wants, token }, now);
+  }
+
+  /** A call has become the session, and is watched like any other; another one gives way to it. */
+  private enter({ session, tokenEnds }: Entered, now: number): void {
+    this.session?.leave("closed", now);
+    this.takeSessionOutputs(now);
+    this.permit.drop();
+    if (tokenEnds !== undefined) this.permit.endsIn(tokenEnds - now, now);
+    this.pulse = new Pulse();
+    this.started = this.hasJoined = true;
+    this.replacedAt = undefined;
+    this.retry = untried();
+    this.sessions.current = session;
   }
 
   private granted({ ask, token, lifeMs }: Extract<Input, { type: "token" }>, now: number): void {
@@ -341,7 +351,7 @@ export class Viewer {
   private denied(ask: number, said: string, now: number): void {
     const purpose = this.permit.denied(ask, now);
     if (purpose === "renewal") {
-      this.outputs.push({ type: "error", slug: "internal", failure: failureOf("internal", `the token was not renewed: ${said}`), session: this.session?.id });
+      this.out.push({ type: "error", slug: "internal", failure: failureOf("internal", `the token was not renewed: ${said}`), session: this.session?.id });
     } else if (purpose === "join") {
       this.retry = unpermitted(this.retry, said, now, this.chance);
     }
@@ -352,14 +362,13 @@ export class Viewer {
     if (session === undefined) return;
     for (const output of session.takeOutputs()) {
       if (output.type === "ended") this.sessionEnded(session, output.end, now);
-      else this.outputs.push(outputOf(session.id, output, now));
+      else this.out.push(outputOf(session.id, output, now));
     }
   }
 
   private sessionEnded(session: Session, end: Parameters<typeof retryAfter>[0], now: number): void {
-    this.session = undefined;
+    this.sessions.retire();
     this.permit.drop();
-    this.ended = [...this.ended, session].slice(-MAX_ENDED);
     if (end.how === "theyLeft" && end.reason === "shutdown") this.presence.farewell();
     if (!this.started) return;
     const wasGood = session.connectedAt !== undefined && this.pulse.felt && now - session.connectedAt >= GOOD_AFTER_MS;
@@ -367,16 +376,7 @@ export class Viewer {
     if (end.how === "theyLeft" && end.reason === "replaced") this.replacedAt = now;
     const decided = retryAfter(end, { tries: wasGood ? 0 : this.retry.tries, wasGood, wasReplaced, now }, this.chance);
     this.retry = decided.retry;
-    if (decided.failure !== undefined) this.outputs.push({ type: "error", ...decided.failure, session: session.id });
-  }
-
-  private sessions(): Session[] {
-    return this.session === undefined ? this.ended : [this.session, ...this.ended];
-  }
-
-  private publish(message: Message | undefined, now: number): void {
-    if (message === undefined || (message.body.type === "error" && !this.errors.take(now))) return;
-    if (this.topics !== undefined) this.outputs.push({ type: "publish", topic: this.topics.toNode, payload: writeMessage(message) });
+    if (decided.failure !== undefined) this.out.push({ type: "error", ...decided.failure, session: session.id });
   }
 
   private tellState(): void {
@@ -386,12 +386,13 @@ export class Viewer {
       known: this.presence.status !== undefined || this.presence.absent,
       online: this.presence.online,
       phase: this.session?.phase,
+      calls: this.doorbell.isBusy,
       asking: this.permit.delaysJoin,
       retry: this.retry,
     });
     const told = JSON.stringify(state);
     if (told === this.told) return;
     this.told = told;
-    this.outputs.push({ type: "state", state });
+    this.out.push({ type: "state", state });
   }
 }
