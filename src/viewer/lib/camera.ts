@@ -3,46 +3,24 @@
  * performs what the core wants done; it decides nothing itself.
  */
 
+import { followAttention } from "./attention.ts";
+import { IncomingCall } from "./calls.ts";
+import type { CallState } from "./core/doorbell.ts";
 import type { ErrorSlug } from "./core/errors.ts";
-import type { Input, Output, ProtocolEvent } from "./core/io.ts";
-import type { Mid, Status, Wants } from "./core/message.ts";
+import type { Input, Output, ProtocolEvent, RegistrationState } from "./core/io.ts";
+import type { Mid, Status } from "./core/message.ts";
 import type { ViewerState } from "./core/state.ts";
 import { DEFAULT_PREFIX, isId, isPrefix, topicsOf } from "./core/topics.ts";
 import { endOfToken, peerOfToken } from "./core/token.ts";
 import { Viewer } from "./core/viewer.ts";
 import { Emitter } from "./emitter.ts";
 import { peerId } from "./identity.ts";
-import { type Connect, type Endpoint, Link } from "./link.ts";
+import { type Endpoint, Link } from "./link.ts";
+import type { CameraOptions } from "./options.ts";
 import { hasWebRtc, newConnection, NO_WEBRTC, Peer } from "./peer.ts";
 import { type Sample, sample, type Stats, statsBetween } from "./stats.ts";
 import { type Words, wordsFor } from "./words.ts";
-
-/** What to watch, and how to get there. */
-export interface CameraOptions {
-  /** The broker's address, `wss://…` or `ws://…`. Either this or {@link connect}. */
-  broker?: string;
-  /**
-   * Asked before every connection, the first one and each after it, for addresses and passwords that are good for a while
-   * only. Its `clientId` should stay the same: the node knows the viewer by it, and another one begins another session.
-   */
-  connect?: Connect;
-  /** The node's id. */
-  node: string;
-  /** Of all topics; `camera-node/v1` unless the node is configured otherwise. */
-  prefix?: string;
-  /** Picture and sound of all cameras when absent. */
-  wants?: Wants;
-  /**
-   * Where the node asks for one. A function is asked before each session, and again a minute before the token ends if it is
-   * a JWT that says when: the session then goes on with the new one.
-   */
-  token?: string | (() => string | undefined | Promise<string | undefined>);
-  /**
-   * How many milliseconds the browser is asked to buffer, 0 when absent: least delay, at the cost of a short stutter
-   * whenever the network's delay jumps. 100 to 200 gives calmer pictures over mobile networks.
-   */
-  bufferMs?: number;
-}
+import { chance, lifeOf, wallClock } from "./world.ts";
 
 /** A state, with the words for it. */
 export interface CameraState extends Omit<ViewerState, "retryAt">, Words {
@@ -72,6 +50,11 @@ export interface CameraEvents {
   event: CameraEvent;
   status: Status;
   channel: RTCDataChannel;
+  /** The node calls; see {@link Camera.register}. */
+  incomingCall: IncomingCall;
+  /** What has become of a call, in either direction. */
+  call: CallState;
+  registration: RegistrationState;
   error: CameraError;
 }
 
@@ -91,7 +74,7 @@ export class Camera extends Emitter<CameraEvents> {
   private lastSample: Sample | undefined;
   private readonly log: CameraEvent[] = [];
   private readonly watchesMedia: boolean;
-  private stopWatching: (() => void) | undefined;
+  private stopAttending: (() => void) | undefined;
   private current: CameraState = { ...wordsFor({ state: "idle", reason: "stopped" }), state: "idle", reason: "stopped" };
   private readonly playing = new Map<string, MediaStream>();
   private numbers: Stats | undefined;
@@ -100,6 +83,9 @@ export class Camera extends Emitter<CameraEvents> {
   private performing = false;
   /** The page is being left: there is no later. */
   private unloading = false;
+  /** What was going on when the page was left. */
+  private left: { watched: boolean; name: string | undefined } | undefined;
+  private registered: RegistrationState = { state: "off" };
 
   /** @throws {TypeError} when node or prefix cannot stand in a topic, or there is no way to a broker. */
   constructor(private readonly options: CameraOptions) {
@@ -132,18 +118,53 @@ export class Camera extends Emitter<CameraEvents> {
 
   /** Connects and stays connected until {@link stop}; harmless when it already does. */
   start(): void {
-    this.stopWatching ??= this.watchPage();
-    if (this.peer === undefined) this.spare ??= newConnection();
+    this.attend();
+    this.prepare();
     this.tell({ type: "start" });
   }
 
-  /** Leaves. */
+  /** Leaves; also a call of ours. A registration stays. */
   stop(): void {
-    this.stopWatching?.();
-    this.stopWatching = undefined;
     this.spare?.close();
     this.spare = undefined;
     this.tell({ type: "stop" });
+  }
+
+  /**
+   * Lets the node call us, under this name for people, until {@link unregister}: such a call is an `incomingCall` event.
+   * Connects to the broker and to nothing else; renewed by itself. `registration` events tell what has become of it.
+   * @throws {TypeError} when the name has not 1 to 64 characters.
+   */
+  register(name: string): void {
+    const { length } = Array.from(name);
+    if (length < 1 || length > 64) throw new TypeError(`a name has 1 to 64 characters, not ${length}`);
+    this.attend();
+    this.tell({ type: "register", name });
+  }
+
+  /** Is not to be called any more. */
+  unregister(): void {
+    this.tell({ type: "unregister" });
+  }
+
+  /**
+   * Calls the node, which answers by itself or not; once it has let us in, this is as {@link start}. Nothing comes of it
+   * while there is a call already. `call` events tell how it goes; it is given up after `ringS` seconds, 45 unless given.
+   */
+  call({ ringS }: { ringS?: number } = {}): void {
+    this.attend();
+    this.prepare();
+    this.tell({ type: "call", ...(ringS !== undefined && { ringMs: ringS * 1_000 }) });
+  }
+
+  /** Gives up a call that is no session yet; {@link stop} ends one that is. */
+  hangUp(): void {
+    this.tell({ type: "hangUp" });
+  }
+
+  /** Whether the node will call us. */
+  get registration(): RegistrationState {
+    return this.registered;
   }
 
   get state(): CameraState {
@@ -209,6 +230,9 @@ export class Camera extends Emitter<CameraEvents> {
         break;
       case "disconnect":
         this.link.close();
+        // A page that has been left may come back.
+        if (this.left === undefined) this.stopAttending?.();
+        if (this.left === undefined) this.stopAttending = undefined;
         break;
       case "askToken":
         void this.fetchToken(output.ask);
@@ -239,6 +263,14 @@ export class Camera extends Emitter<CameraEvents> {
       case "status":
         this.emit("status", output.status);
         break;
+      case "call":
+        this.emit("call", output.call);
+        if (output.call.direction === "incoming" && output.call.state === "ringing") this.rung(output.call.session);
+        break;
+      case "registration":
+        this.registered = output.registration;
+        this.emit("registration", output.registration);
+        break;
       case "error": {
         const { code, name, message } = output.failure;
         this.emit("error", { code, slug: output.slug, name, message });
@@ -256,12 +288,26 @@ export class Camera extends Emitter<CameraEvents> {
       this.tell({ type: "noToken", ask, said: error instanceof Error ? error.message : String(error) });
       return;
     }
-    this.tokenEnds = token === undefined ? undefined : endOfToken(token);
-    this.tell({ type: "token", ask, token, lifeMs: this.tokenLifeMs() });
+    const ends = token === undefined ? undefined : endOfToken(token);
+    // Below zero it is for no session there is.
+    if (ask > 0) this.tokenEnds = ends;
+    this.tell({ type: "token", ask, token, lifeMs: lifeOf(ends) });
   }
 
-  private tokenLifeMs(): number | undefined {
-    return this.tokenEnds === undefined ? undefined : this.tokenEnds - Date.now();
+  /** A connection is made in advance where one will be needed. */
+  private prepare(): void {
+    if (this.peer === undefined) this.spare ??= newConnection();
+  }
+
+  private rung(session: string): void {
+    const accept = (): void => {
+      this.prepare();
+      this.tell({ type: "accept", session });
+    };
+    const decline = (reason: "declined" | "busy"): void => {
+      this.tell({ type: "decline", session, reason });
+    };
+    this.emit("incomingCall", new IncomingCall(session, this.options.node, this.status, { accept, decline }));
   }
 
   private openPeer(session: string): void {
@@ -317,39 +363,25 @@ export class Camera extends Emitter<CameraEvents> {
     if (this.watchesMedia) this.tell({ type: "media", session, bytes: taken.bytes });
   }
 
-  /** Follows what the browser says about the page and the network. */
-  private watchPage(): () => void {
-    const wake = (): void => {
-      if (document.visibilityState === "visible") this.tell({ type: "wake", lifeMs: this.tokenLifeMs() });
-    };
-    const leave = (): void => {
-      this.unloading = true;
-      this.tell({ type: "stop" });
-      this.unloading = false;
-    };
-    const back = (event: PageTransitionEvent): void => {
-      // The page comes back from the browser's cache, where it had left.
-      if (event.persisted) this.tell({ type: "start" });
-    };
-    document.addEventListener("visibilitychange", wake);
-    addEventListener("online", wake);
-    addEventListener("pagehide", leave);
-    addEventListener("pageshow", back);
-    return () => {
-      document.removeEventListener("visibilitychange", wake);
-      removeEventListener("online", wake);
-      removeEventListener("pagehide", leave);
-      removeEventListener("pageshow", back);
-    };
+  /** Follows page and network, as long as the broker is wanted. */
+  private attend(): void {
+    this.stopAttending ??= followAttention({
+      wake: () => {
+        this.tell({ type: "wake", lifeMs: lifeOf(this.tokenEnds) });
+      },
+      leave: () => {
+        this.left = { watched: this.current.state !== "idle", name: this.registered.name };
+        this.unloading = true;
+        this.tell({ type: "stop" });
+        this.tell({ type: "unregister" });
+        this.unloading = false;
+      },
+      back: () => {
+        const { left } = this;
+        this.left = undefined;
+        if (left?.watched === true) this.tell({ type: "start" });
+        if (left?.name !== undefined) this.tell({ type: "register", name: left.name });
+      },
+    });
   }
-}
-
-/** A random number from 0 up to 1, good enough for ids that nobody shall guess. */
-function chance(): number {
-  return (crypto.getRandomValues(new Uint32Array(1))[0] ?? 0) / 2 ** 32;
-}
-
-/** The core's clock as `Date.now()` counts. */
-function wallClock(at: number): number {
-  return Math.round(Date.now() - performance.now() + at);
 }

@@ -10,14 +10,18 @@
  */
 
 export { Camera } from "./camera.ts";
-export type { CameraError, CameraEvent, CameraEvents, CameraOptions, CameraState } from "./camera.ts";
+export type { CameraError, CameraEvent, CameraEvents, CameraState } from "./camera.ts";
+export { IncomingCall } from "./calls.ts";
 export { withAwsAuthorizer, withAwsSignature } from "./connect/aws.ts";
 export type { AuthorizerToken, AwsAuthorizerOptions, AwsSignedOptions } from "./connect/aws.ts";
 export { withPassword } from "./connect/password.ts";
 export type { PasswordOptions } from "./connect/password.ts";
 export type { AwsCredentials } from "./connect/sigv4.ts";
+export type { CallEnd } from "./core/call.ts";
+export type { CallState } from "./core/doorbell.ts";
 export { ERRORS } from "./core/errors.ts";
 export type { ErrorSlug } from "./core/errors.ts";
+export type { RegistrationState } from "./core/io.ts";
 export type { CameraDetail, Status, Wants } from "./core/message.ts";
 export type { Reason, StateName } from "./core/state.ts";
 export { DEFAULT_PREFIX, isId, isPrefix } from "./core/topics.ts";
@@ -25,4 +29,5 @@ export type { Connect, Endpoint } from "./link.ts";
 export { lacking, SecureContextNeeded, wordsForLack, wordsForLacks } from "./secure.ts";
 export type { Lack } from "./secure.ts";
 export { ageMs, blockSide, readStamp } from "./stamp.ts";
+export type { CameraOptions } from "./options.ts";
 export type { Stats } from "./stats.ts";
