@@ -1,9 +1,10 @@
 /** Buttons and keys. */
 
 import { type Camera, lacking, wordsForLack } from "../lib/index.ts";
-import { buttons, root, stage, toast, video } from "./elements.ts";
+import { buttons, root, stage, video } from "./elements.ts";
 import { hasSound, play } from "./player.ts";
 import { saveSnapshot } from "./snapshot.ts";
+import { notify } from "./toast.ts";
 
 /** For the names of files. */
 interface Names {
@@ -15,11 +16,6 @@ interface Names {
 
 /** iPhones know full screen for a video alone. */
 type PhoneVideo = HTMLVideoElement & { webkitEnterFullscreen?: () => void };
-
-/** Long enough for a few words, and for slow readers of a long sentence. */
-const MIN_TOAST_MS = 3_500;
-const TOAST_MS_A_LETTER = 75;
-let toastTimer: ReturnType<typeof setTimeout> | undefined;
 
 /** Makes buttons and keys work. */
 export function followControls(camera: Camera, names: Names): void {
@@ -111,13 +107,4 @@ function sayWhetherItStaysOn(https: string | undefined): void {
   if (hasSaidSo || isSecureContext || document.fullscreenElement === null || !lacking().includes("wakeLock")) return;
   hasSaidSo = true;
   notify(wordsForLack("wakeLock", isSecureContext, https));
-}
-
-function notify(text: string): void {
-  toast.textContent = text;
-  toast.dataset["shown"] = "true";
-  clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => {
-    toast.dataset["shown"] = "false";
-  }, Math.max(MIN_TOAST_MS, text.length * TOAST_MS_A_LETTER));
 }

@@ -32,6 +32,26 @@ export const buttons = {
   snapshot: byTestId("snapshot", HTMLButtonElement),
   fullscreen: byTestId("fullscreen", HTMLButtonElement),
   disconnect: byTestId("disconnect", HTMLButtonElement),
+  bell: byTestId("bell", HTMLButtonElement),
+};
+
+export const sheet = {
+  dialog: byTestId("sheet", HTMLDialogElement),
+  words: found(".sheet-words", HTMLElement),
+  eyebrow: byTestId("sheet-eyebrow", HTMLElement),
+  title: byTestId("sheet-title", HTMLElement),
+  text: byTestId("sheet-text", HTMLElement),
+  accept: byTestId("accept", HTMLButtonElement),
+  decline: byTestId("decline", HTMLButtonElement),
+  declineLabel: byTestId("decline-label", HTMLElement),
+};
+
+export const note = {
+  box: byTestId("note", HTMLElement),
+  title: byTestId("note-title", HTMLElement),
+  text: byTestId("note-text", HTMLElement),
+  watch: byTestId("note-watch", HTMLButtonElement),
+  close: byTestId("note-close", HTMLButtonElement),
 };
 
 /** The place of one number. */

@@ -2,6 +2,8 @@
 
 import { Camera, type CameraEvent, type CameraState, type Stats, type Status, withPassword } from "../lib/index.ts";
 import { drawAmbience, followAmbience } from "./ambience.ts";
+import { followBell } from "./bell.ts";
+import { keptName } from "./bellname.ts";
 import { followPeople, stir } from "./calm.ts";
 import { followControls } from "./controls.ts";
 import { buttons, root } from "./elements.ts";
@@ -101,6 +103,7 @@ function watch(settings: Settings, { token, password }: Secrets, https: string |
     stir(true);
     state();
   });
+  followBell(camera, keptName(settings, () => localStorage));
   followControls(camera, { node, shown: () => shown ?? "camera", https });
 
   const hook: Hook = {

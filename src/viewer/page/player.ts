@@ -28,6 +28,11 @@ export async function play(): Promise<void> {
   }
 }
 
+/** Whoever has answered a call wants to hear it; the tap that did so is leave to sound. */
+export function unmute(): void {
+  video.muted = false;
+}
+
 /** Calls `seen` for the first picture of each stream that is on the screen. */
 export function onFirstPicture(seen: (time: number) => void): void {
   const mark = (): void => {

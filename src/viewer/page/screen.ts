@@ -18,6 +18,7 @@ const LATENCY_MEASURED = "Measured: from the stamp in the test pattern to this s
 const LATENCY_ESTIMATED = "Estimated: half the round trip, plus buffer and decoding here. Camera and encoder are not in it.";
 
 let current: CameraState | undefined;
+let calling: string | undefined;
 let spoken = "";
 let countdown: ReturnType<typeof setInterval> | undefined;
 
@@ -72,8 +73,15 @@ function oneWord(state: CameraState, { detail, isStill }: More): { attention: bo
   return { attention: false, word: state.title };
 }
 
+/** While somebody rings, the page's title says so: it is all that is seen of a tab in the background. */
+export function showCallInTitle(from: string | undefined): void {
+  calling = from;
+  title();
+}
+
 function title(): void {
-  document.title = [plate.name.textContent, plate.state.textContent].filter((part) => part !== "").join(" · ");
+  const parts = calling === undefined ? [plate.name.textContent, plate.state.textContent] : ["Somebody is ringing", calling];
+  document.title = parts.filter((part) => part !== "").join(" · ");
 }
 
 function showHint(): void {

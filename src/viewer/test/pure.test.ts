@@ -8,6 +8,7 @@ import { refusedSection } from "../lib/peer.ts";
 import { ageMs, blockSide, readStamp } from "../lib/stamp.ts";
 import { sample, statsBetween } from "../lib/stats.ts";
 import { wordsFor } from "../lib/words.ts";
+import { browserName, keptName, nextName } from "../page/bellname.ts";
 import { bitrate, numberTexts, secondsUntil, snapshotName } from "../page/numbers.ts";
 import { brokerAddress, fromFragment, isComplete, problemOf, toFragment } from "../page/settings.ts";
 
@@ -137,4 +138,31 @@ test("numbers are short, and an estimate is marked as one", () => {
   assert.equal(numberTexts(undefined, undefined).fps, "");
   assert.equal(secondsUntil(1_001, 1_000), 1);
   assert.equal(snapshotName("porch", "front", new Date(2026, 10, 21, 6, 5, 9), "jpg"), "porch-front-2026-11-21T06-05-09.jpg");
+});
+
+test("a browser is called by a name that people know it by, and by the next one when that is taken", () => {
+  assert.equal(browserName("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36", "4f2"), "Chrome on Linux 4f2");
+  assert.equal(browserName("Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1", "0a1"), "Safari on iPhone 0a1");
+  assert.equal(browserName("Mozilla/5.0 (Android 14; Mobile; rv:130.0) Gecko/130.0 Firefox/130.0", "111"), "Firefox on Android 111");
+  assert.equal(browserName("curl/8", "111"), "Browser 111");
+  assert.equal(nextName("Kitchen"), "Kitchen (2)");
+  assert.equal(nextName("Kitchen (2)"), "Kitchen (3)");
+  assert.equal(nextName("Kitchen (9)"), undefined);
+  assert.equal(Array.from(nextName("x".repeat(64)) ?? "").length, 64);
+});
+
+test("a bell that is on is kept for its camera alone, and where nothing may be kept it works all the same", () => {
+  const values = new Map<string, string>();
+  const storage = { getItem: (key: string) => values.get(key) ?? null, setItem: (key: string, value: string) => void values.set(key, value), removeItem: (key: string) => void values.delete(key) };
+  const porch = keptName({ broker: "wss://h", node: "porch" }, () => storage);
+  const yard = keptName({ broker: "wss://h", node: "yard" }, () => storage);
+  porch.set("Kitchen");
+  assert.deepEqual([porch.get(), yard.get()], ["Kitchen", undefined]);
+  porch.set(undefined);
+  assert.deepEqual([porch.get(), values.size], [undefined, 0]);
+  const forbidden = keptName({ broker: "wss://h", node: "porch" }, () => {
+    throw new DOMException("no", "SecurityError");
+  });
+  forbidden.set("Kitchen");
+  assert.equal(forbidden.get(), undefined);
 });
