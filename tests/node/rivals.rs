@@ -6,7 +6,8 @@ use camera_node::config::Config;
 use camera_node::node::{Node, State};
 use rumqttc::Packet;
 
-use crate::mosquitto::{Mosquitto, free_ports, is_installed};
+use crate::mosquitto::{Mosquitto, is_installed};
+use crate::ports::free_ports;
 use crate::recorder::Recorder;
 use crate::stage::{SMALL, alone, embedded_broker, eventually, watch_at};
 
