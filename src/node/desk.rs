@@ -21,6 +21,7 @@ use crate::signalling::{Link, LinkEvent, Publish};
 use super::access::AccessFiles;
 use super::clock::now;
 use super::feeds::Cameras;
+use super::journal::Journal;
 use super::metrics::Metrics;
 use super::picture::Settled;
 use super::state::{Board, State};
@@ -32,7 +33,7 @@ const FAREWELL: Duration = Duration::from_millis(700);
 /// How often the wall clock and the files of `[access]` are looked at: what was revoked ends within this time.
 const ACCESS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How often each viewer's bit rate is taken.
+/// How often each viewer's bit rate is taken, and the log gets the sum of what is not worth a line.
 const BITRATE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the desk works with.
@@ -70,6 +71,7 @@ struct Running {
     desk: Desk,
     viewers: BTreeMap<SessionKey, Viewer>,
     reports: Reports,
+    journal: Journal,
     closing: JoinSet<()>,
     begun: Instant,
     contested: Contested,
@@ -87,12 +89,15 @@ impl Desk {
     pub async fn run(self, stop: oneshot::Receiver<()>) {
         let (reports, reported) = mpsc::unbounded_channel();
         let begun = now();
-        let (viewers, closing, contested) = (
-            BTreeMap::new(),
-            JoinSet::new(),
-            Contested { by_turns: None, by_status: None, broker: (State::Starting, String::new()) },
-        );
-        let running = Running { desk: self, viewers, reports, closing, begun, contested };
+        let running = Running {
+            desk: self,
+            viewers: BTreeMap::new(),
+            reports,
+            journal: Journal::default(),
+            closing: JoinSet::new(),
+            begun,
+            contested: Contested { by_turns: None, by_status: None, broker: (State::Starting, String::new()) },
+        };
         running.run(reported, stop).await;
     }
 }
@@ -121,7 +126,10 @@ impl Running {
                 Some((key, event)) = reported.recv() => self.handle(Input::Peer(key, event)),
                 () = changed(&mut news) => self.tell_cameras(),
                 () = changed(&mut self.desk.network) => self.handle(Input::NetworkChanged),
-                _ = bitrates.tick() => self.take_bitrates(),
+                _ = bitrates.tick() => {
+                    self.take_bitrates();
+                    self.tell_sum();
+                }
                 _ = looks.tick() => self.look_at_access(),
                 Some(_) = self.closing.join_next() => {}
                 () = sleep_until(due) => {
@@ -155,6 +163,7 @@ impl Running {
                 }
             }
         }
+        self.tell_sum();
         for (_, viewer) in std::mem::take(&mut self.viewers) {
             self.closing.spawn(viewer.handle.closed());
         }
@@ -239,7 +248,9 @@ impl Running {
                     viewer.handle.command(command);
                 }
                 Output::Event(event) => {
-                    tracing::info!(session = %event.session, step = event.step.name(), "session");
+                    if self.journal.step(&event) {
+                        tracing::info!(session = %event.session, step = event.step.name(), "session");
+                    }
                     tracing::debug!(session = %event.session, step = ?event.step, "session in full");
                     // Nobody need follow.
                     let _ = self.desk.events.send(event);
@@ -254,9 +265,17 @@ impl Running {
                     self.show_broker();
                 }
                 Output::Unreadable(peer, malformed) => {
+                    self.journal.unreadable(&peer, malformed.code);
                     tracing::debug!(%peer, problem = ?malformed, "a message could not be read");
                 }
+                Output::Unread(peer) => self.journal.unread(&peer),
             }
+        }
+    }
+
+    fn tell_sum(&mut self) {
+        if let Some(sum) = self.journal.sum() {
+            tracing::info!(last = %sum.last, "{}", sum.text);
         }
     }
 

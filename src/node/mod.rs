@@ -9,6 +9,7 @@ mod desk;
 mod encoding;
 mod feeds;
 mod https;
+mod journal;
 mod lan;
 mod metrics;
 pub(crate) mod network;

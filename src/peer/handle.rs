@@ -51,7 +51,13 @@ impl Desk {
 
     pub(super) fn fail(&self, failure: Failure) {
         let Failure { step, message } = failure;
-        tracing::info!(?step, message, "connection failed");
+        match step {
+            // Made by the viewer, as fast as it can send descriptions; the desk sums them up.
+            FailedStep::RemoteDescription | FailedStep::NoCommonCodec => {
+                tracing::debug!(?step, message, "connection failed");
+            }
+            _ => tracing::info!(?step, message, "connection failed"),
+        }
         self.report(PeerEvent::Failed { step, message });
     }
 

@@ -90,4 +90,6 @@ pub enum Output {
     Unreadable(PeerId, Malformed),
     /// Another node says `status` in this node's name: its boot, and `None` when it has not been heard for long.
     Rival(Option<Boot>),
+    /// Log that a message of this peer was one too many, and was not read.
+    Unread(PeerId),
 }

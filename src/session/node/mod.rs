@@ -172,6 +172,7 @@ impl Node {
                 let failure = Failure::new(ErrorCode::RateLimited).after(seconds_up(wait));
                 self.publish(&peer, &Message::plain(Body::Error(failure), None, None));
             }
+            self.out.push_back(Output::Unread(peer));
             return;
         }
         let message = match Message::read(payload) {

@@ -185,5 +185,6 @@ fn words(output: &Output) -> String {
         Output::Rival(Some(boot)) => format!("(rival {boot})"),
         Output::Rival(None) => "(no rival)".to_owned(),
         Output::Unreadable(peer, malformed) => format!("(unreadable of {peer}: {})", malformed.code.slug()),
+        Output::Unread(peer) => format!("(unread of {peer})"),
     }
 }

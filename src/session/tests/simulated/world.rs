@@ -197,6 +197,8 @@ impl World {
                     Some(node::Output::Ring(outcome)) => self.rings.push(outcome),
                     Some(node::Output::Rival(_)) => panic!("there is one node"),
                     Some(node::Output::Unreadable(peer, why)) => panic!("{peer}: {why}"),
+                    // Too many at once for the node's limits: they come again.
+                    Some(node::Output::Unread(_)) => {}
                     None => return,
                 },
                 Who::Viewer(n) => match self.viewers[n].poll_output() {
