@@ -90,7 +90,7 @@ class Child:
 class Broker:
     """mosquitto on a free port, where everyone may do everything."""
 
-    def __init__(self, name="mosquitto"):
+    def __init__(self):
         self.folder = tempfile.TemporaryDirectory()
         self.port = free_port()
         config = Path(self.folder.name) / "mosquitto.conf"
@@ -99,7 +99,7 @@ class Broker:
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\n"
             "max_queued_messages 0\nmax_inflight_messages 1000\n"
         )
-        self.child = Child(name, ["mosquitto", "-c", str(config)])
+        self.child = Child(f"mosquitto-{self.port}", ["mosquitto", "-c", str(config)])
         until("mosquitto listens", lambda: listens(self.port))
 
     def stop(self):
