@@ -1,4 +1,4 @@
-//! Pure: who may watch, talk and steer. Tokens, the keys that vouch for them, their scopes, and what is known of the
+//! Pure: who may watch, talk and steer, and who may use a TURN server. Tokens, the keys that vouch for them, their scopes, and what is known of the
 //! time.
 //!
 //! A token is a JSON Web Token ([RFC 7519](https://www.rfc-editor.org/rfc/rfc7519)) in compact form, signed with Ed25519
@@ -10,6 +10,7 @@ mod clock;
 pub mod config;
 mod guard;
 mod keys;
+mod relays;
 mod scopes;
 mod sign;
 
@@ -18,6 +19,7 @@ pub use clock::WallClock;
 pub use config::Mode;
 pub use guard::{Denied, Grant, Guard, MAX_TOKEN_BYTES};
 pub use keys::{Algorithm, BadKey, BadKeyId, Key, KeyId, KeyRing};
+pub use relays::TurnSecret;
 pub use scopes::{BadScope, Scope, Scopes};
 pub use sign::SigningKey;
 

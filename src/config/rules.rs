@@ -249,9 +249,16 @@ fn ice_server(server: &IceServerConfig, path: &[Step], found: &mut Findings<'_>)
             );
         }
     }
+    let has_secret = !server.secret_file.as_os_str().is_empty();
     let has_login = !server.username.is_empty() && !server.credential_file.as_os_str().is_empty();
-    if server.urls.iter().any(|url| is_turn(url)) && !has_login {
-        found.add(&at("urls"), "a TURN server wants a user name and a password: set `username` and `credential_file`");
+    if server.urls.iter().any(|url| is_turn(url)) && !has_login && !has_secret {
+        found.add(
+            &at("urls"),
+            "a TURN server wants a user name and a password: set `username` and `credential_file`, or `secret_file`",
+        );
+    }
+    if has_secret && (!server.username.is_empty() || !server.credential_file.as_os_str().is_empty()) {
+        found.add(&at("secret_file"), "makes user names and passwords: leave out `username` and `credential_file`");
     }
 }
 

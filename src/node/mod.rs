@@ -29,11 +29,13 @@ use anyhow::Context;
 use tokio::sync::{broadcast, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::access::TurnSecret;
 use crate::config::Config;
 use crate::http::{self, Announcement, Bound, Extras, HttpServer};
+use crate::peer::config::{Login as IceLogin, ReadServer};
 use crate::peer::{Connector, media_addresses};
-use crate::session::node::{self as core, Input, NodeSetup};
-use crate::session::{Boot, Event, Outgoing, Topics};
+use crate::session::node::{self as core, IceSource, Input, NodeSetup};
+use crate::session::{Boot, Event, IceServer, Outgoing, Topics};
 use crate::signalling::{Link, LinkSetup, LoopbackBroker, MqttLink, Publish};
 use crate::sys;
 
@@ -101,7 +103,7 @@ impl Node {
         if let Err(error) = media_addresses(&config.ice) {
             tracing::warn!(%error, "no viewer can be served: `camera-node check` says more");
         }
-        let ice_servers = config.ice.read_servers()?;
+        let ice_servers = config.ice.read_servers()?.into_iter().map(ice_source).collect();
 
         let topics = Topics::new(&config.broker.prefix, &id);
         let mut core = core::Node::new(NodeSetup {
@@ -114,7 +116,7 @@ impl Node {
             guard,
             entropy: Box::new(sys::random_bits),
         });
-        core.handle(Input::IceServers(ice_servers, None), Duration::ZERO);
+        core.handle(Input::IceServers(ice_servers), Duration::ZERO);
         let will = core.will();
         board.note("broker", State::Starting, "");
         let setup = LinkSetup {
@@ -259,5 +261,16 @@ impl Node {
         }
         ended.await??;
         Ok(())
+    }
+}
+
+fn ice_source(server: ReadServer) -> IceSource {
+    let fixed = |urls, username, credential| IceSource::Fixed(IceServer { urls, username, credential });
+    match server.login {
+        IceLogin::None => fixed(server.urls, None, None),
+        IceLogin::Fixed { username, credential } => fixed(server.urls, Some(username), Some(credential)),
+        IceLogin::PerSession { secret, lifetime_s } => {
+            IceSource::PerSession { urls: server.urls, secret: TurnSecret::new(&secret), lifetime_s }
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::session::IceServer;
+use crate::media::Bounded;
 
 /// How media finds its way between node and viewers (ICE, RFC 8445).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -36,15 +36,62 @@ pub struct Ice {
 }
 
 /// One STUN or TURN server.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct IceServerConfig {
     /// `stun:host:port`, `turn:host:port?transport=udp` and so on.
     pub urls: Vec<String>,
-    /// TURN user name. Empty for STUN.
+    /// TURN user name. Empty for STUN, and with `secret_file`.
     pub username: String,
-    /// File whose first line is the TURN password. Empty for STUN.
+    /// File whose first line is the TURN password. Empty for STUN, and with `secret_file`.
     pub credential_file: PathBuf,
+    /// File whose first line is the secret that the TURN server makes passwords of (coturn: `static-auth-secret`): each
+    /// session then has logins of its own, which end. Empty for none.
+    pub secret_file: PathBuf,
+    /// Seconds that such a login is good for. Sessions that last longer get new ones in time.
+    pub lifetime_s: Bounded<30, 86_400>,
+}
+
+impl Default for IceServerConfig {
+    fn default() -> Self {
+        Self {
+            urls: Vec::new(),
+            username: String::new(),
+            credential_file: PathBuf::new(),
+            secret_file: PathBuf::new(),
+            lifetime_s: const { Bounded::new(3_600) },
+        }
+    }
+}
+
+/// A server with what its files hold.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ReadServer {
+    /// Its URLs.
+    pub urls: Vec<String>,
+    /// How to get in.
+    pub login: Login,
+}
+
+/// How to get into a server.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Login {
+    /// Just so.
+    None,
+    /// With one user name for all sessions.
+    Fixed {
+        /// The user name.
+        username: String,
+        /// Its password.
+        credential: String,
+    },
+    /// With one for each session.
+    PerSession {
+        /// What logins are made with.
+        secret: String,
+        /// Seconds that they are good for.
+        lifetime_s: u32,
+    },
 }
 
 /// Which candidates may be used.
@@ -144,7 +191,7 @@ impl From<PublicAddress> for String {
     }
 }
 
-/// A TURN password could not be read.
+/// A TURN password or secret could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {source}")]
 pub struct CredentialError {
@@ -154,26 +201,31 @@ pub struct CredentialError {
 }
 
 impl Ice {
-    /// The configured servers with their passwords read from their files.
+    /// The configured servers with what their files hold.
     ///
     /// # Errors
-    /// A password file that cannot be read.
-    pub fn read_servers(&self) -> Result<Vec<IceServer>, CredentialError> {
-        let non_empty = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        self.servers
-            .iter()
-            .map(|server| {
-                let path = &server.credential_file;
-                let credential = if path.as_os_str().is_empty() {
-                    None
-                } else {
-                    let text = std::fs::read_to_string(path)
-                        .map_err(|source| CredentialError { path: path.display().to_string(), source })?;
-                    Some(text.lines().next().unwrap_or_default().to_owned())
-                };
-                Ok(IceServer { urls: server.urls.clone(), username: non_empty(&server.username), credential })
-            })
-            .collect()
+    /// A file that cannot be read.
+    pub fn read_servers(&self) -> Result<Vec<ReadServer>, CredentialError> {
+        self.servers.iter().map(IceServerConfig::read).collect()
+    }
+}
+
+impl IceServerConfig {
+    fn read(&self) -> Result<ReadServer, CredentialError> {
+        let first_line = |path: &PathBuf| {
+            let text = std::fs::read_to_string(path)
+                .map_err(|source| CredentialError { path: path.display().to_string(), source })?;
+            Ok(text.lines().next().unwrap_or_default().to_owned())
+        };
+        let is_set = |path: &PathBuf| !path.as_os_str().is_empty();
+        let login = if is_set(&self.secret_file) {
+            Login::PerSession { secret: first_line(&self.secret_file)?, lifetime_s: self.lifetime_s.value() }
+        } else if is_set(&self.credential_file) {
+            Login::Fixed { username: self.username.clone(), credential: first_line(&self.credential_file)? }
+        } else {
+            Login::None
+        };
+        Ok(ReadServer { urls: self.urls.clone(), login })
     }
 }
 
@@ -220,10 +272,19 @@ mod tests {
             urls: vec!["turn:turn.example.org".to_owned()],
             username: "node".to_owned(),
             credential_file: file.path().to_owned(),
+            ..IceServerConfig::default()
         };
-        let ice = Ice { servers: vec![server], ..Ice::default() };
-        let servers = ice.read_servers().expect("the file is there");
-        assert_eq!(servers[0].credential.as_deref(), Some("hunter2"));
-        assert_eq!(servers[0].username.as_deref(), Some("node"));
+        let shared = IceServerConfig {
+            urls: server.urls.clone(),
+            secret_file: file.path().to_owned(),
+            ..IceServerConfig::default()
+        };
+        let stun = IceServerConfig { urls: vec!["stun:stun.example.org".to_owned()], ..IceServerConfig::default() };
+        let ice = Ice { servers: vec![server, shared, stun], ..Ice::default() };
+        let logins: Vec<Login> =
+            ice.read_servers().expect("the file is there").into_iter().map(|server| server.login).collect();
+        let fixed = Login::Fixed { username: "node".to_owned(), credential: "hunter2".to_owned() };
+        let per_session = Login::PerSession { secret: "hunter2".to_owned(), lifetime_s: 3_600 };
+        assert!(logins == [fixed, per_session, Login::None]);
     }
 }

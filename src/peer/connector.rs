@@ -11,8 +11,8 @@ use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use webrtc::peer_connection::{
-    PeerConnection, PeerConnectionBuilder, RTCConfiguration, RTCConfigurationBuilder, RTCIceServer,
-    RTCIceTransportPolicy, SettingEngine, SettingEngineBuilder,
+    PeerConnection, PeerConnectionBuilder, RTCConfigurationBuilder, RTCIceServer, RTCIceTransportPolicy, SettingEngine,
+    SettingEngineBuilder,
 };
 
 use super::addresses::BindPlan;
@@ -106,8 +106,10 @@ impl Connector {
         let (forward, notices) = mpsc::unbounded_channel();
         let carriage = Arc::new(Carriage::new(Arc::clone(&self.office)));
         let runtime = WatchedRuntime::new(Arc::clone(&watch), Arc::clone(&carriage));
+        let configuration = self.configuration(servers, &carriage);
+        let configuration = configuration.with_certificates(vec![self.certificate.clone()]).build();
         let pc = PeerConnectionBuilder::new()
-            .with_configuration(self.configuration(servers, &carriage))
+            .with_configuration(configuration)
             .with_media_engine(engine)
             .with_setting_engine(self.settings())
             .with_interceptor_registry(interceptors)
@@ -121,10 +123,20 @@ impl Connector {
         desk.keep(Arc::clone(&pc), Arc::clone(&watch));
         let addressing =
             Addressing { public: self.ice.public_address.ip(), relay_only: self.ice.policy == IcePolicy::Relay };
-        Ok(Link::new(pc, watch, self.plan.clone(), notices, addressing))
+        Ok(Link::new(pc, watch, self.plan.clone(), notices, addressing, carriage))
     }
 
-    fn configuration(&self, servers: &[IceServer], carriage: &Carriage) -> RTCConfiguration {
+    /// Uses these servers, with these logins, from the next gathering on. A relay keeps the login that it was made with, as
+    /// [RFC 8656 §5](https://www.rfc-editor.org/rfc/rfc8656#section-5) demands.
+    pub(super) async fn reconfigure(&self, link: &Link, servers: &[IceServer]) {
+        // The certificate is left out: the crate takes it for another than the one it has.
+        let configuration = self.configuration(servers, &link.carriage).build();
+        if let Err(error) = link.pc.set_configuration(configuration).await {
+            tracing::warn!(%error, "new logins for turn servers are not used");
+        }
+    }
+
+    fn configuration(&self, servers: &[IceServer], carriage: &Carriage) -> RTCConfigurationBuilder {
         let servers = servers.iter().map(|server| RTCIceServer {
             urls: server.urls.iter().filter_map(|url| carriage.url_for_crate(url)).collect(),
             username: server.username.clone().unwrap_or_default(),
@@ -134,11 +146,7 @@ impl Connector {
             IcePolicy::All => RTCIceTransportPolicy::All,
             IcePolicy::Relay => RTCIceTransportPolicy::Relay,
         };
-        RTCConfigurationBuilder::default()
-            .with_ice_servers(servers.collect())
-            .with_ice_transport_policy(policy)
-            .with_certificates(vec![self.certificate.clone()])
-            .build()
+        RTCConfigurationBuilder::default().with_ice_servers(servers.collect()).with_ice_transport_policy(policy)
     }
 
     fn settings(&self) -> SettingEngine {

@@ -19,6 +19,7 @@ use super::continuation::Refused;
 use super::description::{Addressing, is_host, public_twin, relay_alone};
 use super::notice::Notice;
 use super::trickle::{Output, Trickle};
+use super::turn::Carriage;
 use super::watch::Watch;
 use crate::session::{Candidate, FailedStep};
 
@@ -101,6 +102,7 @@ pub(super) struct Link {
     pub(super) plan: BindPlan,
     notices: mpsc::UnboundedReceiver<Notice>,
     pub(super) addressing: Addressing,
+    pub carriage: Arc<Carriage>,
     pub(super) trickle: Option<Trickle>,
     pub(super) describing: Describing,
     /// The description is to be sent; kept here so that a cancelled `next` does not lose it.
@@ -129,6 +131,7 @@ impl Link {
         plan: BindPlan,
         notices: mpsc::UnboundedReceiver<Notice>,
         addressing: Addressing,
+        carriage: Arc<Carriage>,
     ) -> Self {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -138,6 +141,7 @@ impl Link {
             plan,
             notices,
             addressing,
+            carriage,
             trickle: None,
             describing: Describing::Offer,
             describe: false,

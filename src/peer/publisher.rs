@@ -144,6 +144,10 @@ impl Publisher {
                 link.network_changed();
                 Ok(())
             }
+            (PeerCommand::UseIceServers { ice_servers }, Some(link)) => {
+                self.connector.reconfigure(link, &ice_servers).await;
+                Ok(())
+            }
             (command, _) => {
                 tracing::debug!(?command, "a command that does not fit the connection's state");
                 Ok(())

@@ -106,6 +106,10 @@ impl Viewer {
                 link.network_changed();
                 Ok(())
             }
+            (PeerCommand::UseIceServers { ice_servers }, Some(link)) => {
+                self.connector.reconfigure(link, &ice_servers).await;
+                Ok(())
+            }
             (PeerCommand::AddCandidates { candidates, .. }, Some(link)) => {
                 link.add_candidates(candidates).await;
                 Ok(())

@@ -100,6 +100,11 @@ pub enum PeerCommand {
         /// No more will come in this generation.
         complete: bool,
     },
+    /// Use these STUN and TURN servers, with these logins, from the next gathering on; relays there are keep theirs.
+    UseIceServers {
+        /// All of them.
+        ice_servers: Vec<IceServer>,
+    },
     /// Offer again with new ICE credentials ([`PeerEvent::Offered`], or [`PeerEvent::Declined`]).
     RestartIce,
     /// This machine's network has changed; say so if that concerns the connection ([`PeerEvent::AddressLost`]).

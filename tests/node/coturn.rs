@@ -15,7 +15,8 @@ use super::certificates::Authority;
 
 /// A running server. Dropped, it is killed.
 pub struct Coturn {
-    _child: Child,
+    child: Child,
+    words: Vec<String>,
     pub ca: Authority,
     folder: tempfile::TempDir,
 }
@@ -61,32 +62,20 @@ impl Coturn {
         let file = folder.path().join("turnserver.conf");
         std::fs::write(&file, text).expect("written");
 
-        let mut words = runner.iter().copied().chain([BINARY, "-c"]);
-        let mut command = Command::new(words.next().expect("the binary at least"));
-        command.args(words).arg(&file).kill_on_drop(true).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().expect("it can be run");
-        let mut log = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let listens = async {
-            loop {
-                let line = log.next_line().await.expect("it can be read").expect("coturn ends");
-                // Said when all its listeners are open.
-                if line.contains("Total General servers") {
-                    return;
-                }
-            }
-        };
-        timeout(Duration::from_secs(20), listens).await.expect("coturn starts");
-        let log_file = folder.path().join("log");
-        tokio::spawn(async move {
-            let mut seen = std::fs::File::create(log_file).expect("a file");
-            while let Ok(Some(line)) = log.next_line().await {
-                _ = std::io::Write::write_all(&mut seen, format!("{line}\n").as_bytes());
-            }
-        });
-        Self { _child: child, ca, folder }
+        let words = runner.iter().copied().chain([BINARY, "-c"]).map(str::to_owned);
+        let words: Vec<String> = words.chain([file.display().to_string()]).collect();
+        let child = run(&words, folder.path()).await;
+        Self { child, words, ca, folder }
+    }
+
+    /// Kills it, with all its relays and connections, and starts it again.
+    pub async fn restart(&mut self) {
+        self.child.kill().await.expect("it is ours");
+        self.child = run(&self.words, self.folder.path()).await;
     }
 
     /// A user name that ends after so many seconds, and its password, made by coturn's rule.
+    #[allow(dead_code, reason = "a node makes its logins itself")]
     pub fn login(lifetime_s: u64) -> (String, String) {
         let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs();
         let username = format!("{}:tester", now + lifetime_s);
@@ -105,4 +94,29 @@ impl Coturn {
         };
         assert!(timeout(Duration::from_secs(20), said).await.is_ok(), "not {times} times {words:?}:\n{}", log());
     }
+}
+
+/// Starts it: it listens when this returns, and logs into the folder.
+async fn run(words: &[String], folder: &Path) -> Child {
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).kill_on_drop(true).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("it can be run");
+    let mut log = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let listens = async {
+        loop {
+            let line = log.next_line().await.expect("it can be read").expect("coturn ends");
+            // Said when all its listeners are open.
+            if line.contains("Total General servers") {
+                return;
+            }
+        }
+    };
+    timeout(Duration::from_secs(20), listens).await.expect("coturn starts");
+    let mut seen = std::fs::File::create(folder.join("log")).expect("a file");
+    tokio::spawn(async move {
+        while let Ok(Some(line)) = log.next_line().await {
+            _ = std::io::Write::write_all(&mut seen, format!("{line}\n").as_bytes());
+        }
+    });
+    child
 }

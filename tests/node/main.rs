@@ -3,11 +3,13 @@
 
 mod brokers;
 mod certificates;
+mod coturn;
 mod later;
 mod mosquitto;
 mod network;
 mod ports;
 mod recorder;
+mod relay;
 mod rivals;
 mod stage;
 mod streets;

@@ -55,7 +55,7 @@ impl Drop for Cable {
     }
 }
 
-fn ip(options: &str) -> bool {
+pub fn ip(options: &str) -> bool {
     let status = Blocking::new("ip").args(options.split(' ')).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
 }

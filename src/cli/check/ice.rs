@@ -10,9 +10,11 @@ use tokio::time::timeout;
 
 use super::report::Finding;
 use super::stun::{Answer, Transaction, allocate_request, binding_request, read_answer};
-use crate::peer::config::Ice;
+use crate::access::TurnSecret;
+use crate::peer::config::{Ice, Login};
 use crate::peer::media_addresses;
-use crate::session::IceServer;
+use crate::peer::turn::{Authorities, DialError, ProbeError, ServerUrl, Transport, probe};
+use crate::sys;
 
 /// A server that has not answered by then is of no use to a viewer who waits.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -20,16 +22,6 @@ const LIMIT: Duration = Duration::from_secs(3);
 const TRIES: [Duration; 3] = [Duration::from_millis(500), Duration::from_millis(1000), Duration::from_millis(1500)];
 /// No STUN answer that we ask for is larger.
 const ANSWER_BYTES: usize = 1500;
-
-/// Where a URL of an ICE server leads (RFC 7064, RFC 7065).
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Target {
-    turn: bool,
-    tls: bool,
-    tcp: bool,
-    host: String,
-    port: u16,
-}
 
 /// Whether there are addresses to send media from: without one every viewer fails.
 pub fn check_addresses(ice: &Ice) -> Finding {
@@ -48,49 +40,93 @@ pub fn check_addresses(ice: &Ice) -> Finding {
 }
 
 /// Asks each server of the config, one after the other.
-pub async fn check(servers: &[IceServer]) -> Vec<Finding> {
+pub async fn check(ice: &Ice) -> Vec<Finding> {
+    let servers = match ice.read_servers() {
+        Ok(servers) => servers,
+        Err(error) => {
+            let advice = "the file named by `credential_file` or `secret_file` must be there, readable for the user that runs the node";
+            return vec![Finding::bad("ice", error.to_string(), advice)];
+        }
+    };
+    let authorities = Authorities::new(ice.ca_file.clone());
     let mut findings = Vec::new();
     for server in servers {
+        let login = match server.login {
+            Login::None => None,
+            Login::Fixed { username, credential } => Some((username, credential)),
+            Login::PerSession { secret, lifetime_s } => {
+                let ends_s = sys::since_unix_epoch().as_secs() + u64::from(lifetime_s);
+                Some(TurnSecret::new(&secret).login("check", ends_s))
+            }
+        };
         for url in &server.urls {
-            findings.push(check_url(url, server.username.is_some()).await);
+            findings.push(check_url(url, login.as_ref(), &authorities).await);
         }
     }
     findings
 }
 
-async fn check_url(url: &str, has_login: bool) -> Finding {
+async fn check_url(url: &str, login: Option<&(String, String)>, authorities: &Authorities) -> Finding {
     let part = format!("ice {url}");
-    let Some(target) = parse(url) else {
+    let Some(target) = ServerUrl::parse(url) else {
         return Finding::bad(
             part,
             "not the URL of a STUN or TURN server",
-            "write stun:host:3478 or turn:host:3478?transport=udp",
+            "write stun:host:3478, turn:host:3478?transport=udp or tcp, or turns:host:5349?transport=tcp",
         );
     };
-    if target.tls {
-        return check_tls(part, &target).await;
+    match login {
+        Some((username, password)) if target.turn => {
+            let login = (username.as_str(), password.as_str());
+            let relay = async { probe(&target, address_of(&target).await?, login, authorities).await };
+            let relay = timeout(LIMIT, relay).await;
+            match relay.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into())) {
+                Ok(relay) => judge(part, &target, Ok(Answer::Relay(relay))),
+                Err(ProbeError::Refused(why)) if why.starts_with("401") => Finding::bad(
+                    part,
+                    format!("refuses the user name and password: {why}"),
+                    "`username` and `credential_file` must be those of the server; with `secret_file`, the file must hold its \
+                     `static-auth-secret`, and both clocks must be right",
+                ),
+                Err(ProbeError::Refused(why)) => Finding::bad(
+                    part,
+                    format!("answers and refuses: {why}"),
+                    "see the server's log; a TURN server must allow allocations from this address",
+                ),
+                Err(ProbeError::Dial(DialError::Tls(words))) => Finding::bad(
+                    part,
+                    words,
+                    "browsers check the certificate too, and do not read `ice.ca_file`: best is one that they trust",
+                ),
+                Err(ProbeError::Dial(DialError::Tcp(error))) => judge(part, &target, Err(error)),
+            }
+        }
+        _ if target.transport == Transport::Tls => {
+            Finding::bad(part, "STUN over TLS is of no use here", "write stun:host:3478 in its place")
+        }
+        _ => {
+            let answer = match timeout(LIMIT, ask(&target)).await {
+                Err(_) => Err(io::ErrorKind::TimedOut.into()),
+                Ok(answer) => answer,
+            };
+            judge(part, &target, answer)
+        }
     }
-    let answer = match timeout(LIMIT, ask(&target)).await {
-        Err(_) => Err(io::ErrorKind::TimedOut.into()),
-        Ok(answer) => answer,
-    };
-    judge(part, &target, has_login, answer)
 }
 
-fn judge(part: String, target: &Target, has_login: bool, answer: io::Result<Answer>) -> Finding {
-    let Target { host, port, .. } = target;
+fn judge(part: String, target: &ServerUrl, answer: io::Result<Answer>) -> Finding {
+    let ServerUrl { host, port, transport, .. } = target;
+    let transport = transport.of_port();
     match answer {
         Ok(Answer::Mapped(address)) => Finding::good(part, format!("answers; it sees us at {address}")),
+        Ok(Answer::Relay(address)) => Finding::good(part, format!("gave us a relay at {address}, and took it back")),
         Ok(Answer::Granted) => Finding::good(part, "relays for anyone").with_advice(
             "this TURN server asks for no password: whoever finds it can send traffic through it; set one on the server",
         ),
-        Ok(Answer::Refused { code: 401, .. }) if target.turn && has_login => {
-            Finding::good(part, "answers and asks for the user name and password, which are tried when a viewer connects")
-        }
         Ok(Answer::Refused { code: 401, .. }) if target.turn => Finding::bad(
             part,
             "answers and asks for a user name and password; the config has none",
-            "set `username` and `credential_file` of this server",
+            "set `username` and `credential_file` of this server, or `secret_file`",
         ),
         Ok(Answer::Refused { code, reason }) => Finding::bad(
             part,
@@ -100,10 +136,10 @@ fn judge(part: String, target: &Target, has_login: bool, answer: io::Result<Answ
         Err(error) if error.kind() == io::ErrorKind::TimedOut => Finding::bad(
             part,
             format!("no answer within {} s", LIMIT.as_secs()),
-            format!("is the server running, and does every firewall on the way let {} port {port} through?", transport(target)),
+            format!("is the server running, and does every firewall on the way let {transport} port {port} through?"),
         ),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            Finding::bad(part, "refused", format!("nothing listens on {} port {port} of {host}", transport(target)))
+            Finding::bad(part, "refused", format!("nothing listens on {transport} port {port} of {host}"))
         }
         Err(error) => Finding::bad(
             part,
@@ -113,30 +149,16 @@ fn judge(part: String, target: &Target, has_login: bool, answer: io::Result<Answ
     }
 }
 
-fn transport(target: &Target) -> &'static str {
-    if target.tcp { "TCP" } else { "UDP" }
+async fn address_of(target: &ServerUrl) -> io::Result<SocketAddr> {
+    let mut found = lookup_host((target.host.as_str(), target.port)).await?;
+    found.next().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
 }
 
-/// The certificate is judged when a viewer connects; here only that something listens.
-async fn check_tls(part: String, target: &Target) -> Finding {
-    let connected = match timeout(LIMIT, TcpStream::connect((target.host.as_str(), target.port))).await {
-        Err(_) => Err(io::ErrorKind::TimedOut.into()),
-        Ok(connected) => connected,
-    };
-    match connected {
-        Ok(_) => Finding::good(part, "something listens there; TLS and login are tried when a viewer connects"),
-        Err(error) => judge(part, target, true, Err(error)),
-    }
-}
-
-async fn ask(target: &Target) -> io::Result<Answer> {
+async fn ask(target: &ServerUrl) -> io::Result<Answer> {
     let transaction: Transaction = std::array::from_fn(|_| fastrand::u8(..));
     let request = if target.turn { allocate_request(transaction) } else { binding_request(transaction) };
-    let address = lookup_host((target.host.as_str(), target.port))
-        .await?
-        .next()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))?;
-    if target.tcp {
+    let address = address_of(target).await?;
+    if target.transport == Transport::Tcp {
         ask_tcp(address, &request, transaction).await
     } else {
         ask_udp(address, &request, transaction).await
@@ -185,47 +207,9 @@ async fn ask_tcp(server: SocketAddr, request: &[u8], transaction: Transaction) -
     Err(io::Error::new(io::ErrorKind::InvalidData, "it answers with something else than STUN"))
 }
 
-fn parse(url: &str) -> Option<Target> {
-    let (scheme, rest) = url.split_once(':')?;
-    let (turn, tls) = match scheme {
-        "stun" => (false, false),
-        "stuns" => (false, true),
-        "turn" => (true, false),
-        "turns" => (true, true),
-        _ => return None,
-    };
-    let (authority, query) = rest.split_once('?').unwrap_or((rest, "transport=udp"));
-    let tcp = match query {
-        "transport=udp" => tls,
-        "transport=tcp" => true,
-        _ => return None,
-    };
-    let default_port = if tls { 5349 } else { 3478 };
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(bracketed) => {
-            let (host, port) = bracketed.split_once(']')?;
-            (host, port.strip_prefix(':'))
-        }
-        None => authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port))),
-    };
-    let port = port.map_or(Ok(default_port), str::parse).ok()?;
-    (!host.is_empty()).then(|| Target { turn, tls, tcp, host: host.to_owned(), port })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn urls_lead_where_the_rfcs_say() {
-        let target = |turn, tls, tcp, host: &str, port| Some(Target { turn, tls, tcp, host: host.to_owned(), port });
-        assert_eq!(parse("stun:stun.example.org"), target(false, false, false, "stun.example.org", 3478));
-        assert_eq!(parse("turn:192.0.2.7:80?transport=tcp"), target(true, false, true, "192.0.2.7", 80));
-        assert_eq!(parse("turns:[2001:db8::1]"), target(true, true, true, "2001:db8::1", 5349));
-        for bad in ["", "http://x", "stun:", "stun:x:port", "turn:x?transport=quic"] {
-            assert_eq!(parse(bad), None, "{bad}");
-        }
-    }
 
     #[tokio::test]
     async fn a_server_that_answers_is_told_from_one_that_is_not_there() {
@@ -243,10 +227,10 @@ mod tests {
             server.send_to(b"not stun", from).await.expect("sent");
             server.send_to(&answer, from).await.expect("sent");
         });
-        let found = check_url(&format!("stun:127.0.0.1:{port}"), false).await;
+        let found = check_url(&format!("stun:127.0.0.1:{port}"), None, &Authorities::new(None)).await;
         answering.await.expect("the server did its part");
         assert_eq!(found.detail, "answers; it sees us at 192.0.2.1:32853");
-        let gone = check_url(&format!("stun:127.0.0.1:{port}"), false).await;
+        let gone = check_url(&format!("stun:127.0.0.1:{port}"), None, &Authorities::new(None)).await;
         assert!(!gone.ok && gone.detail == "refused", "{gone:?}");
     }
 }

@@ -66,13 +66,7 @@ async fn check_all(config: &Config, say: impl Fn(&Finding) -> io::Result<()>) ->
     add(broker::check(&config.broker, &config.node.id()).await)?;
     add(access::check(&config.access, &config.node.id()))?;
     add(vec![ice::check_addresses(&config.ice)])?;
-    add(match config.ice.read_servers() {
-        Ok(servers) => ice::check(&servers).await,
-        Err(error) => {
-            let advice = "the file named by `credential_file` must be there, readable for the user that runs the node";
-            vec![Finding::bad("ice", error.to_string(), advice)]
-        }
-    })?;
+    add(ice::check(&config.ice).await)?;
     add(vec![http::check(&config.http).await])?;
     Ok(findings)
 }

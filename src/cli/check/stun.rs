@@ -25,7 +25,9 @@ pub type Transaction = [u8; 12];
 pub enum Answer {
     /// Our address as the server sees it.
     Mapped(SocketAddr),
-    /// A relay was allocated, or something else went well that carries no address we asked for.
+    /// A relay was allocated, at this address, with the login of the config.
+    Relay(SocketAddr),
+    /// A relay was allocated without one, or something else went well that carries no address we asked for.
     Granted,
     /// It answers, and refuses: 401 means that it wants a user name and password.
     Refused {

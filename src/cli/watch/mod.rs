@@ -2,6 +2,7 @@
 
 mod broker;
 mod eyes;
+mod ice;
 mod network;
 mod tally;
 mod token_file;
@@ -19,12 +20,12 @@ use tokio::sync::mpsc;
 
 use self::broker::BrokerArgs;
 use self::eyes::Eyes;
+use self::ice::IceArgs;
 use self::network::NetworkWatch;
 use self::tally::{Report, Tally, Told};
 use self::token_file::TokenFile;
 use super::out;
 use crate::config::Log;
-use crate::peer::config::Ice;
 use crate::peer::{Connector, PeerHandle, ReceivedPacket};
 use crate::session::viewer::{Input, Output, Shown, Viewer, ViewerSetup, ViewerState};
 use crate::session::{
@@ -46,6 +47,8 @@ const TOKEN_LOOKS: Duration = Duration::from_secs(1);
 pub struct Args {
     #[command(flatten)]
     broker: BrokerArgs,
+    #[command(flatten)]
+    ice: IceArgs,
     /// The node's id.
     #[arg(long, value_name = "ID")]
     node: NodeId,
@@ -143,7 +146,7 @@ impl Watching {
         Ok(Self {
             core: Viewer::new(ViewerSetup { topics, peer, wants, token, entropy: Box::new(sys::random_bits) }),
             link,
-            connector: Arc::new(Connector::new(&Ice { include_loopback: true, ..Ice::default() })?),
+            connector: Arc::new(Connector::new(&args.ice.config())?),
             tokens,
             network,
             peer: None,

@@ -1,5 +1,7 @@
 //! Media through Debian's coturn, where it is installed, by every way that leads to it.
 
+use std::net::SocketAddr;
+
 use super::coturn::{Coturn, is_installed};
 use super::*;
 use crate::session::IceServer;
@@ -20,14 +22,19 @@ async fn turn(ports: [u16; 2], more: &str) -> Coturn {
     Coturn::start(&[], &["127.0.0.1"], ports, &["127.0.0.0-127.255.255.255"], &more).await
 }
 
-fn server(url: String) -> Vec<IceServer> {
-    let (username, credential) = Coturn::login(600);
+fn server(url: String, lifetime_s: u64) -> Vec<IceServer> {
+    let (username, credential) = Coturn::login(lifetime_s);
     vec![IceServer { urls: vec![url], username: Some(username), credential: Some(credential) }]
 }
 
 /// A node and its viewer, connected by candidates that trickle, and all lines of either that speak of candidates.
 async fn connect_by_trickle(node: &mut End, viewer: &mut End, servers: &[IceServer]) -> Vec<String> {
     node.handle.command(PeerCommand::Offer { wants: everything(), ice_servers: servers.to_vec() });
+    carry(node, viewer, servers, PeerEvent::Connected).await
+}
+
+/// Hands everything that one says to the other until both report `wanted`.
+async fn carry(node: &mut End, viewer: &mut End, servers: &[IceServer], wanted: PeerEvent) -> Vec<String> {
     let mut told = Vec::new();
     let mut connected = 0;
     let (mut described, mut answered, mut early) = (false, false, Vec::new());
@@ -61,7 +68,7 @@ async fn connect_by_trickle(node: &mut End, viewer: &mut End, servers: &[IceServ
                     (false, false) => early.push(command),
                 }
             }
-            PeerEvent::Connected => connected += 1,
+            event if event == wanted => connected += 1,
             other => panic!("{other:?}"),
         }
     }
@@ -73,7 +80,7 @@ async fn pictures_come_through(turn: &Coturn, url: String) {
     let mut camera = Camera::new();
     let mut node = publisher(&connector, &camera, "node");
     let (mut viewer, mut packets) = viewer(&connector, "viewer");
-    let told = connect_by_trickle(&mut node, &mut viewer, &server(url)).await;
+    let told = connect_by_trickle(&mut node, &mut viewer, &server(url, 600)).await;
     assert!(!told.is_empty() && told.iter().all(|candidate| candidate.contains(" typ relay ")), "{told:?}");
     assert!(told.iter().all(|candidate| candidate.contains(" raddr 0.0.0.0 rport 9")), "our address is told: {told:?}");
     camera.hears(Feedback::ViewerJoined).await;
@@ -95,6 +102,88 @@ async fn pictures_come_through(turn: &Coturn, url: String) {
     }
     node.handle.closed().await;
     viewer.handle.closed().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_turn_server_that_was_away_is_met_again_with_new_logins() {
+    if !is_installed() {
+        return;
+    }
+    let ports = free_ports();
+    let mut turn = turn(ports, "").await;
+    let url = format!("turns:localhost:{}", ports[1]);
+    let connector = connector(&relay_only(&turn));
+    let camera = Camera::new();
+    let mut node = publisher(&connector, &camera, "node");
+    let (mut viewer, _packets) = viewer(&connector, "viewer");
+    // Good until the relays are there; refused after that.
+    let first = server(url.clone(), 5);
+    connect_by_trickle(&mut node, &mut viewer, &first).await;
+    turn.restart().await;
+    node.expect(&PeerEvent::Silent).await;
+    viewer.expect(&PeerEvent::Silent).await;
+    let renewed = server(url, 600);
+    for end in [&node, &viewer] {
+        end.handle.command(PeerCommand::UseIceServers { ice_servers: renewed.clone() });
+    }
+    let over = std::time::Duration::from_secs(ends(&first) + 1);
+    while std::time::UNIX_EPOCH.elapsed().expect("after 1970") < over {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    node.handle.command(PeerCommand::RestartIce);
+    let told = carry(&mut node, &mut viewer, &renewed, PeerEvent::Recovered).await;
+    assert!(told.iter().all(|candidate| candidate.contains(" typ relay ")), "{told:?}");
+    turn.says(&format!("username=<{}>, lifetime=600", renewed[0].username.as_deref().expect("a login")), 2).await;
+}
+
+fn ends(servers: &[IceServer]) -> u64 {
+    let username = servers[0].username.as_deref().expect("a login");
+    username.split(':').next().expect("a time").parse().expect("seconds")
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_turn_server_is_told_in_words() {
+    use super::turn::{Authorities, ServerUrl, probe};
+    if !is_installed() {
+        return;
+    }
+    let ports = free_ports();
+    let turn = turn(ports, "").await;
+    let [plain, tls] = ports;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let chatty = silent.local_addr().expect("bound").port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = silent.accept().await {
+            _ = tokio::io::AsyncWriteExt::write_all(&mut stream, b"SSH-2.0-OpenSSH\r\n").await;
+            tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 64]).await.expect("it speaks");
+        }
+    });
+    let ours = Authorities::new(Some(turn.ca.ca_file.clone()));
+    let system = Authorities::new(None);
+    let (username, password) = Coturn::login(600);
+    let good = (username.as_str(), password.as_str());
+    let said = async |url: String, login, authorities: &Authorities| {
+        let url = ServerUrl::parse(&url).expect("a URL");
+        let address = SocketAddr::from(([127, 0, 0, 1], url.port));
+        probe(&url, address, login, authorities).await.map(|relay| relay.ip().to_string()).map_err(|e| e.to_string())
+    };
+    let relay = Ok("127.0.0.1".to_owned());
+    assert_eq!(said(format!("turn:localhost:{plain}"), good, &ours).await, relay);
+    assert_eq!(said(format!("turn:localhost:{plain}?transport=tcp"), good, &ours).await, relay);
+    assert_eq!(said(format!("turns:localhost:{tls}"), good, &ours).await, relay);
+    let wrong = said(format!("turns:localhost:{tls}"), (good.0, "guessed"), &ours).await;
+    assert_eq!(wrong, Err("401: Unauthorized".to_owned()));
+    let table = [
+        (format!("turns:localhost:{tls}"), &system, "an authority that is not known here: set ca_file to its CA"),
+        (format!("turns:127.0.0.2:{tls}"), &ours, "use that name in the URL"),
+        (format!("turns:localhost:{chatty}"), &ours, "does not speak TLS: is that its plain port?"),
+        (format!("turn:localhost:{chatty}?transport=tcp"), &ours, "something else than TURN"),
+        ("turn:localhost:1?transport=tcp".to_owned(), &ours, "refused"),
+    ];
+    for (url, authorities, words) in table {
+        let why = said(url.clone(), good, authorities).await.expect_err(&url);
+        assert!(why.contains(words), "{url}: {why}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

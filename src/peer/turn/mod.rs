@@ -15,6 +15,7 @@ mod inbox;
 mod line;
 mod outbox;
 mod passes;
+mod probe;
 mod socket;
 mod url;
 
@@ -31,6 +32,7 @@ use super::names::Names;
 
 pub use dial::{Authorities, DialError, Stream, dial};
 pub use framing::{NotTurn, Unframer};
+pub use probe::{ProbeError, probe};
 pub use url::{ServerUrl, Transport};
 
 /// The "IPv4 dummy address" (RFC 7600), and one of IPv6's discard-only prefix (RFC 6666): what would go there by mistake

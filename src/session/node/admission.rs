@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::super::{
-    AccessMode, End, ErrorCode, Failure, Join, LeaveReason, Message, NodeInfo, Nonce, PeerInfo, Presence, SessionKey,
-    StateDetail, Status, Step, Text, Token, VERSION, Wants, WantsRequest, WhenFull,
+    AccessMode, End, ErrorCode, Failure, IceServer, Join, LeaveReason, Message, NodeInfo, Nonce, PeerId, PeerInfo,
+    Presence, SessionKey, StateDetail, Status, Step, Text, Token, VERSION, Wants, WantsRequest, WhenFull,
 };
 use super::doorkeeper::needs;
 use super::{Camera, Node, NodeSetup};
@@ -19,6 +19,16 @@ pub(super) struct Admission {
     pub(super) needs: Scopes,
     /// What the peer may do.
     pub(super) grant: Grant,
+}
+
+/// What a session begins with.
+pub(super) struct Introduction {
+    /// What the peer is told.
+    pub(super) info: PeerInfo,
+    /// The same servers with logins for our own end.
+    pub(super) own_servers: Vec<IceServer>,
+    /// When all logins are to be made anew.
+    pub(super) renew_at: Option<Duration>,
 }
 
 impl Node {
@@ -73,12 +83,13 @@ impl Node {
         }
     }
 
-    /// The answer to a `join`.
-    pub(super) fn introduction(&mut self) -> PeerInfo {
+    /// What lets a viewer in, with logins that are made now.
+    pub(super) fn introduction(&mut self, peer: &PeerId, now: Duration) -> Introduction {
         let nonce = self.nonce();
-        let (ice_servers, expires) = self.ice_servers.clone();
+        let unix_s = self.door.unix_s(now);
+        let ice_servers = self.relays.servers(peer.as_str(), unix_s);
         let version = Text::try_from(self.setup.version.as_str()).ok();
-        PeerInfo {
+        let info = PeerInfo {
             ice_servers,
             node: NodeInfo {
                 name: Text::clipped(&self.setup.name),
@@ -87,8 +98,11 @@ impl Node {
                 key: None,
             },
             nonce,
-            expires,
-        }
+            expires: self.relays.lifetime_s(),
+        };
+        // A relay of our own is told from the viewer's in the server's log.
+        let own_servers = self.relays.servers(&format!("{peer}.node"), unix_s);
+        Introduction { info, own_servers, renew_at: self.relays.renew_after().map(|after| now + after) }
     }
 
     /// Random text of ours.

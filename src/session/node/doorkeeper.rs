@@ -35,6 +35,12 @@ impl Doorkeeper {
         }
     }
 
+    /// Seconds since 1970, as far as they are known: at least so many.
+    pub(super) fn unix_s(&self, now: Duration) -> u64 {
+        let (WallClock::Set { unix_s } | WallClock::Unset { floor_s: unix_s }) = self.clock;
+        unix_s.saturating_add(now.saturating_sub(self.told_at).as_secs())
+    }
+
     /// What `status` says.
     pub(super) fn mode(&self) -> AccessMode {
         match self.guard.mode() {
@@ -52,9 +58,7 @@ impl Doorkeeper {
         now: Duration,
     ) -> Result<Grant, Failure> {
         let clock = match self.clock {
-            WallClock::Set { unix_s } => {
-                WallClock::Set { unix_s: unix_s.saturating_add(now.saturating_sub(self.told_at).as_secs()) }
-            }
+            WallClock::Set { .. } => WallClock::Set { unix_s: self.unix_s(now) },
             unset => unset,
         };
         let token = token.map(Token::as_str);

@@ -4,10 +4,10 @@ use bytes::Bytes;
 
 use super::super::config::Limits;
 use super::super::{
-    Boot, CameraDetail, CameraInfo, Entropy, Event, IceServer, Malformed, Outgoing, PeerCommand, PeerEvent, PeerId,
-    SessionKey, Topics,
+    Boot, CameraDetail, CameraInfo, Entropy, Event, Malformed, Outgoing, PeerCommand, PeerEvent, PeerId, SessionKey,
+    Topics,
 };
-use super::RingOutcome;
+use super::{IceSource, RingOutcome};
 use crate::access::{Guard, WallClock};
 
 /// What a node is set up with.
@@ -53,8 +53,8 @@ pub enum Input {
     Peer(SessionKey, PeerEvent),
     /// All cameras there are, and how they are; at the start, and when that changes.
     Cameras(Vec<Camera>),
-    /// The STUN and TURN servers from now on, and the seconds until their credentials end. Live sessions are told.
-    IceServers(Vec<IceServer>, Option<u32>),
+    /// The STUN and TURN servers from now on. Live sessions are told.
+    IceServers(Vec<IceSource>),
     /// Who may come in from now on. Sessions whose right has been taken back end.
     Guard(Guard),
     /// What the wall clock shows; at the start, and again every few seconds, as it may be set at any time. Between, the

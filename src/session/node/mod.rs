@@ -7,6 +7,7 @@ mod io;
 mod outgoing_call;
 mod presence;
 mod registry;
+mod relays;
 mod ring;
 mod viewer_session;
 
@@ -19,16 +20,21 @@ pub use self::io::{Camera, Input, NodeSetup, Output};
 use self::presence::Announcer;
 pub use self::presence::Will;
 use self::registry::Registry;
+pub use self::relays::IceSource;
+use self::relays::Relays;
 use self::ring::Ring;
 pub use self::ring::{NoAnswer, NotRung, RingOutcome, RingTo};
 use self::viewer_session::{Beginning, Over, ViewerSession};
 use super::budget::Budgets;
 use super::ended::Ended;
 use super::{
-    Body, CancelReason, Delivery, Empty, End, ErrorCode, Event, Failure, IceServer, LeaveReason, Malformed, Message,
-    Outgoing, PeerCommand, PeerId, SessionKey, Step, Topic,
+    Body, CancelReason, Delivery, Empty, End, ErrorCode, Event, Failure, LeaveReason, Malformed, Message, Outgoing,
+    PeerCommand, PeerId, SessionKey, Step, Topic,
 };
 use crate::access::Guard;
+
+/// A clock that jumps by more than this was wrong before; less is what clocks do while they are being set.
+const CLOCK_STEP_S: u64 = 10;
 
 /// The node's side of the protocol.
 ///
@@ -37,7 +43,7 @@ use crate::access::Guard;
 pub struct Node {
     setup: NodeSetup,
     cameras: Vec<Camera>,
-    ice_servers: (Vec<IceServer>, Option<u32>),
+    relays: Relays,
     sessions: BTreeMap<PeerId, ViewerSession>,
     /// Who wants to be called, and the calls to them.
     registry: Registry,
@@ -59,7 +65,7 @@ impl Node {
         Self {
             setup,
             cameras: Vec::new(),
-            ice_servers: (Vec::new(), None),
+            relays: Relays::default(),
             sessions: BTreeMap::new(),
             registry: Registry::default(),
             ring: None,
@@ -113,12 +119,22 @@ impl Node {
                 self.cameras = cameras;
                 self.announcer.changed(now);
             }
-            Input::IceServers(servers, expires) => self.set_ice_servers(servers, expires, now),
+            Input::IceServers(sources) => {
+                self.relays = Relays(sources);
+                self.renew_all_relays(now);
+            }
             Input::Guard(guard) => self.set_guard(guard, now),
             Input::NetworkChanged => {
                 self.sessions.values_mut().for_each(|session| session.network_changed(now, &mut self.out));
             }
-            Input::WallClock(clock) => self.door.set_clock(clock, now),
+            Input::WallClock(clock) => {
+                let believed = self.door.unix_s(now);
+                self.door.set_clock(clock, now);
+                // Logins of before end at another time than we thought.
+                if self.relays.lifetime_s().is_some() && believed.abs_diff(self.door.unix_s(now)) > CLOCK_STEP_S {
+                    self.renew_all_relays(now);
+                }
+            }
             Input::Shutdown => self.shut_down(now),
         }
         self.handle_timeout(now);
@@ -126,6 +142,9 @@ impl Node {
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Duration) {
+        if self.announcer.conn().is_some() {
+            self.renew_relays(now);
+        }
         let mut over = Vec::new();
         for (peer, session) in &mut self.sessions {
             let has_ended = self.door.ends_at(&session.grant).is_some_and(|at| at <= now);
@@ -159,10 +178,13 @@ impl Node {
 
     /// When to call [`Node::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Duration> {
+        let link_up = self.announcer.conn().is_some();
         let sessions = self.sessions.values().filter_map(ViewerSession::poll_timeout);
+        let renewals = self.sessions.values().filter_map(|session| session.renews_relays_at.filter(|_| link_up));
         let grants = self.sessions.values().filter_map(|session| self.door.ends_at(&session.grant));
         let ring = self.ring.as_ref().and_then(Ring::poll_timeout);
-        sessions.chain(grants).chain(ring).chain(self.ended.poll_timeout()).chain(self.announcer.poll_timeout()).min()
+        let others = [ring, self.ended.poll_timeout(), self.announcer.poll_timeout()].into_iter().flatten();
+        sessions.chain(renewals).chain(grants).chain(others).min()
     }
 
     fn message(&mut self, peer: PeerId, payload: &[u8], now: Duration) {
@@ -258,9 +280,10 @@ impl Node {
             self.leave(earlier, LeaveReason::Replaced, now);
         }
         self.make_room(now);
-        let info = self.introduction();
+        let introduction = self.introduction(&key.peer, now);
         let limits = self.setup.limits.clone();
-        let session = ViewerSession::open(key.clone(), limits, beginning, (admission, info), now, &mut self.out);
+        let first = (admission, introduction);
+        let session = ViewerSession::open(key.clone(), limits, beginning, first, now, &mut self.out);
         self.sessions.insert(key.peer, session);
         self.viewers_changed(now);
     }
@@ -343,16 +366,20 @@ impl Node {
         self.ring.iter_mut().for_each(|ring| ring.set_link(up, now));
     }
 
-    fn set_ice_servers(&mut self, servers: Vec<IceServer>, expires: Option<u32>, now: Duration) {
-        self.ice_servers = (servers, expires);
-        let info = self.introduction();
-        let mut over = Vec::new();
-        for (peer, session) in &mut self.sessions {
-            if let Err(overflow) = session.introduce(info.clone(), None, now) {
-                over.push((peer.clone(), Over::from(overflow)));
-            }
+    /// Gives new logins to the sessions whose logins will end soon.
+    fn renew_relays(&mut self, now: Duration) {
+        let is_due = |session: &ViewerSession| session.renews_relays_at.is_some_and(|at| at <= now);
+        let due = self.sessions.iter().filter(|(_, session)| is_due(session)).map(|(peer, _)| peer.clone());
+        for peer in due.collect::<Vec<_>>() {
+            let introduction = self.introduction(&peer, now);
+            let Some(session) = self.sessions.get_mut(&peer) else { continue };
+            let renewed = session.renew_relays(introduction, now, &mut self.out);
+            self.settle(&peer, renewed, now);
         }
-        over.into_iter().for_each(|(peer, why)| self.settle(&peer, Err(why), now));
+    }
+
+    fn renew_all_relays(&mut self, now: Duration) {
+        self.sessions.values_mut().for_each(|session| session.renews_relays_at = Some(now));
     }
 
     fn set_guard(&mut self, guard: Guard, now: Duration) {

@@ -9,12 +9,14 @@ use super::super::{
     Overflow, PeerCommand, PeerEvent, PeerInfo, Renew, Sdp, SessionKey, Step, Topics, config::Limits,
 };
 use super::Output;
-use super::admission::Admission;
+use super::admission::{Admission, Introduction};
 use super::doorkeeper::Doorkeeper;
 use crate::access::{Grant, Scopes};
 
 /// Making an offer takes milliseconds; a camera that hangs must not hold the place for long.
 const OFFER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How soon new logins are offered again to a viewer that has not acknowledged what came before.
+const TELL_AGAIN: Duration = Duration::from_secs(5);
 /// A short interruption ends by itself; an ICE restart follows if it does not.
 const RESTART_AFTER: Duration = Duration::from_secs(2);
 
@@ -28,6 +30,8 @@ pub(super) struct ViewerSession {
     pub(super) grant: Grant,
     /// The rights that the session needs.
     needs: Scopes,
+    /// When the logins at TURN servers are to be made anew, theirs and ours.
+    pub(super) renews_relays_at: Option<Duration>,
     limits: Limits,
     state: State,
     talks: Talks,
@@ -96,7 +100,7 @@ impl ViewerSession {
         key: SessionKey,
         limits: Limits,
         beginning: Beginning,
-        (admission, info): (Admission, PeerInfo),
+        (admission, introduction): (Admission, Introduction),
         now: Duration,
         out: &mut VecDeque<Output>,
     ) -> Self {
@@ -106,6 +110,7 @@ impl ViewerSession {
             opened_at: now,
             grant: admission.grant,
             needs: admission.needs,
+            renews_relays_at: introduction.renew_at,
             limits,
             state: State::Opening { until: now + OFFER_TIMEOUT },
             talks: Talks::new(true, RESTART_AFTER),
@@ -113,16 +118,36 @@ impl ViewerSession {
         };
         session.talks.begin();
         beginning.steps.iter().for_each(|step| session.log(*step, out));
-        let ice_servers = info.ice_servers.clone();
-        session.introduce(info, Some(beginning.request), now).expect("next to nothing has been said before");
+        let re = Some(beginning.request);
+        session.introduce(introduction.info, re, now).expect("next to nothing has been said before");
         session.log(Step::Peer, out);
         session.log(Step::Opening, out);
+        let ice_servers = introduction.own_servers;
         session.command(PeerCommand::Offer { wants: admission.wants, ice_servers }, out);
         session
     }
 
+    /// Gives our connection new logins at TURN servers, and tells the viewer its own.
+    pub(super) fn renew_relays(
+        &mut self,
+        introduction: Introduction,
+        now: Duration,
+        out: &mut VecDeque<Output>,
+    ) -> Result<(), Over> {
+        let Introduction { info, own_servers, renew_at } = introduction;
+        self.renews_relays_at = renew_at;
+        self.command(PeerCommand::UseIceServers { ice_servers: own_servers }, out);
+        if self.delivery.is_settled() {
+            self.introduce(info, None, now)?;
+        } else {
+            // What a viewer does not hear for long would pile up; it gets the latest when it hears again.
+            self.renews_relays_at = Some(now + TELL_AGAIN);
+        }
+        Ok(())
+    }
+
     /// Says `peer`: the answer to `join`, or renewed credentials.
-    pub(super) fn introduce(&mut self, info: PeerInfo, re: Option<u32>, now: Duration) -> Result<(), Overflow> {
+    fn introduce(&mut self, info: PeerInfo, re: Option<u32>, now: Duration) -> Result<(), Overflow> {
         self.delivery.send(Body::Peer(info), re, now).map(drop)
     }
 

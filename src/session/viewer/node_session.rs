@@ -194,6 +194,10 @@ impl NodeSession {
         match message.body {
             Body::Peer(info) => {
                 self.ice_servers = info.ice_servers;
+                if !matches!(self.state, State::Joining { .. } | State::Opening { .. }) {
+                    let ice_servers = self.ice_servers.clone();
+                    self.command(PeerCommand::UseIceServers { ice_servers }, out);
+                }
                 if let State::Joining { until } = self.state {
                     self.state = State::Opening { until };
                     self.boot = info.node.boot;

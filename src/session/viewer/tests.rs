@@ -98,6 +98,7 @@ impl Bench {
                 Output::Peer(_, command) => match command {
                     PeerCommand::Answer { .. } => "make an answer".to_owned(),
                     PeerCommand::AddCandidates { candidates, .. } => format!("add {} candidates", candidates.len()),
+                    PeerCommand::UseIceServers { ice_servers } => format!("use {} servers", ice_servers.len()),
                     PeerCommand::RestartIce => "restart ICE".to_owned(),
                     PeerCommand::AcceptAnswer { .. } => "accept the answer".to_owned(),
                     PeerCommand::NetworkChanged => "look at the network".to_owned(),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::access::config::UnsetClock;
-use crate::access::{Algorithm, Claims, Key, KeyId, SigningKey, WallClock};
+use crate::access::{Algorithm, Claims, Key, KeyId, SigningKey, TurnSecret, WallClock};
 
 const NOON: u64 = 1_800_000_000;
 
@@ -77,7 +77,8 @@ fn a_join_is_refused_by_the_code_of_what_is_wrong_with_its_token() {
         (Some(with("nbf", json!(NOON + 50))), "tokenNotYetValid"),
     ];
     let mut bench = guarded();
-    bench.hear(Input::IceServers(vec![], Some(60)));
+    let secret = TurnSecret::new("north");
+    bench.hear(Input::IceServers(vec![IceSource::PerSession { urls: Vec::new(), secret, lifetime_s: 60 }]));
     for (session, (token, code)) in table.into_iter().enumerate() {
         let outputs = bench.join_with(session as u128, json!({"video": true}), token.as_deref());
         // Nothing but the refusal: no `peer` with its TURN credentials, no offer.

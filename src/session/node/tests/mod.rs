@@ -5,6 +5,7 @@ mod admission;
 mod calls;
 mod later;
 mod presence;
+mod relays;
 mod steps;
 
 use std::time::Duration;
@@ -169,6 +170,7 @@ fn words(output: &Output) -> String {
                 PeerCommand::AddCandidates { candidates, complete } => {
                     format!("add {} candidates{}", candidates.len(), if *complete { ", the last" } else { "" })
                 }
+                PeerCommand::UseIceServers { ice_servers } => format!("use {} servers", ice_servers.len()),
                 PeerCommand::RestartIce => "restart ICE".to_owned(),
                 PeerCommand::Answer { .. } => "make an answer".to_owned(),
                 PeerCommand::NetworkChanged => "look at the network".to_owned(),

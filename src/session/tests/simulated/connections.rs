@@ -95,6 +95,7 @@ impl World {
                 assert!(self.connections.at_node.insert(key.clone(), connection).is_none(), "opened twice");
                 self.offered(delay, who, key, 1);
             }
+            PeerCommand::UseIceServers { .. } => {}
             PeerCommand::RestartIce => {
                 let plain_one_of = self.connections.plain_one_of;
                 let is_plain = plain_one_of > 0 && self.random.u32(..plain_one_of) == 0;

@@ -1,0 +1,181 @@
+//! A node and a viewer that can reach a TURN server and nothing else, by TCP alone; in network namespaces, which needs root.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use crate::coturn::{self, Coturn, SECRET};
+use crate::mosquitto;
+use crate::network::ip;
+use crate::stage::{Report, SMALL, alone};
+
+/// The server's address, on no cable.
+const SERVER: &str = "10.78.0.1";
+
+/// A hub with broker and TURN server, and a cable from it to each of node and viewer. It forwards nothing, and takes nothing
+/// but TCP.
+struct Island {
+    hub: String,
+    node: String,
+    viewer: String,
+}
+
+impl Island {
+    /// `None`, and says so, where this user may not.
+    #[expect(clippy::print_stderr, reason = "a skipped test says so")]
+    fn raise() -> Option<Self> {
+        let pid = std::process::id();
+        let name = |what: &str| format!("cn-{what}-{pid}");
+        let island = Self { hub: name("hub"), node: name("rnode"), viewer: name("rview") };
+        let Self { hub, node, viewer } = &island;
+        if !ip(&format!("netns add {hub}")) {
+            eprintln!("skipped: no network namespaces for this user");
+            return None;
+        }
+        let mut commands = vec![format!("-n {hub} link set lo up"), format!("-n {hub} addr add {SERVER}/32 dev lo")];
+        for (number, end) in [(1, node), (2, viewer)] {
+            commands.extend([
+                format!("netns add {end}"),
+                format!("-n {hub} link add to{number} type veth peer name out netns {end}"),
+                format!("-n {hub} addr add 10.78.{number}.1/24 dev to{number}"),
+                format!("-n {hub} link set to{number} up"),
+                format!("-n {end} link set lo up"),
+                format!("-n {end} addr add 10.78.{number}.2/24 dev out"),
+                format!("-n {end} link set out up"),
+                format!("-n {end} route add default via 10.78.{number}.1"),
+            ]);
+        }
+        for command in commands {
+            assert!(ip(&command), "ip {command}");
+        }
+        let rules = "table inet island { chain input { type filter hook input priority 0; iif lo accept; meta l4proto udp drop; }; }";
+        let nft = std::process::Command::new("ip").args(["netns", "exec", hub, "nft", rules]).status();
+        assert!(nft.is_ok_and(|status| status.success()), "nftables blocks UDP");
+        Some(island)
+    }
+}
+
+impl Drop for Island {
+    fn drop(&mut self) {
+        for namespace in [&self.hub, &self.node, &self.viewer] {
+            ip(&format!("netns del {namespace}"));
+        }
+    }
+}
+
+fn within(namespace: &str, program: &str, options: &[&str]) -> Command {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", namespace, program]).args(options).kill_on_drop(true);
+    command
+}
+
+/// All that is on the island: a broker, a TURN server, a node.
+struct Play {
+    turn: Coturn,
+    island: Island,
+    _broker: Child,
+    _node: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Play {
+    async fn start(url: &str, lifetime_s: u32) -> Option<Self> {
+        if !coturn::is_installed() || !mosquitto::is_installed() {
+            return None;
+        }
+        let island = Island::raise()?;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        // To each other's relays, and to nothing else.
+        let runner = ["ip", "netns", "exec", &island.hub];
+        let turn = Coturn::start(&runner, &[SERVER], [3478, 5349], &[SERVER], "").await;
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        std::fs::write(at("mosquitto.conf"), format!("listener 1883 {SERVER}\nallow_anonymous true\n"))
+            .expect("written");
+        let mut broker = within(&island.hub, "/usr/sbin/mosquitto", &["-c", &at("mosquitto.conf")]);
+        let broker = broker.stderr(Stdio::null()).spawn().expect("it can be run");
+
+        std::fs::write(at("secret"), SECRET).expect("written");
+        let text = format!(
+            "{SMALL}ca_file = {ca:?}\n[[ice.servers]]\nurls = [{url:?}]\nsecret_file = {secret:?}\nlifetime_s = {lifetime_s}\n\
+             [broker]\nurl = \"mqtt://{SERVER}\"\n[access]\ni_trust_the_broker = true\n",
+            ca = turn.ca.ca_file,
+            secret = at("secret"),
+        );
+        std::fs::write(at("node.toml"), text).expect("written");
+        let mut node = within(&island.node, env!("CARGO_BIN_EXE_camera-node"), &["run", "--config", &at("node.toml")]);
+        let node = node.spawn().expect("it can be run");
+        Some(Self { turn, island, _broker: broker, _node: node, folder })
+    }
+
+    /// A viewer, over there, for so long.
+    fn watch(&self, seconds: u32) -> Child {
+        let (seconds, ca) = (seconds.to_string(), self.turn.ca.ca_file.display().to_string());
+        let broker = format!("mqtt://{SERVER}");
+        let options = ["watch", "--json", "--node", "stage", "--broker", &broker, "--turn-ca-file", &ca];
+        let mut watch = within(&self.island.viewer, env!("CARGO_BIN_EXE_camera-node"), &options);
+        watch.args(["--seconds", &seconds]).stdout(Stdio::piped()).spawn().expect("it can be run")
+    }
+
+    /// What `camera-node check`, beside the node, says of its TURN server.
+    async fn checked(&self) -> String {
+        let config = self.folder.path().join("node.toml").display().to_string();
+        let options = ["check", "--config", &config];
+        let output = within(&self.island.node, env!("CARGO_BIN_EXE_camera-node"), &options).output().await;
+        let text = String::from_utf8(output.expect("it ran").stdout).expect("text");
+        text.lines().filter(|line| line.contains("turn")).collect()
+    }
+}
+
+async fn report(watch: Child, limit: Duration) -> Report {
+    let output = timeout(limit, watch.wait_with_output()).await.expect("it ends").expect("it ran");
+    let text = String::from_utf8(output.stdout).expect("JSON is text");
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+async fn plays_over(url: &str, word: &str) {
+    let Some(play) = Play::start(url, 60).await else { return };
+    let seen = report(play.watch(5), Duration::from_secs(60)).await;
+    assert!(seen.frames >= 75, "5 s at 30 fps: {seen:?}");
+    assert_eq!(seen.events, ["join", "peer", "opening", "offer", "answer", "connected", "leave"]);
+    // One relay for each of the two, with a login of its own.
+    play.turn.says(word, 2).await;
+    play.turn.says(".node>, lifetime=600", 1).await;
+    let checked = play.checked().await;
+    assert!(checked.contains("gave us a relay at 10.78.0.1:"), "{checked}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_udp_is_blocked_it_plays_through_a_relay_over_tcp_and_over_tls() {
+    let _alone = alone().await;
+    plays_over(&format!("turn:{SERVER}:3478?transport=tcp"), "tcp or tls connected to").await;
+    plays_over(&format!("turns:{SERVER}:5349?transport=tcp"), "method=TLS").await;
+}
+
+/// The ring `relay` of tests/run.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes three minutes"]
+async fn a_login_of_a_minute_is_enough_for_three() {
+    let _alone = alone().await;
+    let Some(play) = Play::start(&format!("turns:{SERVER}:5349?transport=tcp"), 60).await else { return };
+    let seen = report(play.watch(180), Duration::from_secs(240)).await;
+    assert!(seen.frames >= 180 * 28, "{seen:?}");
+    assert!(seen.longest_gap_ms <= 500.0, "{seen:?}");
+    assert_eq!(seen.events, ["join", "peer", "opening", "offer", "answer", "connected", "leave"]);
+}
+
+/// The ring `relay` of tests/run.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes a minute and a half"]
+async fn a_turn_server_that_restarts_when_the_first_login_is_over_costs_some_seconds_of_picture() {
+    let _alone = alone().await;
+    let Some(mut play) = Play::start(&format!("turn:{SERVER}:3478?transport=tcp"), 30).await else { return };
+    let watch = play.watch(75);
+    tokio::time::sleep(Duration::from_secs(45)).await;
+    play.turn.restart().await;
+    let seen = report(watch, Duration::from_secs(120)).await;
+    assert_eq!(seen.events.iter().filter(|step| *step == "join").count(), 1, "the session went on: {seen:?}");
+    assert!(seen.events.iter().any(|step| step == "recovered"), "{seen:?}");
+    assert!(seen.frames >= 50 * 28, "{seen:?}");
+}
