@@ -20,7 +20,7 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// How many messages a second a connection may carry, both directions together.
+    /// How many messages and bytes a second a connection may carry, both directions together.
     pub(super) fn rate(self) -> Option<Rate> {
         match self {
             Self::Any => None,
@@ -89,4 +89,8 @@ const AWS_ALPN_LOGIN: &str = "mqtt";
 const AWS_KEEP_ALIVE_S: u32 = 30;
 /// AWS throttles at 100 a second, and drops what is beyond. A second may see the burst and forty more, so sixty at most:
 /// room is left for what others send us all at once.
-const AWS_RATE: Rate = Rate { each: Duration::from_millis(25), burst: 20 };
+///
+/// It takes 512 KB a second too: a second sees at most what flows, the burst, and one message of the largest size, 460 KB in
+/// all.
+const AWS_RATE: Rate =
+    Rate { each: Duration::from_millis(25), burst: 20, bytes_per_s: 256 * 1024, burst_bytes: 64 * 1024 };

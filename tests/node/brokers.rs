@@ -243,18 +243,29 @@ fn broken_aws_rules(seen: &[Entry], retain: bool) -> Vec<String> {
     for (connection, most) in most_in_a_second(seen) {
         hold(most <= 100, format!("{most} messages within a second on connection {connection}"));
     }
+    for (connection, most) in within_a_second(seen, |publish| publish.topic.len() + publish.payload.len()) {
+        hold(most <= 512_000, format!("{most} bytes within a second on connection {connection}"));
+    }
     broken
 }
 
 /// PUBLISH packets of both directions within any second, by connection.
 fn most_in_a_second(seen: &[Entry]) -> BTreeMap<usize, usize> {
-    let mut times: BTreeMap<usize, Vec<tokio::time::Instant>> = BTreeMap::new();
-    for entry in seen.iter().filter(|entry| matches!(entry.packet, Packet::Publish(_))) {
-        times.entry(entry.connection).or_default().push(entry.at);
+    within_a_second(seen, |_| 1)
+}
+
+/// The sum of what PUBLISH packets of both directions count for within any second, by connection.
+fn within_a_second(seen: &[Entry], counts: impl Fn(&rumqttc::Publish) -> usize) -> BTreeMap<usize, usize> {
+    let mut times: BTreeMap<usize, Vec<(tokio::time::Instant, usize)>> = BTreeMap::new();
+    for entry in seen {
+        if let Packet::Publish(publish) = &entry.packet {
+            times.entry(entry.connection).or_default().push((entry.at, counts(publish)));
+        }
     }
-    let most = |times: &Vec<tokio::time::Instant>| {
-        let within = |from: &tokio::time::Instant| {
-            times.iter().filter(|at| (*from..*from + Duration::from_secs(1)).contains(at)).count()
+    let most = |times: &Vec<(tokio::time::Instant, usize)>| {
+        let within = |(from, _): &(tokio::time::Instant, usize)| -> usize {
+            let second = *from..*from + Duration::from_secs(1);
+            times.iter().filter(|(at, _)| second.contains(at)).map(|(_, counted)| counted).sum()
         };
         times.iter().map(within).max().unwrap_or_default()
     };
@@ -316,6 +327,23 @@ async fn a_burst_of_messages_is_spread_to_what_aws_iot_takes() {
     assert_eq!(broken_aws_rules(&recorder.seen(), true), Vec::<String>::new());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn large_messages_are_spread_to_what_aws_iot_takes() {
+    if !is_installed() {
+        return;
+    }
+    let (_folder, _broker, recorder) = recorded().await;
+    let link = link(&as_on_aws(&recorder, true), "stage", &[]).await;
+    for _ in 0..24 {
+        let payload = vec![b' '; 64 * 1024].into();
+        let topic = "camera-node/v1/stage/out/ann".to_owned();
+        link.publish(Publish { topic, payload, retain: false }).expect("up");
+    }
+    let sent = || recorder.seen().iter().filter(|entry| matches!(entry.packet, Packet::Publish(_))).count();
+    eventually("all are sent", SOON, || sent() == 24).await;
+    assert_eq!(broken_aws_rules(&recorder.seen(), true), Vec::<String>::new());
+}
+
 #[test]
 fn the_aws_rules_see_what_breaks_them() {
     let begun = now();
@@ -342,6 +370,10 @@ fn the_aws_rules_see_what_breaks_them() {
         (
             (0..101).map(|n| entry(n * 9, publish("a", QoS::AtLeastOnce, 1, false))).collect(),
             "101 messages within a second",
+        ),
+        (
+            (0..4).map(|n| entry(n * 9, publish("a", QoS::AtLeastOnce, 131_072, false))).collect(),
+            "524292 bytes within a second",
         ),
     ] {
         let broken = broken_aws_rules(&entries, true);

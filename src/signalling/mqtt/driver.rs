@@ -112,7 +112,7 @@ impl Driver {
                     }
                     Occurrence::Ready => break,
                     Occurrence::Message(message) => {
-                        self.spend();
+                        self.spend(size_of_event(&message));
                         if early.len() < EARLY_MESSAGES {
                             early.push(message);
                         }
@@ -149,7 +149,7 @@ impl Driver {
             tokio::select! {
                 occurrence = connection.next() => match occurrence {
                     Occurrence::Message(message) => {
-                        self.spend();
+                        self.spend(size_of_event(&message));
                         self.report(message).await;
                     }
                     Occurrence::Lost { reason, retry, closed, .. } => return Ended::Lost { reason, retry, closed },
@@ -159,7 +159,7 @@ impl Driver {
                     | Occurrence::Acknowledged => {}
                 },
                 Some(message) = self.outbox.recv(), if has_budget && connection.has_room() => {
-                    self.spend();
+                    self.spend(message.topic.len() + message.payload.len());
                     connection.publish(message);
                 }
                 Some(change) = self.changes.recv() => if connection.is_cut_by(change) {
@@ -181,10 +181,10 @@ impl Driver {
         }
     }
 
-    /// A message, in either direction.
-    fn spend(&mut self) {
+    /// A message of so many bytes, in either direction.
+    fn spend(&mut self, bytes: usize) {
         if let Some(budget) = &mut self.budget {
-            budget.take(now().into_std());
+            budget.take(now().into_std(), bytes);
         }
     }
 
@@ -205,7 +205,7 @@ impl Driver {
                 if connection.has_room()
                     && let Some(message) = rest.pop_front()
                 {
-                    self.spend();
+                    self.spend(message.topic.len() + message.payload.len());
                     connection.publish(message);
                     continue;
                 }
@@ -227,6 +227,13 @@ impl Driver {
     /// [`Link::close`](crate::signalling::Link::close).
     async fn report(&self, event: LinkEvent) {
         let _ = self.events.send(event).await;
+    }
+}
+
+fn size_of_event(event: &LinkEvent) -> usize {
+    match event {
+        LinkEvent::Message { topic, payload, .. } => topic.len() + payload.len(),
+        LinkEvent::Up { .. } | LinkEvent::Down { .. } | LinkEvent::Contested(_) => 0,
     }
 }
 
