@@ -98,6 +98,7 @@ impl<'t> Document<'t> {
             }
         }
         slips.sort();
+        leave_out_echoes(text, &mut slips);
         if slips.is_empty() { Ok(document) } else { Err(slips) }
     }
 
@@ -200,6 +201,25 @@ impl<'t> Document<'t> {
         }
     }
 }
+
+/// A section that is written twice makes a slip of its own of each key that both have: what is wrong is said once.
+fn leave_out_echoes(text: &str, slips: &mut Vec<(Place, String)>) {
+    let lines: Vec<&str> = text.lines().collect();
+    let header_of =
+        |line: usize| lines.iter().take(line).rposition(|text| text.trim_start().starts_with('[')).map(|at| at + 1);
+    let repeated: Vec<usize> = slips
+        .iter()
+        .filter_map(|(place, message)| place.line().filter(|_| message == DUPLICATE))
+        .filter(|line| header_of(*line) == Some(*line))
+        .collect();
+    slips.retain(|(place, message)| {
+        let under = place.line().and_then(|line| header_of(line).filter(|header| *header < line));
+        message != DUPLICATE || !under.is_some_and(|header| repeated.contains(&header))
+    });
+}
+
+/// The parser's words.
+const DUPLICATE: &str = "duplicate key";
 
 /// A place that values can be put into.
 enum Slot<'a, 't> {

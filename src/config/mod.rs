@@ -126,6 +126,9 @@ impl Config {
         text: &str,
         env: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigError> {
+        let schema = Self::schema();
+        let env: Vec<_> = env.into_iter().collect();
+        let almost = read::almost_variables(&schema, env.iter().filter_map(|(name, _)| name.to_str()));
         let (variables, mut problems) = overriding(env);
         let mut document = match Document::parse(file, text, &variables) {
             Ok(document) => document,
@@ -134,7 +137,7 @@ impl Config {
                 return Err(ConfigError::Invalid(slips.collect()));
             }
         };
-        let schema = Self::schema();
+        problems.extend(almost);
         problems.extend(read::check_keys(&mut document, &schema));
         problems.extend(read::lay_over(&mut document, &schema, &variables));
         let (config, refused) = read::read::<Self>(&document);

@@ -212,6 +212,19 @@ fn unknown_variable(schema: &Schema, name: &str, path: &[Step]) -> String {
     }
 }
 
+/// Variables whose names are a key's but for an underscore. Others that begin like ours are none of the config's business.
+pub fn almost_variables<'a>(schema: &Schema, names: impl Iterator<Item = &'a str>) -> Vec<Problem> {
+    let single = |name: &str| name.replace("__", "_");
+    let known: Vec<String> = schema.leaves().map(variable_of).collect();
+    let ours = names.filter(|name| name.starts_with(&single(PREFIX)) && !name.starts_with(PREFIX));
+    ours.filter_map(|name| {
+        let meant = known.iter().find(|known| single(known) == single(name))?;
+        let message = format!("sets nothing, for want of a second underscore; the nearest is {meant}");
+        Some(Problem { place: Place::Variable(name.to_owned()), key: None, message })
+    })
+    .collect()
+}
+
 /// The variable that overrides the key at this path of the schema, of the first element where there is a list.
 pub fn variable_of(schema_path: &str) -> String {
     format!("{PREFIX}{}", schema_path.replace("[]", ".0").replace('.', "__").to_uppercase())

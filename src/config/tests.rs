@@ -95,6 +95,8 @@ fn a_bad_config_says_where_and_what_and_what_would_be_right() {
         ("[[ice.servers]]\nurls = ['turn:x']\ncredential = 'x'\n", "bad.toml:3:1: ice.servers[0].credential: secrets do not belong in a config; write it to a file that only the node can read, and its path to `credential_file`"),
         ("[log]\nlevel = \n", "bad.toml:2:9: string values must be quoted, expected literal string"),
         ("[log]\nlevel = 'info'\nlevel = 'warn'\n", "bad.toml:3:1: duplicate key"),
+        ("[log]\nlevel = 'info'\n[log]\nlevel = 'warn'\nformat = 'text'\n", "bad.toml:3:2: duplicate key"),
+        ("[log]\nlevel = 'info'\n[log]\nlevel = 'warn'\n[http]\nmdns = true\nmdns = true\n", "bad.toml:3:2: duplicate key\nbad.toml:7:1: duplicate key"),
     ];
     for (text, expected) in table {
         assert_eq!(refused(text, &[]), expected, "{text}");
@@ -126,6 +128,8 @@ fn a_bad_variable_is_named_instead_of_a_place_in_the_file() {
         ("CAMERA_NODE__CAMERA", "x", "environment variable CAMERA_NODE__CAMERA: camera: names a list of sections; a key of the first is named by CAMERA_NODE__CAMERA__0__KEY"),
         ("CAMERA_NODE__CAMERA__3__NAME", "x", "environment variable CAMERA_NODE__CAMERA__3__NAME: camera[3].name: element 3 would come after a gap: there are 0"),
         ("CAMERA_NODE__CAMERA__0__NAME", "X", "environment variable CAMERA_NODE__CAMERA__0__NAME: camera[0].name: a camera's name is 1 to 32 of a-z, 0-9 and '-', not \"X\""),
+        ("CAMERA_NODE_BROKER_URL", "x", "environment variable CAMERA_NODE_BROKER_URL: sets nothing, for want of a second underscore; the nearest is CAMERA_NODE__BROKER__URL"),
+        ("CAMERA_NODE_HTTP_FRAME_ANCESTORS", "x", "environment variable CAMERA_NODE_HTTP_FRAME_ANCESTORS: sets nothing, for want of a second underscore; the nearest is CAMERA_NODE__HTTP__FRAME_ANCESTORS"),
         ("CAMERA_NODE__", "x", "environment variable CAMERA_NODE__: names no key; the nearest is CAMERA_NODE__NODE__ID"),
     ];
     for (name, value, expected) in table {

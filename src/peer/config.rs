@@ -193,8 +193,10 @@ impl From<PublicAddress> for String {
 
 /// A TURN password or secret could not be read.
 #[derive(Debug, thiserror::Error)]
-#[error("{path}: {source}")]
+#[error("ice.servers[{nth}].{key}: {path}: {source}")]
 pub struct CredentialError {
+    nth: usize,
+    key: &'static str,
     path: String,
     #[source]
     source: std::io::Error,
@@ -206,22 +208,28 @@ impl Ice {
     /// # Errors
     /// A file that cannot be read.
     pub fn read_servers(&self) -> Result<Vec<ReadServer>, CredentialError> {
-        self.servers.iter().map(IceServerConfig::read).collect()
+        self.servers.iter().enumerate().map(|(nth, server)| server.read(nth)).collect()
     }
 }
 
 impl IceServerConfig {
-    fn read(&self) -> Result<ReadServer, CredentialError> {
-        let first_line = |path: &PathBuf| {
-            let text = std::fs::read_to_string(path)
-                .map_err(|source| CredentialError { path: path.display().to_string(), source })?;
+    fn read(&self, nth: usize) -> Result<ReadServer, CredentialError> {
+        let first_line = |key: &'static str, path: &PathBuf| {
+            let text = std::fs::read_to_string(path).map_err(|source| CredentialError {
+                nth,
+                key,
+                path: path.display().to_string(),
+                source,
+            })?;
             Ok(text.lines().next().unwrap_or_default().to_owned())
         };
         let is_set = |path: &PathBuf| !path.as_os_str().is_empty();
         let login = if is_set(&self.secret_file) {
-            Login::PerSession { secret: first_line(&self.secret_file)?, lifetime_s: self.lifetime_s.value() }
+            let secret = first_line("secret_file", &self.secret_file)?;
+            Login::PerSession { secret, lifetime_s: self.lifetime_s.value() }
         } else if is_set(&self.credential_file) {
-            Login::Fixed { username: self.username.clone(), credential: first_line(&self.credential_file)? }
+            let credential = first_line("credential_file", &self.credential_file)?;
+            Login::Fixed { username: self.username.clone(), credential }
         } else {
             Login::None
         };
@@ -286,5 +294,12 @@ mod tests {
         let fixed = Login::Fixed { username: "node".to_owned(), credential: "hunter2".to_owned() };
         let per_session = Login::PerSession { secret: "hunter2".to_owned(), lifetime_s: 3_600 };
         assert!(logins == [fixed, per_session, Login::None]);
+        drop(file);
+        let gone = |servers: &[IceServerConfig]| {
+            let ice = Ice { servers: servers.to_vec(), ..Ice::default() };
+            ice.read_servers().err().expect("it is gone").to_string()
+        };
+        assert!(gone(&ice.servers).starts_with("ice.servers[0].credential_file: /"), "{}", gone(&ice.servers));
+        assert!(gone(&ice.servers[1..]).starts_with("ice.servers[0].secret_file: /"));
     }
 }
