@@ -79,6 +79,7 @@ fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
 
 /// Runs one command line to its end.
 pub async fn run(cli: Cli) -> ExitCode {
+    let in_json = Failures::of(&cli.command);
     let outcome = match cli.command {
         Command::Run(args) => run::run(args).await,
         Command::Demo(args) => demo::run(args).await,
@@ -93,8 +94,43 @@ pub async fn run(cli: Cli) -> ExitCode {
     };
     outcome.unwrap_or_else(|error| {
         out::complain(&error);
+        in_json.say(&error);
         code_of(&error)
     })
+}
+
+/// What a command that was asked for JSON says on standard output in place of its result: whoever reads that need not read
+/// standard error as well.
+enum Failures {
+    /// `{"error":…}`
+    Object,
+    /// `check`'s list, with one finding.
+    List,
+    Nothing,
+}
+
+impl Failures {
+    fn of(command: &Command) -> Self {
+        match command {
+            Command::Check(args) if args.json() => Self::List,
+            Command::Watch(args) if args.json() => Self::Object,
+            _ => Self::Nothing,
+        }
+    }
+
+    fn say(&self, error: &anyhow::Error) {
+        let story = out::whole_story(error);
+        let said = match self {
+            Self::Object => out::json(&serde_json::json!({ "error": story })),
+            Self::List => {
+                let part = if error.is::<ConfigError>() { "config" } else { "check" };
+                out::json(&serde_json::json!([{ "part": part, "ok": false, "detail": story, "advice": null }]))
+            }
+            Self::Nothing => Ok(()),
+        };
+        // Standard error has heard it already.
+        let _ = said;
+    }
 }
 
 /// What was asked for is wrong: 2. It went wrong while being done: 1.

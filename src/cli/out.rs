@@ -32,7 +32,7 @@ pub fn complain(error: &anyhow::Error) {
 }
 
 /// The error and its causes, without those that the text before them has already told.
-fn whole_story(error: &anyhow::Error) -> String {
+pub(super) fn whole_story(error: &anyhow::Error) -> String {
     error.chain().fold(String::new(), |story, cause| {
         let cause = cause.to_string();
         match story.as_str() {

@@ -5,6 +5,7 @@ mod brokers;
 mod certificates;
 mod coturn;
 mod later;
+mod commands;
 mod mosquitto;
 mod network;
 mod ports;

@@ -37,6 +37,13 @@ pub struct Args {
     json: bool,
 }
 
+impl Args {
+    /// Whether a program reads what is said.
+    pub fn json(&self) -> bool {
+        self.json
+    }
+}
+
 /// Tries all parts, also after one has failed.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = args.file.load()?;

@@ -76,6 +76,13 @@ pub struct Args {
     out: Option<PathBuf>,
 }
 
+impl Args {
+    /// Whether a program reads what is said.
+    pub fn json(&self) -> bool {
+        self.json
+    }
+}
+
 /// Watches until the time is up, a signal comes, or the node refuses.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     super::logging::start(&Log::default())?;
