@@ -5,13 +5,14 @@
 
 import { type Message, readMessage, writeMessage } from "../lib/core/envelope.ts";
 import { ERRORS, type ErrorSlug } from "../lib/core/errors.ts";
-import type { Body } from "../lib/core/message.ts";
+import { type Body, isLastWord } from "../lib/core/message.ts";
 import { BOOT } from "./node.ts";
 
 const WAITS_MS = [500, 1_000, 2_000, 4_000, 4_000, 4_000];
 const ACK_AFTER_MS = 100;
 const ANSWER_LIMIT_MS = 20_000;
 const CONNECT_LIMIT_MS = 30_000;
+const RING_MS = 20_000;
 
 interface Sent {
   readonly message: Message & { seq: number };
@@ -19,7 +20,7 @@ interface Sent {
   due: number;
 }
 
-type Phase = "offered" | "answered" | "live" | "over";
+type Phase = "ringing" | "offered" | "answered" | "live" | "over";
 
 class Session {
   phase: Phase = "offered";
@@ -42,6 +43,10 @@ class Session {
 
 export class ScriptedNode {
   readonly sessions = new Map<string, Session>();
+  /** What became of each call of ours: `taken`, or why not. */
+  readonly rings = new Map<string, string>();
+  /** Who is registered, as the peer's last word has it. */
+  registered: string | undefined;
   private outgoing: Message[] = [];
 
   constructor(
@@ -58,11 +63,23 @@ export class ScriptedNode {
 
   handle(payload: string, now: number): void {
     const message = readMessage(payload);
-    if (message.session === undefined) return;
+    if (message.session === undefined) {
+      this.registration(message);
+      return;
+    }
     const known = this.sessions.get(message.session);
     if (known !== undefined) this.heard(known, message, now);
-    else if (message.body.type === "join") this.join(message, now);
+    else if (message.body.type === "join" || message.body.type === "call") this.join(message, now);
     else if (message.seq !== undefined) this.stray(message, message.session, message.seq);
+  }
+
+  /** Calls the viewer. */
+  ring(id: string, now: number): void {
+    const session = new Session(id);
+    session.phase = "ringing";
+    session.limit = now + RING_MS;
+    this.sessions.set(id, session);
+    this.say(session, { type: "call", from: "porch", nonce: "n" }, now);
   }
 
   connected(id: string): void {
@@ -97,11 +114,37 @@ export class ScriptedNode {
     this.sessions.set(id, session);
     session.expected = 1;
     session.ackDue = now + ACK_AFTER_MS;
+    if (message.body.type === "call") {
+      // What has been called for goes before what we call for.
+      for (const each of earlier) if (each.phase === "ringing") this.cancel(each, "answered", now);
+      this.say(session, { type: "ringing" }, now, 0);
+      this.say(session, { type: "callResponse", response: "accepted", nonce: "n" }, now, 0);
+    }
+    this.letIn(session, 0, earlier, now);
+  }
+
+  private letIn(session: Session, request: number, earlier: Session[], now: number): void {
+    session.phase = "offered";
     session.limit = now + ANSWER_LIMIT_MS;
-    this.say(session, { type: "peer", iceServers: [], node: { name: "Front door", boot: BOOT, version: "0.1.0" }, nonce: "n" }, now, 0);
-    this.say(session, { type: "offer", sdp: "v=0\r\na=ice-ufrag:node\r\n", mids: { "0": { camera: "front", kind: "video" } } }, now, 0);
+    this.say(session, { type: "peer", iceServers: [], node: { name: "Front door", boot: BOOT, version: "0.1.0" }, nonce: "n" }, now, request);
+    this.say(session, { type: "offer", sdp: "v=0\r\na=ice-ufrag:node\r\n", mids: { "0": { camera: "front", kind: "video" } } }, now, request);
     this.say(session, { type: "ice", candidates: [{ candidate: "c", usernameFragment: "node" }], complete: true }, now);
-    for (const each of earlier) this.leave(each, "replaced", now);
+    // A ring is no session yet, and goes on when somebody joins.
+    for (const each of earlier) if (each.isAlive && each.phase !== "ringing") this.leave(each, "replaced", now);
+  }
+
+  private registration({ seq, body }: Message): void {
+    if (body.type !== "register" && body.type !== "unregister") return;
+    this.registered = body.type === "register" ? body.name : undefined;
+    const answer: Body = body.type === "register" ? { type: "registered", name: body.name, ttl: body.ttl } : { type: "unregistered" };
+    this.outgoing.push({ ...(seq !== undefined && { re: seq }), body: answer });
+  }
+
+  private cancel(session: Session, reason: "timeout" | "answered", now: number): void {
+    this.rings.set(session.id, reason);
+    this.over(session);
+    this.say(session, { type: "cancel", reason }, now);
+    session.lastWord = session.unacked[0];
   }
 
   private heard(session: Session, message: Message, now: number): void {
@@ -109,7 +152,9 @@ export class ScriptedNode {
     if (ack !== undefined) session.unacked = session.unacked.filter(({ message: sent }) => sent.seq > ack);
     if (body.type === "error" && ack === undefined && message.re === undefined) return;
     if (seq === undefined) return;
-    if (body.type === "leave") {
+    const isRejection = body.type === "callResponse" && body.response === "rejected";
+    if (isRejection && session.phase === "ringing") this.rings.set(session.id, body.reason);
+    if (body.type === "leave" || body.type === "cancel" || isRejection) {
       session.expected = Math.max(session.expected, seq + 1);
       session.ackDue = now;
       if (session.isAlive) this.over(session);
@@ -131,6 +176,10 @@ export class ScriptedNode {
       session.early.delete(session.expected);
       session.expected += 1;
       session.ackDue ??= now + ACK_AFTER_MS;
+      if (next.body.type === "callResponse" && session.phase === "ringing") {
+        this.rings.set(session.id, "taken");
+        this.letIn(session, next.seq ?? 0, this.alive.filter((each) => each !== session), now);
+      }
       if (next.body.type === "answer" && session.phase === "offered") {
         session.phase = "answered";
         session.limit = now + CONNECT_LIMIT_MS;
@@ -140,7 +189,7 @@ export class ScriptedNode {
   }
 
   private stray({ body }: Message, session: string, seq: number): void {
-    if (body.type === "leave") this.outgoing.push({ session, ack: seq, body: { type: "ack" } });
+    if (isLastWord(body)) this.outgoing.push({ session, ack: seq, body: { type: "ack" } });
     else this.outgoing.push({ session, re: seq, body: failure("unknownSession") });
   }
 
@@ -149,6 +198,7 @@ export class ScriptedNode {
     for (const sent of session.unacked) {
       if (sent.due > now) continue;
       if (sent.sends >= WAITS_MS.length && session.phase !== "live") {
+        if (session.phase === "ringing") this.rings.set(session.id, "signallingLost");
         if (session.isAlive) this.fail(session, "signallingLost", now);
         else session.unacked = [];
         break;
@@ -162,7 +212,9 @@ export class ScriptedNode {
       session.ackDue = undefined;
       this.outgoing.push({ session: session.id, ...heard, body: { type: "ack" } });
     }
-    if (session.limit !== undefined && session.limit <= now) this.fail(session, session.phase === "offered" ? "timedOut" : "iceFailed", now);
+    if (session.limit === undefined || session.limit > now) return;
+    if (session.phase === "ringing") this.cancel(session, "timeout", now);
+    else this.fail(session, session.phase === "offered" ? "timedOut" : "iceFailed", now);
   }
 
   private fail(session: Session, slug: ErrorSlug, now: number): void {

@@ -98,7 +98,7 @@ class World {
     }
   }
 
-  private perform(output: Output): void {
+  protected perform(output: Output): void {
     if (output.type === "state") this.state = output.state;
     if (output.type === "publish") {
       this.noteComplaint("viewer", output.payload);
@@ -160,13 +160,13 @@ class World {
     }
   }
 
-  private in(ms: number, what: () => void): void {
+  protected in(ms: number, what: () => void): void {
     this.order += 1;
     this.queue.push({ at: this.now + ms, order: this.order, what });
   }
 
   /** The same sequence for a seed in every run (Marsaglia's xorshift, 32 bits). */
-  private random(): number {
+  protected random(): number {
     let x = (this.seed = (this.seed * 2_654_435_761 + 1) >>> 0 || 1);
     x ^= x << 13;
     x ^= x >>> 17;
@@ -225,6 +225,115 @@ test("with one in five, at least ninety-nine in a hundred do, the others name th
     assert.ok(isLive(world), `seed ${index + 1} is stuck: ${JSON.stringify(world.state)}`);
     endsWell(world, index + 1);
   });
+});
+
+/** A world in which the node rings, and a person answers in time, says no, or is not at home. */
+class Doorstep extends World {
+  /** How each call has gone, by the viewer. */
+  readonly calls = new Map<string, string[]>();
+  /** What the person means to do about the node's calls. */
+  readonly plans = new Map<string, "accept" | "decline" | "nothing">();
+  private rounds = 0;
+
+  protected override perform(output: Output): void {
+    super.perform(output);
+    if (output.type !== "call") return;
+    const { session, direction, state, end } = output.call;
+    const gone = this.calls.get(session) ?? [];
+    this.calls.set(session, [...gone, end ?? state]);
+    assert.ok(!gone.includes("joined") && !gone.some((each) => each in ENDS), `${gone.join()} and then ${state}`);
+    if (direction === "incoming" && state === "ringing") this.answer(session);
+  }
+
+  private answer(session: string): void {
+    const plan = this.random() < 0.6 ? "accept" : this.random() < 0.5 ? "decline" : "nothing";
+    this.plans.set(session, plan);
+    this.in(200 + this.random() * 8_000, () => {
+      if (plan === "accept") this.viewer.handle({ type: "accept", session }, this.now);
+      else if (plan === "decline") this.viewer.handle({ type: "decline", session, reason: "declined" }, this.now);
+    });
+  }
+
+  /** The node rings once; in some rounds the viewer calls at about the same time. Gives the ring's session. */
+  round(alsoCalls: boolean): string {
+    this.rounds += 1;
+    const id = this.rounds.toString(16).padStart(32, "a");
+    this.in(500, () => {
+      this.node.ring(id, this.now);
+    });
+    if (alsoCalls) {
+      this.in(this.random() * 1_000, () => {
+        this.viewer.handle({ type: "call" }, this.now);
+      });
+    }
+    this.runUntil(this.now + 90_000);
+    return id;
+  }
+}
+
+/** Whatever a call may end with. */
+const ENDS: Record<string, unknown> = { ...ERRORS, busy: 1, declined: 1, timeout: 1, answered: 1, cancelled: 1 };
+
+/** Three rounds for every seed, hung up after each; gives how many calls were accepted, and how many of them came about. */
+function ringAll(weather: Weather, watching: boolean): { accepted: number; joined: number; rung: number } {
+  const sum = { accepted: 0, joined: 0, rung: 0 };
+  for (let seed = 1; seed <= SEEDS / 2; seed += 1) {
+    const world = new Doorstep(seed, weather);
+    world.viewer.handle({ type: "register", name: "Kitchen" }, 0);
+    if (!watching) world.viewer.handle({ type: "stop" }, 0);
+    world.runUntil(40_000);
+    assert.equal(world.node.registered, "Kitchen", `seed ${seed}`);
+    for (let round = 1; round <= 3; round += 1) {
+      const alsoCalls = round === 3;
+      const id = world.round(alsoCalls);
+      const gone = world.calls.get(id);
+      const atNode = world.node.rings.get(id);
+      const where = `seed ${seed}, round ${round}: ${String(atNode)} at the node, ${String(gone)} here`;
+      // Neither side is stuck, and both are of one mind.
+      assert.ok(atNode !== undefined, where);
+      for (const each of world.calls.values()) assert.ok(each.at(-1) === "joined" || (each.at(-1) ?? "") in ENDS, where);
+      if (gone?.at(-1) === "joined") assert.equal(atNode, "taken", where);
+      const alive = world.node.alive.map((each) => each.id);
+      assert.deepEqual(alive, world.viewer.sessionId === undefined ? [] : [world.viewer.sessionId], where);
+      assert.ok(!watching || isLive(world), where);
+      if (gone !== undefined) sum.rung += 1;
+      if (world.plans.get(id) === "accept" && !alsoCalls) {
+        sum.accepted += 1;
+        if (gone?.at(-1) === "joined") sum.joined += 1;
+      }
+      if (alsoCalls && !watching) assert.ok([...world.calls].some(([session, each]) => session !== id && ["joined", "signallingLost", "busy"].includes(each.at(-1) ?? "")), where);
+      world.viewer.handle({ type: "stop" }, world.now);
+      if (watching) world.viewer.handle({ type: "start" }, world.now);
+      world.runUntil(world.now + 40_000);
+    }
+    world.viewer.handle({ type: "stop" }, world.now);
+    world.viewer.handle({ type: "unregister" }, world.now);
+    world.runUntil(world.now + 90_000);
+    assert.deepEqual([world.state?.state, world.viewer.pollTimeout()], ["idle", undefined], `seed ${seed}`);
+  }
+  return sum;
+}
+
+test("in fair weather every call that is accepted comes about, watching or not, also when both sides call at once", () => {
+  for (const watching of [false, true]) {
+    const { accepted, joined, rung } = ringAll(all(0), watching);
+    assert.ok(rung >= SEEDS && accepted > SEEDS / 4, `${rung} rung, ${accepted} accepted`);
+    assert.equal(joined, accepted);
+  }
+});
+
+test("with one message in twenty lost, repeated, overtaken and late, all do", () => {
+  for (const watching of [false, true]) {
+    const { accepted, joined } = ringAll(all(0.05), watching);
+    assert.equal(joined, accepted);
+  }
+});
+
+test("with one in five, nearly all do, no call is stuck or rings twice, and both sides agree on each", () => {
+  for (const watching of [false, true]) {
+    const { accepted, joined } = ringAll(all(0.2), watching);
+    assert.ok(joined >= accepted * 0.97, `${joined} of ${accepted}`);
+  }
 });
 
 test("where far more gets lost than comes through, whoever is not live says why, and when it is tried again", () => {
