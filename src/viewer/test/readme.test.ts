@@ -8,7 +8,7 @@ import { test } from "node:test";
 import ts from "typescript";
 
 /** What the examples take for granted of the page around them. */
-const PAGE = "declare const video: HTMLVideoElement, label: HTMLElement, numbers: HTMLElement, hint: HTMLElement;\n";
+const PAGE = "declare const video: HTMLVideoElement, label: HTMLElement, numbers: HTMLElement, hint: HTMLElement, yes: HTMLElement, no: HTMLElement;\n";
 
 test("every example in the README compiles", () => {
   const examples = [...readFileSync("README.md", "utf8").matchAll(/```ts\n([^]*?)```/g)].map(([, code = ""]) => code);
