@@ -130,6 +130,11 @@ export class Camera extends Emitter<CameraEvents> {
     this.tell({ type: "stop" });
   }
 
+  /** Looks for a new network path without leaving the session; pictures go on meanwhile, if they can. */
+  restartIce(): void {
+    this.tell({ type: "restart" });
+  }
+
   /**
    * Lets the node call us, under this name for people, until {@link unregister}: such a call is an `incomingCall` event.
    * Connects to the broker and to nothing else; renewed by itself. `registration` events tell what has become of it.
@@ -381,6 +386,9 @@ export class Camera extends Emitter<CameraEvents> {
         this.left = undefined;
         if (left?.watched === true) this.tell({ type: "start" });
         if (left?.name !== undefined) this.tell({ type: "register", name: left.name });
+      },
+      networkChanged: () => {
+        this.tell({ type: "networkChanged" });
       },
     });
   }

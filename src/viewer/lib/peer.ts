@@ -68,6 +68,15 @@ export class Peer {
       case "answer":
         await this.answer(command.sdp, command.mids);
         break;
+      case "restart":
+        await this.restart();
+        break;
+      case "accept":
+        await step("remoteDescriptionFailed", this.connection().setRemoteDescription({ type: "answer", sdp: command.sdp }));
+        break;
+      case "rollback":
+        await step("localDescriptionFailed", this.connection().setLocalDescription({ type: "rollback" }));
+        break;
       case "addCandidates":
         await this.addCandidates(command.candidates, command.complete);
         break;
@@ -100,6 +109,7 @@ export class Peer {
         case "failed":
           // DTLS that the other side has closed counts as failed in some browsers.
           if (this.dtlsState() === "closed") this.report({ type: "closed" });
+          else if (this.dtlsState() === "failed") this.report({ type: "failed", step: "internal", message: "encryption failed" });
           else this.report({ type: "failed", step: "iceFailed", message: "no network path, or it was lost" });
           break;
         case "closed":
@@ -133,12 +143,23 @@ export class Peer {
     const answer = await step("answerFailed", pc.createAnswer());
     const refused = refusedSection(answer.sdp ?? "", mids);
     if (refused !== undefined) throw new StepError("noCommonCodec", `the browser refused the ${refused}`);
+    await this.describe("answered", answer);
+  }
+
+  /** Offers new ICE credentials; the path there is stays until the node has answered. */
+  private async restart(): Promise<void> {
+    const offer = await step("offerFailed", this.connection().createOffer({ iceRestart: true }));
+    await this.describe("offered", offer);
+  }
+
+  private async describe(type: "answered" | "offered", description: RTCSessionDescriptionInit): Promise<void> {
+    const pc = this.connection();
     const held: RTCIceCandidate[] = [];
     this.held = held;
-    await step("localDescriptionFailed", pc.setLocalDescription(answer));
+    await step("localDescriptionFailed", pc.setLocalDescription(description));
     this.held = undefined;
-    // The answer goes first and at once: the node's checks need not wait for our gathering.
-    this.report({ type: "answered", sdp: pc.localDescription?.sdp ?? "" });
+    // The description goes first and at once: the node's checks need not wait for our gathering.
+    this.report({ type, sdp: pc.localDescription?.sdp ?? "" });
     if (held.length > 0) this.found(held);
   }
 

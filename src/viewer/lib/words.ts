@@ -35,7 +35,7 @@ const WORDS: { readonly [R in Reason]: Words } = {
   nodeOffline: words("Camera offline", "The camera is not connected to its broker.", "Check its power and network. The picture comes when it is back."),
   nodeRestarted: words("Camera restarted", "The camera has just started again.", WAIT),
   live: words("Live", "You see the camera as it is now."),
-  silent: words("Picture interrupted", "Nothing has come from the camera for a few seconds.", WAIT),
+  silent: words("Reconnecting", "Nothing has come from the camera for a few seconds. A new way to it is being looked for.", WAIT),
   network: words("Connection lost", "Neither the camera nor the broker can be reached.", "Check this device's network."),
   replaced: words("Opened elsewhere", "This camera is now being watched in another window under the same name.", "Press Connect to watch it here."),
   closed: words("Connection closed", "The camera has closed the connection.", WAIT),

@@ -102,6 +102,7 @@ test("from a ring to moving pictures, in the protocol's order, and nothing is op
   // A session like any other: when it is lost, it is joined again, and not called.
   bench.watch(20);
   bench.handle({ type: "peer", session: RING, event: { type: "failed", step: "iceFailed", message: "gone" } });
+  bench.advance(25_000);
   assert.equal(bench.last("join").seq, 0);
 });
 

@@ -31,6 +31,11 @@ class Session {
   ackDue: number | undefined;
   /** The answer or the connection must have come by then. */
   limit: number | undefined;
+  /** Of our ICE credentials, from 1, and theirs, once they are described. */
+  ours = 1;
+  theirs: string | undefined;
+  /** The `seq` of our offer that waits for its answer. */
+  offered: number | undefined;
   /** What we have said at its end. */
   lastWord: Sent | undefined;
 
@@ -50,8 +55,8 @@ export class ScriptedNode {
   private outgoing: Message[] = [];
 
   constructor(
-    /** The viewer has answered: both sides may find each other now. */
-    private readonly connect: (session: string) => void,
+    /** Our description or theirs is another one: both sides may find each other now, or no longer. */
+    private readonly described: (session: string) => void,
     /** The node has closed its end. */
     private readonly closed: (session: string) => void,
   ) {}
@@ -87,6 +92,22 @@ export class ScriptedNode {
     if (session?.phase !== "answered") return;
     session.phase = "live";
     session.limit = undefined;
+  }
+
+  /** Whether the two sides know each other's latest credentials. */
+  isMet(id: string, viewer: { ours: string; theirs: string | undefined }): boolean {
+    const session = this.sessions.get(id);
+    return session?.isAlive === true && session.theirs === viewer.ours && viewer.theirs === `node${session.ours}`;
+  }
+
+  /** Offers with new ICE credentials. */
+  restart(id: string, now: number): void {
+    const session = this.sessions.get(id);
+    if (session?.phase !== "live") return;
+    session.ours += 1;
+    session.offered = session.nextSeq;
+    this.say(session, { type: "offer", sdp: sdpOf(session), mids: { "0": { camera: "front", kind: "video" } } }, now);
+    this.described(id);
   }
 
   /** DTLS' goodbye has come. */
@@ -127,8 +148,9 @@ export class ScriptedNode {
     session.phase = "offered";
     session.limit = now + ANSWER_LIMIT_MS;
     this.say(session, { type: "peer", iceServers: [], node: { name: "Front door", boot: BOOT, version: "0.1.0" }, nonce: "n" }, now, request);
-    this.say(session, { type: "offer", sdp: "v=0\r\na=ice-ufrag:node\r\n", mids: { "0": { camera: "front", kind: "video" } } }, now, request);
-    this.say(session, { type: "ice", candidates: [{ candidate: "c", usernameFragment: "node" }], complete: true }, now);
+    session.offered = session.nextSeq;
+    this.say(session, { type: "offer", sdp: sdpOf(session), mids: { "0": { camera: "front", kind: "video" } } }, now, request);
+    this.say(session, { type: "ice", candidates: [{ candidate: "c", usernameFragment: "node1" }], complete: true }, now);
     // A ring is no session yet, and goes on when somebody joins.
     for (const each of earlier) if (each.isAlive && each.phase !== "ringing") this.leave(each, "replaced", now);
   }
@@ -176,15 +198,30 @@ export class ScriptedNode {
       session.early.delete(session.expected);
       session.expected += 1;
       session.ackDue ??= now + ACK_AFTER_MS;
-      if (next.body.type === "callResponse" && session.phase === "ringing") {
-        this.rings.set(session.id, "taken");
-        this.letIn(session, next.seq ?? 0, this.alive.filter((each) => each !== session), now);
-      }
-      if (next.body.type === "answer" && session.phase === "offered") {
+      this.act(session, next, now);
+    }
+  }
+
+  private act(session: Session, { body, seq, re }: Message, now: number): void {
+    if (body.type === "callResponse" && session.phase === "ringing") {
+      this.rings.set(session.id, "taken");
+      this.letIn(session, seq ?? 0, this.alive.filter((each) => each !== session), now);
+    } else if (body.type === "answer" && session.offered !== undefined && re === session.offered) {
+      session.offered = undefined;
+      session.theirs = ufragOf(body.sdp);
+      if (session.phase === "offered") {
         session.phase = "answered";
         session.limit = now + CONNECT_LIMIT_MS;
-        this.connect(session.id);
       }
+      this.described(session.id);
+    } else if (body.type === "offer") {
+      // When offers cross, ours is taken back.
+      session.offered = undefined;
+      session.ours += 1;
+      session.theirs = ufragOf(body.sdp);
+      this.say(session, { type: "answer", sdp: sdpOf(session) }, now, seq);
+      this.say(session, { type: "ice", candidates: [{ candidate: "c", usernameFragment: `node${session.ours}` }], complete: true }, now);
+      this.described(session.id);
     }
   }
 
@@ -239,6 +276,14 @@ export class ScriptedNode {
     const seq = session.nextSeq++;
     session.unacked.push({ message: { session: session.id, seq, ...(re !== undefined && { re }), body }, sends: 0, due: now });
   }
+}
+
+function sdpOf({ ours }: Session): string {
+  return `v=0\r\na=ice-ufrag:node${ours}\r\n`;
+}
+
+export function ufragOf(sdp: string): string {
+  return /^a=ice-ufrag:(\S+)/m.exec(sdp)?.[1] ?? "";
 }
 
 function failure(slug: ErrorSlug): Body {

@@ -54,7 +54,7 @@ test("a token that is asked for is asked for when it is time to join, and nothin
 test("each session gets a token of its own, and none when there is none to be had on purpose", () => {
   const bench = liveFor(3_600_000);
   bench.watch(20);
-  bench.peer({ type: "failed", step: "iceFailed", message: "gone" });
+  bench.peer({ type: "failed", step: "internal", message: "gone" });
   assert.deepEqual(bench.asks, [1, 2]);
   bench.grant(undefined);
   const join = bench.last("join").body;

@@ -10,7 +10,7 @@ import type { PeerEvent } from "../lib/core/session.ts";
 import type { ViewerState } from "../lib/core/state.ts";
 import { Viewer } from "../lib/core/viewer.ts";
 import { BOOT, PEER } from "./node.ts";
-import { ScriptedNode } from "./scripted.ts";
+import { ScriptedNode, ufragOf } from "./scripted.ts";
 
 const BASE = "camera-node/v1/porch";
 const SEEDS = 200;
@@ -25,6 +25,16 @@ interface Weather {
 
 const all = (probability: number): Weather => ({ lost: probability, twice: probability, overtaken: probability, late: probability });
 
+interface Connection {
+  readonly session: string;
+  described: boolean;
+  generation: number;
+  theirs: string | undefined;
+  offered: boolean;
+  /** What the viewer has been told. */
+  live: boolean;
+}
+
 class World {
   now = 0;
   readonly node: ScriptedNode;
@@ -35,8 +45,13 @@ class World {
   readonly complaints: string[] = [];
   private readonly queue: { at: number; order: number; what: () => void }[] = [];
   private order = 0;
-  /** The session the viewer's connection belongs to, while there is one, and whether it has described itself. */
-  private connection: { session: string; described: boolean } | undefined;
+  /** The viewer's connection, while there is one: its session, and whose credentials it knows. */
+  private connection: Connection | undefined;
+  /** Since when the path is broken; absent while it is whole. */
+  private brokenSince: number | undefined = 0;
+  /** Paths that carry nothing, whatever is tried. */
+  isCut = false;
+  restarts = 0;
 
   constructor(
     private seed: number,
@@ -50,8 +65,8 @@ class World {
       });
     };
     this.node = new ScriptedNode(
-      (session) => {
-        this.meet(session);
+      () => {
+        this.look();
       },
       eitherWay((session) => {
         this.peerEvent(session, { type: "closed" });
@@ -111,30 +126,88 @@ class World {
     const { session, command } = output;
     if (command.do === "open") {
       assert.equal(this.connection, undefined, "one connection at a time");
-      this.connection = { session, described: false };
+      this.connection = { session, described: false, generation: 0, theirs: undefined, offered: false, live: false };
     } else if (command.do === "close") {
       if (this.connection?.session === session) this.goodbye(session);
       if (this.connection?.session === session) this.connection = undefined;
     } else if (command.do === "answer") {
-      this.in(2 + this.random() * 30, () => {
-        if (this.connection?.session === session) this.connection.described = true;
-        this.peerEvent(session, { type: "answered", sdp: "v=0\r\na=ice-ufrag:viewer\r\n" });
-      });
-      const candidates = [{ candidate: "c", usernameFragment: "viewer" }];
-      this.in(50, () => {
-        this.peerEvent(session, { type: "candidates", candidates, complete: true });
-      });
+      const { connection } = this;
+      assert.ok(connection?.session === session && !connection.offered, "nothing of ours is under way");
+      const theirs = ufragOf(command.sdp);
+      if (connection.theirs !== theirs) connection.generation += 1;
+      connection.theirs = theirs;
+      this.describes(connection, "answered");
+    } else if (command.do === "restart") {
+      const { connection } = this;
+      assert.ok(connection?.session === session, "a connection to restart");
+      connection.generation += 1;
+      connection.offered = true;
+      this.restarts += 1;
+      this.describes(connection, "offered");
+    } else if (command.do === "accept") {
+      assert.ok(this.connection?.session === session && this.connection.offered, "an answer to an offer");
+      this.connection.offered = false;
+      this.connection.theirs = ufragOf(command.sdp);
+      this.look();
     } else if (command.do === "addCandidates") {
       assert.ok(this.connection?.session === session, "candidates without a connection");
     }
   }
 
-  private meet(session: string): void {
-    this.in(30, () => {
-      if (this.connection?.session !== session || !this.connection.described) return;
-      this.node.connected(session);
-      this.peerEvent(session, { type: "connected" });
+  private describes(connection: Connection, type: "answered" | "offered"): void {
+    const { session, generation } = connection;
+    this.in(2 + this.random() * 30, () => {
+      connection.described = true;
+      this.peerEvent(session, { type, sdp: `v=0\r\na=ice-ufrag:viewer${generation}\r\n` });
+      this.look();
     });
+    const candidates = [{ candidate: "c", usernameFragment: `viewer${generation}` }];
+    this.in(50, () => {
+      this.peerEvent(session, { type: "candidates", candidates, complete: true });
+    });
+    this.look();
+  }
+
+  get isWhole(): boolean {
+    const { connection } = this;
+    if (connection?.described !== true || this.isCut) return false;
+    return this.node.isMet(connection.session, { ours: `viewer${connection.generation}`, theirs: connection.theirs });
+  }
+
+  /** A path that has become whole is noticed soon, one that is broken after three seconds. */
+  look(): void {
+    const { connection } = this;
+    if (connection === undefined) return;
+    const { session } = connection;
+    if (this.isWhole) {
+      this.brokenSince = undefined;
+      this.in(30, () => {
+        if (!this.isWhole || connection.live) return;
+        connection.live = true;
+        this.node.connected(session);
+        this.peerEvent(session, { type: "connected" });
+      });
+    } else {
+      const since = (this.brokenSince ??= this.now);
+      this.in(3_000, () => {
+        if (this.brokenSince !== since || !connection.live) return;
+        connection.live = false;
+        this.peerEvent(session, { type: "silent" });
+      });
+    }
+  }
+
+  /** This machine is on another network, and the path of before is gone. */
+  moveViewer(): void {
+    const { connection } = this;
+    if (connection?.live !== true) return;
+    connection.theirs = undefined;
+    this.look();
+    this.viewer.handle({ type: "networkChanged" }, this.now);
+  }
+
+  moveNode(): void {
+    if (this.connection !== undefined) this.node.restart(this.connection.session, this.now);
   }
 
   private peerEvent(session: string, event: PeerEvent): void {
@@ -352,4 +425,59 @@ test("where far more gets lost than comes through, whoever is not live says why,
     assert.ok(isLive(world), `stuck: ${JSON.stringify(world.state)}`);
   }
   assert.ok(failures.has("signallingLost") && failures.size > 1, [...failures].join());
+});
+
+/** Runs for a minute in which on average both sides move six times, three of them together, and the path is cut once. */
+function moves(world: World, seconds: number): void {
+  const chance = lehmer(world.joins.size + seconds);
+  const end = world.now + seconds * 1_000;
+  while (world.now < end) {
+    const dice = chance();
+    if (dice < 0.1) world.moveViewer();
+    if (dice > 0.05 && dice < 0.15) world.moveNode();
+    if (dice > 0.98) {
+      world.isCut = true;
+      world.look();
+      world.runUntil(world.now + chance() * 8_000);
+      world.isCut = false;
+      world.look();
+    }
+    world.runUntil(world.now + 1_000 * chance());
+  }
+}
+
+/** A sequence that is the same in every run. */
+function lehmer(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state * 48_271) % 2_147_483_647;
+    return state / 2_147_483_647;
+  };
+}
+
+test("in fair weather no change of network costs a session, whoever moves, and together too", () => {
+  let restarts = 0;
+  worlds(all(0), 1).forEach((world, index) => {
+    moves(world, 60);
+    world.runUntil(world.now + 30_000);
+    assert.ok(isLive(world) && world.isWhole, `seed ${index + 1}: ${JSON.stringify(world.state)}`);
+    assert.deepEqual([world.joins.size, world.complaints], [1, []], `seed ${index + 1}`);
+    restarts += world.restarts;
+    endsWell(world, index + 1);
+  });
+  assert.ok(restarts > SEEDS * 3, `${restarts} restarts`);
+});
+
+test("in bad weather every session comes live again after changes of network, or is followed by another", () => {
+  let joins = 0;
+  worlds(all(0.2), 60).forEach((world, index) => {
+    if (!isLive(world)) return;
+    const before = world.joins.size;
+    moves(world, 60);
+    world.runUntil(world.now + 120_000);
+    assert.ok(isLive(world) && world.isWhole, `seed ${index + 1} is stuck: ${JSON.stringify(world.state)}`);
+    joins += world.joins.size - before;
+    endsWell(world, index + 1);
+  });
+  assert.ok(joins <= SEEDS / 20, `${joins} sessions were given up`);
 });

@@ -30,6 +30,10 @@ export type Input =
   | { type: "peer"; session: string; event: PeerEvent }
   /** Bytes of media received so far by the connection, about once a second while there should be any. */
   | { type: "media"; session: string; bytes: number }
+  /** The network this machine is on has changed. */
+  | { type: "networkChanged" }
+  /** Somebody wants a new path. */
+  | { type: "restart" }
   /** The token that was asked for, if there is to be one; good for so long, if it says so. */
   | { type: "token"; ask: number; token: string | undefined; lifeMs: number | undefined }
   | { type: "noToken"; ask: number; said: string }

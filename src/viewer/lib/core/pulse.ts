@@ -16,6 +16,11 @@ export class Pulse {
   private missed = 0;
   private awake = false;
 
+  /** Whether the latest report had anything new. */
+  get isBeating(): boolean {
+    return this.felt && this.missed === 0;
+  }
+
   /** The page has been in the background. */
   wake(): void {
     this.awake = true;

@@ -6,10 +6,11 @@
 import { Delivery, Overflow } from "./delivery.ts";
 import type { Malformed, Message } from "./envelope.ts";
 import { ERRORS, type ErrorSlug, failureOf, slugOf } from "./errors.ts";
-import { type Body, type Candidate, type Failure, type IceServer, isLastWord, type LeaveReason, type Mid, type NodeInfo, type Wants } from "./message.ts";
+import { type Body, type Failure, isLastWord, type LeaveReason, type NodeInfo, type Wants } from "./message.ts";
+import type { PeerCommand, PeerEvent } from "./port.ts";
 import type { Step } from "./steps.ts";
+import { Talks } from "./talks.ts";
 import { earliest } from "./times.ts";
-import { Trickle, type Usable } from "./trickle.ts";
 
 /** From the join to the offer: the node may have to start its camera first. */
 const OFFER_LIMIT_MS = 20_000;
@@ -17,31 +18,14 @@ const OFFER_LIMIT_MS = 20_000;
 const ANSWER_LIMIT_MS = 10_000;
 /** From the answer to the connection; the node waits as long. */
 const CONNECT_LIMIT_MS = 30_000;
-/**
- * How long a silent connection may recover before a new join is quicker. The node offers an ICE restart after 5 s of
- * silence; browsers notice it after 3 to 5 s.
- */
-const SILENCE_LIMIT_MS = 8_000;
+/** How long both sides try to mend a silent connection before a new join is worth more. */
+const SILENCE_LIMIT_MS = 20_000;
+/** Just back at the broker, there is at least so much time for it: the node may still know the session. */
+const MENDING_TIME_MS = 8_000;
 /** How long a closed connection waits for the reason. */
 const REASON_WAIT_MS = 500;
 
-/** What the connection is to do; each names its session, in order. */
-export type PeerCommand =
-  | { do: "open"; iceServers: IceServer[] }
-  | { do: "configure"; iceServers: IceServer[] }
-  | { do: "answer"; sdp: string; mids: Record<string, Mid> }
-  | { do: "addCandidates"; candidates: Candidate[]; complete: boolean }
-  | { do: "close" };
-
-/** What the connection reports. */
-export type PeerEvent =
-  | { type: "answered"; sdp: string }
-  | { type: "candidates"; candidates: Candidate[]; complete: boolean }
-  | { type: "connected" }
-  | { type: "silent" }
-  | { type: "recovered" }
-  | { type: "closed" }
-  | { type: "failed"; step: ErrorSlug; message: string };
+export type { PeerCommand, PeerEvent } from "./port.ts";
 
 /** How a session ended. */
 export type End =
@@ -78,9 +62,7 @@ export class Session {
   node: NodeInfo | undefined;
   /** When media could first flow. */
   connectedAt: number | undefined;
-  private readonly trickle = new Trickle();
-  /** `seq` of the offers that the connection has not answered yet. */
-  private unanswered: number[] = [];
+  private readonly talks: Talks;
   private limit: number | undefined;
   private outputs: SessionOutput[] = [];
   private linkUp = true;
@@ -94,6 +76,7 @@ export class Session {
     readonly isCall: boolean,
     now: number,
   ) {
+    this.talks = new Talks(delivery, (output) => this.outputs.push(output));
     this.limit = now + OFFER_LIMIT_MS;
   }
 
@@ -113,20 +96,14 @@ export class Session {
 
   /** The next message to publish. */
   pollTransmit(now: number): Message | undefined {
-    if (this.phase !== "ended") {
-      const ice = this.trickle.poll(now);
-      if (ice !== undefined) {
-        this.delivery.send(ice, undefined, now);
-        this.step("ice", "out", candidateCount(ice));
-      }
-    }
+    if (this.phase !== "ended") this.talks.sendCandidates(now);
     return this.delivery.pollTransmit(now);
   }
 
   /** When {@link handleTimeout} or {@link pollTransmit} may have something to do. */
   pollTimeout(): number | undefined {
     const times = [this.delivery.pollTimeout()];
-    if (this.phase !== "ended") times.push(this.trickle.pollTimeout(), this.linkUp ? this.limit : undefined);
+    if (this.phase !== "ended") times.push(this.talks.candidatesDue(), this.linkUp ? this.limit : undefined, this.linkUp ? this.talks.restartDue() : undefined);
     return earliest(times);
   }
 
@@ -166,8 +143,13 @@ export class Session {
       case "answered":
         this.answered(event.sdp, now);
         break;
+      case "offered":
+        this.guarded(now, () => {
+          this.talks.offerMade(event.sdp, now);
+        });
+        break;
       case "candidates":
-        this.trickle.found(event.candidates, event.complete);
+        this.talks.found(event.candidates, event.complete);
         break;
       case "connected":
         if (this.phase === "silent") {
@@ -181,11 +163,7 @@ export class Session {
         }
         break;
       case "silent":
-        if (this.phase !== "connected") break;
-        this.phase = "silent";
-        this.limit = now + SILENCE_LIMIT_MS;
-        this.delivery.setPersistent(false, now);
-        this.step("silent");
+        this.lost(now, false);
         break;
       case "recovered":
         if (this.phase === "silent") this.recovered(now);
@@ -197,12 +175,47 @@ export class Session {
         this.limit = now + REASON_WAIT_MS;
         break;
       case "failed":
-        this.fail(event.step, event.message, now);
+        // The browser has given the path up; a restart may find another.
+        if (event.step === "iceFailed" && (this.phase === "connected" || this.phase === "silent")) this.lost(now, true);
+        else this.fail(event.step, event.message, now);
         break;
     }
   }
 
+  /** Media come in, whatever the connection says of its path. */
+  mediaFlow(now: number): void {
+    if (this.phase === "silent") this.recovered(now);
+  }
+
+  /** This machine's network has changed: the path may be of before. */
+  networkChanged(now: number): void {
+    this.talks.networkChanged(now);
+    if (this.phase === "connected") this.restart(now);
+  }
+
+  /** Restarts ICE, as far as there is a path. */
+  restart(now: number): void {
+    if (this.phase !== "connected" && this.phase !== "silent") return;
+    this.guarded(now, () => {
+      this.talks.restart(now);
+    });
+  }
+
+  /** Nothing comes any more; `forGood` if it will not mend by itself. */
+  lost(now: number, forGood: boolean): void {
+    if (this.phase !== "connected" && !(this.phase === "silent" && forGood)) return;
+    if (this.phase === "connected") {
+      this.limit = now + SILENCE_LIMIT_MS;
+      this.delivery.setPersistent(false, now);
+      this.step("silent");
+    }
+    this.phase = "silent";
+    this.talks.lost(now, forGood);
+  }
+
   handleTimeout(now: number): void {
+    const restart = this.talks.restartDue();
+    if (this.linkUp && restart !== undefined && restart <= now) this.restart(now);
     if (this.delivery.hasFailed(now)) {
       if (this.phase === "ended") this.delivery.giveUp();
       else this.fail("signallingLost", "the node acknowledges nothing", now);
@@ -217,6 +230,7 @@ export class Session {
 
   /** Follows the connection to the broker. */
   setLink(up: boolean, now: number): void {
+    if (up && !this.linkUp && this.phase === "silent") this.limit = Math.max(this.limit ?? now, now + MENDING_TIME_MS);
     this.linkUp = up;
     this.delivery.setLink(up, now);
   }
@@ -260,12 +274,13 @@ export class Session {
         this.introduced(body);
         break;
       case "offer":
-        this.step("offer", "in");
         this.offered(body, seq ?? 0, now);
         break;
+      case "answer":
+        this.talks.theirAnswer(body.sdp, message, now);
+        break;
       case "ice":
-        this.step("ice", "in", candidateCount(body));
-        this.use(this.trickle.theirs(body));
+        this.talks.theirCandidates(body);
         break;
       case "leave":
         this.step("leave", "in", body.reason);
@@ -280,7 +295,7 @@ export class Session {
         this.theyFailed(body, re);
         break;
       default:
-        // Calls and answers are for the node; a status stands outside of sessions.
+        // Calls are for the node; a status stands outside of sessions.
         this.delivery.sendError(failureOf("unsupported", `no ${body.type} here`), seq);
     }
   }
@@ -304,21 +319,13 @@ export class Session {
     if (this.phase === "opening") {
       this.phase = "answering";
       this.limit = now + ANSWER_LIMIT_MS;
-    } else if (this.phase === "silent") {
-      this.limit = now + SILENCE_LIMIT_MS;
     }
-    this.unanswered.push(seq);
-    this.command({ do: "answer", sdp: body.sdp, mids: body.mids });
-    this.use(this.trickle.describe(body.sdp));
+    this.talks.theirOffer({ seq, offer: body }, now);
   }
 
   private answered(sdp: string, now: number): void {
-    const re = this.unanswered.shift();
-    if (re === undefined) return;
     this.guarded(now, () => {
-      this.delivery.send({ type: "answer", sdp }, re, now);
-      this.trickle.restartOurs();
-      this.step("answer", "out");
+      if (!this.talks.answerMade(sdp, now)) return;
       if (this.phase !== "answering") return;
       this.phase = "checking";
       this.limit = now + CONNECT_LIMIT_MS;
@@ -328,6 +335,7 @@ export class Session {
   private recovered(now: number): void {
     this.phase = "connected";
     this.limit = undefined;
+    this.talks.mended(now);
     this.delivery.setPersistent(true, now);
     this.step("recovered");
   }
@@ -343,12 +351,9 @@ export class Session {
       this.step("failed", "in", slug ?? String(failure.code));
       this.end({ how: "theyFailed", failure });
     } else {
+      this.talks.theirError(re);
       this.outputs.push({ type: "notice", failure });
     }
-  }
-
-  private use(usable: Usable | undefined): void {
-    if (usable !== undefined) this.command({ do: "addCandidates", ...usable });
   }
 
   private closedByPeer(): void {
@@ -380,8 +385,4 @@ export class Session {
       this.fail("windowOverflow", error.message, now);
     }
   }
-}
-
-function candidateCount(ice: { candidates: unknown[]; complete: boolean }): string {
-  return `${ice.candidates.length}${ice.complete ? ", complete" : ""}`;
 }

@@ -20,43 +20,69 @@ export interface Usable {
 
 /** The candidates of one session, both ways. */
 export class Trickle {
-  /** ICE user fragments of the other side's latest description. */
+  /** ICE user fragments of the other side's latest description, and of the one before it. */
   private generation = new Set<string>();
-  private described = false;
+  private previous = new Set<string>();
+  /** A description is on its way; candidates of an unknown generation wait for it. */
+  private awaited = true;
   private waiting: Candidate[] = [];
   private waitingComplete = false;
   private ours: Candidate[] = [];
   private oursComplete = false;
   private lastSent: number | undefined;
 
+  /** Another description of the other side is to come. */
+  await(): void {
+    this.awaited = true;
+  }
+
   /** The other side's description has come; gives the candidates that waited for it. */
   describe(sdp: string): Usable | undefined {
+    this.previous = this.generation;
     this.generation = userFragments(sdp);
-    this.described = true;
+    this.awaited = false;
     const ice: Ice = { type: "ice", candidates: this.waiting, complete: this.waitingComplete };
-    this.waiting = [];
-    this.waitingComplete = false;
+    this.forgetWaiting();
     return this.theirs(ice);
+  }
+
+  /** Whether this description of the other side begins another generation than the one there is. */
+  isRestartedBy(sdp: string): boolean {
+    const fragments = userFragments(sdp);
+    return this.generation.size > 0 && (fragments.size !== this.generation.size || [...fragments].some((each) => !this.generation.has(each)));
+  }
+
+  /** The description that is awaited will not come. */
+  takeBack(): void {
+    if (!this.awaited) this.generation = this.previous;
+    this.awaited = false;
+    this.forgetWaiting();
   }
 
   /** Takes in the other side's candidates; gives those of the latest description, keeps those of one to come. */
   theirs(ice: Ice): Usable | undefined {
-    if (!this.described) {
+    const isCurrent = ({ usernameFragment: fragment }: Candidate): boolean =>
+      fragment === undefined ? !this.awaited : this.generation.has(fragment);
+    const candidates = ice.candidates.filter(isCurrent);
+    if (this.awaited) {
       // Too many to wait are dropped: ICE lives with missing candidates, and memory does not live with endless ones.
-      this.waiting = [...this.waiting, ...ice.candidates].slice(0, MAX_WAITING);
+      const others = ice.candidates.filter((each) => !isCurrent(each));
+      this.waiting = [...this.waiting, ...others].slice(0, MAX_WAITING);
       this.waitingComplete ||= ice.complete;
-      return undefined;
     }
-    const candidates = ice.candidates.filter(
-      ({ usernameFragment: fragment }) => fragment === undefined || this.generation.has(fragment),
-    );
-    return candidates.length > 0 || ice.complete ? { candidates, complete: ice.complete } : undefined;
+    const complete = ice.complete && !this.awaited;
+    return candidates.length > 0 || complete ? { candidates, complete } : undefined;
   }
 
   /** A description of ours goes out: what was found before it stands in it, or is of an older generation. */
   restartOurs(): void {
     this.ours = [];
     this.oursComplete = false;
+  }
+
+  private forgetWaiting(): void {
+    this.waiting = [];
+    this.waitingComplete = false;
   }
 
   /** We have found candidates. */

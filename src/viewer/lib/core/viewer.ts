@@ -15,6 +15,7 @@ import type { Input, Output, ViewerConfig } from "./io.ts";
 import type { Status } from "./message.ts";
 import { Linkage } from "./linkage.ts";
 import { Outbox } from "./outbox.ts";
+import { followPath } from "./path.ts";
 import { Permit } from "./permit.ts";
 import { Presence } from "./presence.ts";
 import { Probe } from "./probe.ts";
@@ -93,9 +94,9 @@ export class Viewer {
         if (this.session?.id === input.session) this.session.handlePeer(input.event, now);
         break;
       case "media":
-        if (this.session?.id === input.session && this.session.phase === "connected" && this.pulse.isDead(input.bytes)) {
-          this.session.fail("iceFailed", "no media arrives", now);
-        }
+      case "networkChanged":
+      case "restart":
+        if (this.session !== undefined) followPath(this.session, this.pulse, input, now);
         break;
       case "token":
       case "noToken":
