@@ -17,8 +17,8 @@ pub struct Street {
 pub const BROKER: &str = "10.78.0.1";
 
 impl Street {
-    /// Node (10.78.0.2) and viewer (10.78.0.3) have a second plug each that hangs loose (10.78.0.12, 10.78.0.13). `None`, and
-    /// says so, where this user may not.
+    /// Node (10.78.0.2) and viewer (10.78.0.3) have a second plug each that hangs loose. `None`, and says so, where this user
+    /// may not.
     #[expect(clippy::print_stderr, reason = "a skipped test says so")]
     pub fn build() -> Option<Self> {
         let pid = std::process::id();
@@ -35,22 +35,25 @@ impl Street {
         must(&format!("-n {middle} link set lo up"));
         for (house, port, last) in [(node, "n", 2), (viewer, "v", 3)] {
             must(&format!("-n {house} link set lo up"));
-            for (plug, last) in [("0", last), ("1", last + 10)] {
+            for plug in ["0", "1"] {
                 must(&format!("-n {middle} link add {port}{plug} type veth peer name eth{plug} netns {house}"));
                 must(&format!("-n {middle} link set {port}{plug} master street"));
                 must(&format!("-n {middle} link set {port}{plug} up"));
-                must(&format!("-n {house} addr add 10.78.0.{last}/24 dev eth{plug}"));
             }
+            must(&format!("-n {house} addr add 10.78.0.{last}/24 dev eth0"));
             must(&format!("-n {house} link set eth0 up"));
         }
         Some(street)
     }
 
-    /// This house pulls its first plug, which takes the address with it as a DHCP client would, and puts in the second.
+    /// This house pulls its first plug, which takes the address with it, and puts in the second, which brings another, as a
+    /// DHCP client would.
     pub fn replug(&self, house: &str) {
+        let last = if house == self.node { 12 } else { 13 };
         must(&format!("-n {house} link set eth0 down"));
         must(&format!("-n {house} addr flush dev eth0"));
         must(&format!("-n {house} link set eth1 up"));
+        must(&format!("-n {house} addr add 10.78.0.{last}/24 dev eth1"));
     }
 
     /// The switch's port of the viewer's first plug: everything from and to the viewer passes it.
