@@ -29,6 +29,7 @@
 //! | [`encode`] | seam: raw pictures and sound to H.264 and Opus | `media`, `sys` |
 //! | [`signalling`] | seam: carries session messages, understands none; the embedded broker | `media`, `session`, `trust` |
 //! | [`peer`] | one WebRTC connection a viewer; the only place that knows the crate `webrtc` | `media`, `fanout`, `session`, `sys`, `trust` |
+//! | [`bell`] | what makes the node ring: socket, GPIO, webhook | `media`, `sys`, `session` |
 //! | [`http`] | the page, `/healthz`, `/metrics` | `media`, `session`, `signalling` |
 //! | [`config`] | the config file, composed of each module's own section | each module's `config` |
 //! | [`node`] | builds the parts from the config, supervises them, stops them in order | all |
@@ -54,6 +55,7 @@
 //! * **media time**: `CLOCK_MONOTONIC`, which cameras and sound cards stamp with; RTP and NTP times are made from it.
 //! * **token**: what lets a peer in, signed by a **key** of the config; **scope**: one right that it gives.
 //! * **session**: one viewer's way from `join` to `leave`; **link**: our connection to the broker.
+//! * **call**: a session that begins with somebody being asked; **ring**: the node's calls to **registered** viewers.
 //! * **offer**, **answer**, **candidate**: what the two ends of a session tell each other (SDP, ICE).
 //! * **feedback**: what viewers say of the stream: a key frame is wanted, so much was lost.
 //! * **core**: a pure state machine, told what happened and when; **shell**: what performs its outputs.
@@ -62,6 +64,7 @@
 #![warn(missing_docs)]
 
 pub mod access;
+pub mod bell;
 pub mod capture;
 pub mod cli;
 pub mod config;

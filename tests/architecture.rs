@@ -45,6 +45,7 @@ const EDGES: &[(&str, &[(&str, Part)])] = &[
             ("trust", All),
         ],
     ),
+    ("bell", &[("media", All), ("sys", All), ("session", All)]),
     ("http", &[("media", All), ("session", All), ("signalling", All)]),
     ("config", &[("media", All), ("session", Of(&["ids"])), ("*", Config)]),
     ("node", &[("*", All)]),
@@ -67,6 +68,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rcgen", &["http"]),
     ("x509_parser", &["http"]),
     ("qrcode", &["cli"]),
+    ("gpiocdev", &["bell"]),
+    ("hyper_rustls", &["bell"]),
 ];
 
 /// One idea a file.

@@ -11,6 +11,7 @@ mod keys;
 mod link;
 mod logging;
 mod out;
+mod ring;
 mod run;
 mod token;
 mod viewer;
@@ -46,6 +47,8 @@ enum Command {
     Check(check::Args),
     /// Watch a node without a window: for monitoring and tests.
     Watch(Box<watch::Args>),
+    /// Make a running node ring its registered viewers, as its bell button does.
+    Ring(ring::Args),
     /// Make keys for tokens, or show those of a config.
     Keys(keys::Args),
     /// Make a token that lets someone watch, or a link with one in it.
@@ -86,6 +89,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Devices(args) => devices::run(args),
         Command::Check(args) => check::run(args).await,
         Command::Watch(args) => watch::run(*args).await,
+        Command::Ring(args) => ring::run(args).await,
         Command::Keys(args) => keys::run(args),
         Command::Token(args) => token::run(args),
         Command::Link(args) => link::run(args),

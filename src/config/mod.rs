@@ -24,7 +24,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::media::{Bounded, CameraName};
-use crate::{access, capture, encode, http, peer, session, signalling};
+use crate::{access, bell, capture, encode, http, peer, session, signalling};
 use document::{Document, Variable};
 use read::PREFIX;
 use schema::Schema;
@@ -50,6 +50,8 @@ pub struct Config {
     pub ice: peer::config::Ice,
     /// The local page, health and metrics.
     pub http: http::config::Http,
+    /// What rings the registered viewers.
+    pub ring: bell::config::Ring,
     /// How much viewers may ask for.
     pub limits: session::config::Limits,
     /// What is logged.
@@ -85,6 +87,7 @@ impl Default for Config {
             access: access::config::Access::default(),
             ice: peer::config::Ice::default(),
             http: http::config::Http::default(),
+            ring: bell::config::Ring::default(),
             limits: session::config::Limits::default(),
             log: Log::default(),
         }

@@ -7,6 +7,7 @@
 //! | `/mqtt` | the embedded broker, by WebSocket |
 //! | `/healthz` | every part in a named state; 503 when one has failed |
 //! | `/metrics` | Prometheus text |
+//! | `/ring` | POST: rings the registered viewers; only where the config has a secret for it |
 
 mod addresses;
 mod certificate;
@@ -15,6 +16,7 @@ mod health;
 mod listener;
 mod mdns;
 mod page;
+mod ring;
 mod self_signed;
 mod server;
 mod websocket;
@@ -24,6 +26,7 @@ pub use certificate::{Certificate, CertificateError, fingerprint_of, not_after};
 pub use health::{Health, Part, PartState};
 pub use mdns::{Announcement, AnnouncementError, host_name};
 pub use page::{PageBroker, PageConfig, page_files, page_is_built};
+pub use ring::Bell;
 pub use self_signed::{SelfSigned, is_still_good, make_self_signed};
 pub use server::{Extras, HttpError, HttpServer, serve};
 
@@ -35,4 +38,8 @@ pub trait Probe: Send + Sync + 'static {
     fn metrics(&self) -> String;
     /// What the page is told.
     fn page(&self) -> PageConfig;
+    /// What `POST /ring` rings, if there is such a path.
+    fn bell(&self) -> Option<std::sync::Arc<dyn Bell>> {
+        None
+    }
 }

@@ -20,6 +20,7 @@ use crate::signalling::{Link, LinkEvent, Publish};
 
 use super::access::AccessFiles;
 use super::clock::now;
+use super::doorbell::Bells;
 use super::feeds::Cameras;
 use super::journal::Journal;
 use super::metrics::Metrics;
@@ -56,6 +57,8 @@ pub struct Desk {
     pub access: AccessFiles,
     /// Counts the changes of this machine's network.
     pub network: watch::Receiver<u32>,
+    /// The doorbell.
+    pub bells: Bells,
     /// Who follows the sessions' steps.
     pub events: broadcast::Sender<Event>,
 }
@@ -67,8 +70,8 @@ struct Viewer {
 }
 
 /// The desk in motion.
-struct Running {
-    desk: Desk,
+pub(super) struct Running {
+    pub(super) desk: Desk,
     viewers: BTreeMap<SessionKey, Viewer>,
     reports: Reports,
     journal: Journal,
@@ -124,6 +127,10 @@ impl Running {
                     None => break,
                 },
                 Some((key, event)) = reported.recv() => self.handle(Input::Peer(key, event)),
+                Some(press) = self.desk.bells.presses.recv() => {
+                    let at = self.elapsed();
+                    self.pressed(press, at);
+                }
                 () = changed(&mut news) => self.tell_cameras(),
                 () = changed(&mut self.desk.network) => self.handle(Input::NetworkChanged),
                 _ = bitrates.tick() => {
@@ -200,6 +207,13 @@ impl Running {
                 self.contested.by_turns = by;
                 self.show_broker();
             }
+            LinkEvent::Message { topic, retained, .. } if self.desk.bells.topic.as_ref() == Some(&topic) => {
+                // What the broker has kept was meant for another time.
+                if !retained {
+                    let at = self.elapsed();
+                    self.pressed_by_topic(at);
+                }
+            }
             LinkEvent::Message { topic, payload, retained } => {
                 self.handle(Input::Message { topic, payload, retained });
             }
@@ -222,6 +236,7 @@ impl Running {
 
     /// Does what the core says.
     fn perform(&mut self) {
+        self.count_registered();
         while let Some(output) = self.desk.core.poll_output() {
             match output {
                 Output::Publish(outgoing) => {
@@ -255,7 +270,7 @@ impl Running {
                     // Nobody need follow.
                     let _ = self.desk.events.send(event);
                 }
-                Output::Ring(outcome) => tracing::info!(?outcome, "the ring is over"),
+                Output::Ring(outcome) => self.rung(outcome),
                 Output::Rival(boot) => {
                     self.contested.by_status = boot.map(|boot| {
                         format!(

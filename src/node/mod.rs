@@ -6,6 +6,7 @@ mod camera;
 mod clock;
 mod demand;
 mod desk;
+mod doorbell;
 mod encoding;
 mod feeds;
 mod https;
@@ -15,6 +16,7 @@ mod metrics;
 pub(crate) mod network;
 mod picture;
 mod report;
+mod ringing;
 mod sound;
 mod state;
 mod state_folder;
@@ -23,6 +25,7 @@ mod thread;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -42,6 +45,7 @@ use crate::sys;
 use self::brokers::Brokers;
 use self::camera::Camera;
 use self::desk::Desk;
+use self::doorbell::Doorbell;
 use self::feeds::Cameras;
 use self::https::Https;
 use self::metrics::Metrics;
@@ -76,6 +80,8 @@ pub struct Node {
     desk: JoinHandle<()>,
     stop: oneshot::Sender<()>,
     events: broadcast::Sender<Event>,
+    doorbell: Doorbell,
+    registered: Arc<AtomicUsize>,
 }
 
 impl Node {
@@ -105,6 +111,7 @@ impl Node {
         }
         let ice_servers = config.ice.read_servers()?.into_iter().map(ice_source).collect();
 
+        let (doorbell, mut bells) = Doorbell::start(&config.ring, &id).await?;
         let topics = Topics::new(&config.broker.prefix, &id);
         let mut core = core::Node::new(NodeSetup {
             topics: topics.clone(),
@@ -121,7 +128,7 @@ impl Node {
         board.note("broker", State::Starting, "");
         let setup = LinkSetup {
             client_id: id.to_string(),
-            subscriptions: topics.node_subscriptions(),
+            subscriptions: topics.node_subscriptions().into_iter().chain(bells.topic.clone()).collect(),
             will: Some(Box::new(move |conn| {
                 let Outgoing { topic, payload, retain } = will.of_connection(conn);
                 Publish { topic, payload, retain }
@@ -146,6 +153,7 @@ impl Node {
                 board: Arc::clone(&board),
                 metrics: metrics.clone(),
                 cameras: cameras.clone(),
+                bell: doorbell.behind_http(&config.ring)?,
             };
             let certificate = https.as_ref().map(|https| Arc::clone(&https.certificate));
             let extras = Extras { door: broker.door(), certificate };
@@ -157,6 +165,9 @@ impl Node {
         let announcement = http.as_ref().and_then(|http| lan::announce(&config, http));
         let bound = http.as_ref().map(|http| Bound { plain: Some(http.addr()), tls: http.tls_addr() });
         let pages = lan::pages(&config, &bound.unwrap_or_default());
+        let page = http.as_ref().map(HttpServer::addr);
+        bells.webhook = doorbell::webhook(&config, page)?;
+        let registered = Arc::clone(&bells.registered);
 
         let (events, _) = broadcast::channel(EVENTS_KEPT);
         let (stop, stopped) = oneshot::channel();
@@ -170,11 +181,12 @@ impl Node {
             metrics,
             access,
             network: network_news,
+            bells,
             events: events.clone(),
         };
         Ok(Self {
             board,
-            page: http.as_ref().map(HttpServer::addr),
+            page,
             pages,
             broker,
             http,
@@ -185,6 +197,8 @@ impl Node {
             desk: tokio::spawn(desk.run(stopped)),
             stop,
             events,
+            doorbell,
+            registered,
         })
     }
 
@@ -218,6 +232,11 @@ impl Node {
         self.cameras.0.values().map(|camera| camera.viewers()).sum()
     }
 
+    /// Viewers that have registered and can be rung.
+    pub fn registered(&self) -> usize {
+        self.registered.load(Ordering::Relaxed)
+    }
+
     /// Follows the steps of all sessions from now on.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
@@ -239,6 +258,8 @@ impl Node {
             certificate.abort();
         }
         drop(self.announcement);
+        // Nobody rings any more.
+        drop(self.doorbell);
         // The desk may have ended by itself; then there is nobody left to tell.
         let _ = self.stop.send(());
         if !self.desk.is_finished() {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::http::{Health, PageBroker, PageConfig, PartState, Probe};
+use crate::http::{Bell, Health, PageBroker, PageConfig, PartState, Probe};
 use crate::session::NodeId;
 
 use super::feeds::Cameras;
@@ -30,6 +30,8 @@ pub struct Report {
     pub metrics: Metrics,
     /// For the time to the wire.
     pub cameras: Cameras,
+    /// What `POST /ring` presses.
+    pub bell: Option<Arc<dyn Bell>>,
 }
 
 impl Probe for Report {
@@ -63,6 +65,10 @@ impl Probe for Report {
             write_latency(&mut text, SINCE_ENCODED, name, &latency.since_encoded());
         }
         text
+    }
+
+    fn bell(&self) -> Option<Arc<dyn Bell>> {
+        self.bell.clone()
     }
 
     fn page(&self) -> PageConfig {

@@ -2,10 +2,11 @@
 //! processes.
 
 mod brokers;
+mod calls;
 mod certificates;
+mod commands;
 mod coturn;
 mod later;
-mod commands;
 mod mosquitto;
 mod network;
 mod ports;

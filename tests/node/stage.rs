@@ -85,6 +85,11 @@ impl Stage {
         &self.node
     }
 
+    /// Where clients find the broker.
+    pub fn broker_url(&self) -> String {
+        format!("mqtt://{}", self.tcp)
+    }
+
     /// Viewers that are sent pictures.
     pub fn viewers(&self) -> usize {
         self.node.viewers()

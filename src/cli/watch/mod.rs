@@ -1,6 +1,7 @@
 //! `camera-node watch`: a viewer without a window, for monitoring, tests and benches.
 
 mod broker;
+mod calls;
 mod eyes;
 mod ice;
 mod network;
@@ -19,6 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use self::broker::BrokerArgs;
+use self::calls::CallArgs;
 use self::eyes::Eyes;
 use self::ice::IceArgs;
 use self::network::NetworkWatch;
@@ -49,6 +51,8 @@ pub struct Args {
     broker: BrokerArgs,
     #[command(flatten)]
     ice: IceArgs,
+    #[command(flatten)]
+    calls: CallArgs,
     /// The node's id.
     #[arg(long, value_name = "ID")]
     node: NodeId,
@@ -120,6 +124,7 @@ fn elapsed() -> Duration {
 /// A viewer in motion.
 struct Watching {
     core: Viewer,
+    calls: CallArgs,
     link: MqttLink,
     connector: Arc<Connector>,
     tokens: TokenFile,
@@ -151,7 +156,14 @@ impl Watching {
         let link = MqttLink::start(endpoint, setup, sys::random_bits());
         let network = NetworkWatch::start(&link);
         Ok(Self {
-            core: Viewer::new(ViewerSetup { topics, peer, wants, token, entropy: Box::new(sys::random_bits) }),
+            core: args.calls.apply(Viewer::new(ViewerSetup {
+                topics,
+                peer,
+                wants,
+                token,
+                entropy: Box::new(sys::random_bits),
+            })),
+            calls: args.calls.clone(),
             link,
             connector: Arc::new(Connector::new(&args.ice.config())?),
             tokens,
@@ -173,7 +185,7 @@ impl Watching {
         let mut interrupt = signal(SignalKind::interrupt()).context("signals cannot be received")?;
         let mut terminate = signal(SignalKind::terminate()).context("signals cannot be received")?;
         let begun = elapsed();
-        let patience = begun + Duration::from_secs(args.patience.into());
+        let mut patience = begun + Duration::from_secs(args.patience.into());
         let mut ticks = tokio::time::interval(Duration::from_millis(100));
         let mut token_looks = tokio::time::interval(TOKEN_LOOKS);
         loop {
@@ -209,6 +221,9 @@ impl Watching {
                 }
                 _ = ticks.tick() => {
                     let first = self.tally().first_frame_at();
+                    if self.core.shown().state.waits_for_a_person() {
+                        patience = elapsed() + Duration::from_secs(args.patience.into());
+                    }
                     match (first, args.seconds) {
                         (Some(first), Some(seconds)) if elapsed() >= first + Duration::from_secs(seconds.into()) => break,
                         (None, _) if elapsed() >= patience => {
@@ -281,7 +296,7 @@ impl Watching {
                 Output::Peer(key, command) => self.peer_command(key, command),
                 Output::Event(event) => {
                     tracing::debug!(session = %event.session, step = ?event.step, "session");
-                    if event.step == Step::Join {
+                    if matches!(event.step, Step::Join | Step::Call | Step::Accepted) {
                         self.tally().joined(elapsed());
                     }
                     self.steps.push(event.step.name());
@@ -290,6 +305,9 @@ impl Watching {
                     tracing::info!(state = shown.state.name(), detail = shown.detail.as_deref(), "state");
                     if shown.state == ViewerState::Refused {
                         self.refused = Some(shown.detail.clone().unwrap_or_else(|| "refused".to_owned()));
+                    }
+                    if shown.state == ViewerState::Ringing {
+                        self.calls.decide(&mut self.core, elapsed());
                     }
                     self.shown = Some(shown);
                 }

@@ -88,6 +88,11 @@ impl Node {
         self.sessions.len()
     }
 
+    /// Peers that can be rung.
+    pub fn registered(&self) -> usize {
+        self.registry.all().count()
+    }
+
     /// After [`Input::Shutdown`]: every viewer has heard `leave`, or never will.
     pub fn is_settled(&self) -> bool {
         self.sessions.is_empty() && self.ring.is_none() && self.ended.is_settled()

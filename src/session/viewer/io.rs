@@ -108,6 +108,11 @@ pub enum ViewerState {
 }
 
 impl ViewerState {
+    /// Whether it may last for as long as people like.
+    pub fn waits_for_a_person(self) -> bool {
+        matches!(self, Self::Waiting | Self::Ringing | Self::Calling)
+    }
+
     /// One lower-case word.
     pub fn name(self) -> &'static str {
         match self {

@@ -1,0 +1,69 @@
+//! The desk's part in a ring: presses go to the session core, what it says goes back to whoever pressed.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::desk::Running;
+use crate::bell::{Press, Told, Visit};
+use crate::session::node::{NotRung, RingOutcome, RingTo};
+use crate::sys;
+
+impl Running {
+    /// Somebody has pressed the bell.
+    pub(super) fn pressed(&mut self, press: Press, at: Duration) {
+        let Press { to, source, told } = press;
+        match self.desk.core.ring(to, at) {
+            Ok(names) => {
+                tracing::info!(source, names = names.join(", "), "rings");
+                self.visited(source, names.clone());
+                // Nobody need listen.
+                let _ = told.send(Told::Rung(names));
+                self.desk.bells.told = Some(told);
+            }
+            Err(why) => {
+                tracing::info!(source, %why, "is not rung");
+                if why == NotRung::NobodyRegistered {
+                    self.visited(source, Vec::new());
+                }
+                let _ = told.send(Told::NotRung(why));
+            }
+        }
+    }
+
+    /// A message on the config's topic.
+    pub(super) fn pressed_by_topic(&mut self, at: Duration) {
+        let (told, _) = mpsc::unbounded_channel();
+        self.pressed(Press { to: RingTo::All, source: "topic", told }, at);
+    }
+
+    /// The ring is over.
+    pub(super) fn rung(&mut self, outcome: RingOutcome) {
+        tracing::info!(?outcome, "the ring is over");
+        if let Some(told) = self.desk.bells.told.take() {
+            let _ = told.send(Told::Over(outcome));
+        }
+    }
+
+    /// Tells the phones, beside everything else; one at a time, so that a finger that stays on the bell tells once.
+    fn visited(&mut self, source: &'static str, rung: Vec<String>) {
+        let bells = &mut self.desk.bells;
+        while bells.telling.try_join_next().is_some() {}
+        let Some(webhook) = bells.webhook.as_ref().map(Arc::clone).filter(|_| bells.telling.is_empty()) else {
+            return;
+        };
+        let visit = Visit { at: sys::since_unix_epoch(), source, rung };
+        bells.telling.spawn(async move {
+            if let Err(error) = webhook.tell(&visit).await {
+                tracing::warn!(%error, "the webhook was not told of a ring");
+            }
+        });
+    }
+
+    /// Keeps the number of those who can be rung.
+    pub(super) fn count_registered(&self) {
+        self.desk.bells.registered.store(self.desk.core.registered(), Ordering::Relaxed);
+    }
+}
