@@ -143,6 +143,26 @@ pub(super) fn sections(sdp: &str) -> Vec<Section> {
     sections
 }
 
+/// Which side of DTLS we are, `active` or `passive`, by the two descriptions that were agreed on, one of them an answer
+/// ([RFC 8842 §5](https://www.rfc-editor.org/rfc/rfc8842#section-5)).
+pub(super) fn our_setup(ours: &str, theirs: &str) -> &'static str {
+    let setup =
+        |sdp: &str| sdp.lines().find_map(|line| line.strip_prefix("a=setup:").map(|role| role.trim().to_owned()));
+    match (setup(ours).as_deref(), setup(theirs).as_deref()) {
+        (_, Some("active")) | (Some("passive"), Some("actpass")) => "passive",
+        _ => "active",
+    }
+}
+
+/// A description with this side of DTLS in every section.
+pub(super) fn with_setup(sdp: &str, setup: &str) -> String {
+    let line = |line: &str| match line.strip_prefix("a=setup:") {
+        Some(_) => format!("a=setup:{setup}\r\n"),
+        None => format!("{line}\r\n"),
+    };
+    sdp.lines().map(line).collect()
+}
+
 /// The ICE user name fragment, which names the description's generation.
 pub(super) fn ice_ufrag(sdp: &str) -> Option<&str> {
     sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:")).map(str::trim)
@@ -184,6 +204,20 @@ mod tests {
         let six = "candidate:5 1 udp 16777215 2001:db8::1 50000 typ relay raddr fd00::4 rport 40001";
         assert!(relay_alone(six).is_some_and(|told| told.ends_with(" raddr :: rport 9")));
         assert_eq!(relay_alone("candidate:7 1 udp 2130706431 192.0.2.4 40001 typ host"), None);
+    }
+
+    #[test]
+    fn the_side_of_dtls_is_the_one_that_was_agreed_on() {
+        let setup = |role: &str| format!("v=0\r\na=setup:{role}\r\n");
+        for (ours, theirs, agreed) in [
+            ("actpass", "active", "passive"),
+            ("actpass", "passive", "active"),
+            ("active", "actpass", "active"),
+            ("passive", "actpass", "passive"),
+        ] {
+            assert_eq!(our_setup(&setup(ours), &setup(theirs)), agreed);
+        }
+        assert_eq!(with_setup(&setup("active"), "passive"), setup("passive"));
     }
 
     #[test]

@@ -112,6 +112,8 @@ pub(super) struct Link {
     pub(super) remote_candidates: usize,
     /// Sections of the other side's that stand refused in our descriptions.
     pub(super) refused: Vec<Refused>,
+    /// Our side of DTLS, once an answer of ours has to keep to it.
+    pub(super) setup: Option<&'static str>,
     pub(super) phase: Phase,
     pub(super) connect_by: Option<Instant>,
     /// When ICE was restarted, until a pair works.
@@ -148,6 +150,7 @@ impl Link {
             generation: (None, None),
             remote_candidates: 0,
             refused: Vec::new(),
+            setup: None,
             phase: Phase::Connecting,
             connect_by: None,
             restarted: None,

@@ -5,7 +5,7 @@ use webrtc::peer_connection::{RTCIceCandidateInit, RTCSessionDescription};
 
 use super::clock::now;
 use super::continuation::{Agreed, first_sections, with_refused};
-use super::description::{for_sending, host_addresses, ice_ufrag, sections};
+use super::description::{for_sending, host_addresses, ice_ufrag, our_setup, sections, with_setup};
 use super::link::{CONNECT_LIMIT, Describing, Failure, Link, LinkEvent, Phase};
 use super::trickle::Trickle;
 use crate::session::{Candidate, FailedStep};
@@ -57,6 +57,8 @@ impl Link {
                 return Ok(());
             }
         };
+        // The crate forgets in its next answer which side of DTLS it is; a browser takes no answer that changes sides.
+        self.setup.get_or_insert(our_setup(&ours.sdp, &theirs.sdp));
         let restart = ice_ufrag(&kept) != ice_ufrag(&theirs.sdp);
         if restart && !self.plan.has_address() {
             self.decline("there is no address to restart on");
@@ -146,7 +148,10 @@ impl Link {
         let sdp = with_refused(for_sending(&local, self.addressing), &self.refused);
         self.ready.push_back(match self.describing {
             Describing::Offer => LinkEvent::Offer(sdp),
-            Describing::Answer => LinkEvent::Answer(sdp),
+            Describing::Answer => LinkEvent::Answer(match self.setup {
+                Some(setup) => with_setup(&sdp, setup),
+                None => sdp,
+            }),
         });
     }
 

@@ -6,7 +6,7 @@ import { chromium } from 'playwright-core';
 
 import { artefacts } from './processes.mjs';
 
-const installed = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
+const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
 
 const ARGUMENTS = [
   '--headless=new',
@@ -24,12 +24,12 @@ const ARGUMENTS = [
 
 /**
  * A browser that ends with the test `t`. `autoplay: true` lets sound start without a tap; `more` is for its command line;
- * `executablePath` is what starts it, if it is not to be started as it is.
+ * `wrapped` makes of its program another that runs it elsewhere.
  */
-export async function launchBrowser(t, { autoplay = true, more = [], executablePath = installed } = {}) {
+export async function launchBrowser(t, { autoplay = true, more = [], wrapped = (program) => program } = {}) {
   const args = [...ARGUMENTS, ...more, ...(autoplay ? ['--autoplay-policy=no-user-gesture-required'] : [])];
   // Playwright's own defaults mute the sound and hide scroll bars.
-  const browser = await chromium.launch({ executablePath, args, ignoreDefaultArgs: ['--mute-audio'] });
+  const browser = await chromium.launch({ executablePath: wrapped(executablePath), args, ignoreDefaultArgs: ['--mute-audio'] });
   t.after(() => browser.close());
   return browser;
 }

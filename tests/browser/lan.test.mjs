@@ -39,7 +39,7 @@ ${more}`);
 }
 
 async function launch(t, cable) {
-  return launchBrowser(t, { executablePath: cable.viewer.wrapper(t, '/usr/bin/chromium') });
+  return launchBrowser(t, { wrapped: (program) => cable.viewer.wrapper(t, program) });
 }
 
 test('http and https on a LAN: the picture comes by the link alone, and the notice only where it is true', { timeout: 120_000, skip: noNamespaces }, async (t) => {

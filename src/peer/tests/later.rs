@@ -98,6 +98,9 @@ async fn either_side_restarts_ice_and_the_pictures_go_over_new_sockets() {
         answerer.handle.command(answer(sdp.clone()));
         let reply = answered(answerer).await;
         assert_ne!(ufrag(&sdp), ufrag(&reply));
+        // As in the first exchange, in which the node offered and the crate's viewer chose to be active.
+        let side = if node_offers { "a=setup:active" } else { "a=setup:passive" };
+        assert_eq!(reply.matches(side).count(), reply.matches("a=setup:").count(), "{reply}");
         assert_eq!(reply.matches("typ host").count(), 1, "{reply}");
         offerer.handle.command(PeerCommand::AcceptAnswer { sdp: reply });
         pair.shows_pictures().await;

@@ -230,7 +230,11 @@ export class Session {
 
   /** Follows the connection to the broker. */
   setLink(up: boolean, now: number): void {
-    if (up && !this.linkUp && this.phase === "silent") this.limit = Math.max(this.limit ?? now, now + MENDING_TIME_MS);
+    if (up && !this.linkUp && this.phase === "silent") {
+      this.limit = Math.max(this.limit ?? now, now + MENDING_TIME_MS);
+      // Broker and path lost together: that was the network.
+      this.talks.networkChanged(now);
+    }
     this.linkUp = up;
     this.delivery.setLink(up, now);
   }
