@@ -1,4 +1,5 @@
-//! A node and a viewer that can reach a TURN server and nothing else, by TCP alone; in network namespaces, which needs root.
+//! A node and a viewer that can reach a TURN server and nothing else, by TCP alone, over IPv4 and over IPv6; in network
+//! namespaces, which needs root.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,12 +12,42 @@ use crate::mosquitto;
 use crate::network::ip;
 use crate::stage::{Report, SMALL, alone};
 
-/// The server's address, on no cable.
-const SERVER: &str = "10.78.0.1";
+/// One of the two internets. Nothing on the island has an address of the other, not even on loopback.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Family {
+    V4,
+    V6,
+}
 
-/// A hub with broker and TURN server, and a cable from it to each of node and viewer. It forwards nothing, and takes nothing
-/// but TCP.
+impl Family {
+    /// The server's address, on no cable.
+    fn server(self) -> &'static str {
+        match self {
+            Self::V4 => "10.78.0.1",
+            Self::V6 => "fd78::1",
+        }
+    }
+
+    /// The same in a URL.
+    fn host(self) -> &'static str {
+        match self {
+            Self::V4 => "10.78.0.1",
+            Self::V6 => "[fd78::1]",
+        }
+    }
+
+    /// Address and prefix of the first or second end of a cable.
+    fn on_cable(self, cable: u8, end: u8) -> (String, u8) {
+        match self {
+            Self::V4 => (format!("10.78.{cable}.{end}"), 24),
+            Self::V6 => (format!("fd78:{cable}::{end}"), 64),
+        }
+    }
+}
+
+/// A hub with broker and TURN server, and a cable from it to each of node and viewer. It forwards nothing.
 struct Island {
+    family: Family,
     hub: String,
     node: String,
     viewer: String,
@@ -25,35 +56,49 @@ struct Island {
 impl Island {
     /// `None`, and says so, where this user may not.
     #[expect(clippy::print_stderr, reason = "a skipped test says so")]
-    fn raise() -> Option<Self> {
+    fn raise(family: Family) -> Option<Self> {
         let pid = std::process::id();
         let name = |what: &str| format!("cn-{what}-{pid}");
-        let island = Self { hub: name("hub"), node: name("rnode"), viewer: name("rview") };
-        let Self { hub, node, viewer } = &island;
+        let island = Self { family, hub: name("hub"), node: name("rnode"), viewer: name("rview") };
+        let Self { hub, node, viewer, .. } = &island;
         if !ip(&format!("netns add {hub}")) {
             eprintln!("skipped: no network namespaces for this user");
             return None;
         }
-        let mut commands = vec![format!("-n {hub} link set lo up"), format!("-n {hub} addr add {SERVER}/32 dev lo")];
+        let add = |namespace: &str, address: &str, device: &str| {
+            let nodad = if family == Family::V6 { " nodad" } else { "" };
+            format!("-n {namespace} addr add {address} dev {device}{nodad}")
+        };
+        let whole = if family == Family::V6 { 128 } else { 32 };
+        let mut commands =
+            vec![format!("-n {hub} link set lo up"), add(hub, &format!("{}/{whole}", family.server()), "lo")];
         for (number, end) in [(1, node), (2, viewer)] {
+            let ((near, prefix), (far, _)) = (family.on_cable(number, 1), family.on_cable(number, 2));
             commands.extend([
                 format!("netns add {end}"),
                 format!("-n {hub} link add to{number} type veth peer name out netns {end}"),
-                format!("-n {hub} addr add 10.78.{number}.1/24 dev to{number}"),
+                add(hub, &format!("{near}/{prefix}"), &format!("to{number}")),
                 format!("-n {hub} link set to{number} up"),
                 format!("-n {end} link set lo up"),
-                format!("-n {end} addr add 10.78.{number}.2/24 dev out"),
+                add(end, &format!("{far}/{prefix}"), "out"),
                 format!("-n {end} link set out up"),
-                format!("-n {end} route add default via 10.78.{number}.1"),
+                format!("-n {end} route add default via {near}"),
             ]);
+        }
+        if family == Family::V6 {
+            commands.extend([hub, node, viewer].map(|namespace| format!("-n {namespace} addr del 127.0.0.1/8 dev lo")));
         }
         for command in commands {
             assert!(ip(&command), "ip {command}");
         }
-        let rules = "table inet island { chain input { type filter hook input priority 0; iif lo accept; meta l4proto udp drop; }; }";
-        let nft = std::process::Command::new("ip").args(["netns", "exec", hub, "nft", rules]).status();
-        assert!(nft.is_ok_and(|status| status.success()), "nftables blocks UDP");
         Some(island)
+    }
+
+    /// The hub takes nothing but TCP from the cables.
+    async fn block_udp(&self) {
+        let rules = "table inet island { chain input { type filter hook input priority 0; iif lo accept; meta l4proto udp drop; }; }";
+        let nft = within(&self.hub, "nft", &[rules]).status().await;
+        assert!(nft.is_ok_and(|status| status.success()), "nftables blocks UDP");
     }
 }
 
@@ -81,40 +126,51 @@ struct Play {
 }
 
 impl Play {
-    async fn start(url: &str, lifetime_s: u32) -> Option<Self> {
+    /// The node's only server is at `url`, a TURN server's; with no URL it has none.
+    async fn start(family: Family, url: Option<&str>, lifetime_s: u32) -> Option<Self> {
         if !coturn::is_installed() || !mosquitto::is_installed() {
             return None;
         }
-        let island = Island::raise()?;
+        let island = Island::raise(family)?;
+        let (server, host) = (family.server(), family.host());
         let folder = tempfile::tempdir().expect("a temporary folder");
         // To each other's relays, and to nothing else.
         let runner = ["ip", "netns", "exec", &island.hub];
-        let turn = Coturn::start(&runner, &[SERVER], [3478, 5349], &[SERVER], "").await;
+        let relays = if family == Family::V6 { "allocation-default-address-family=ipv6\n" } else { "" };
+        let turn = Coturn::start(&runner, &[server], [3478, 5349], &[server], relays).await;
         let at = |name: &str| folder.path().join(name).display().to_string();
-        std::fs::write(at("mosquitto.conf"), format!("listener 1883 {SERVER}\nallow_anonymous true\n"))
+        std::fs::write(at("mosquitto.conf"), format!("listener 1883 {server}\nallow_anonymous true\n"))
             .expect("written");
         let mut broker = within(&island.hub, "/usr/sbin/mosquitto", &["-c", &at("mosquitto.conf")]);
         let broker = broker.stderr(Stdio::null()).spawn().expect("it can be run");
 
         std::fs::write(at("secret"), SECRET).expect("written");
+        let servers = url.map_or_else(String::new, |url| {
+            let secret = at("secret");
+            format!("[[ice.servers]]\nurls = [{url:?}]\nsecret_file = {secret:?}\nlifetime_s = {lifetime_s}\n")
+        });
         let text = format!(
-            "{SMALL}ca_file = {ca:?}\n[[ice.servers]]\nurls = [{url:?}]\nsecret_file = {secret:?}\nlifetime_s = {lifetime_s}\n\
-             [broker]\nurl = \"mqtt://{SERVER}\"\n[access]\ni_trust_the_broker = true\n",
+            "{SMALL}ca_file = {ca:?}\n{servers}[broker]\nurl = \"mqtt://{host}\"\n[access]\ni_trust_the_broker = true\n",
             ca = turn.ca.ca_file,
-            secret = at("secret"),
         );
         std::fs::write(at("node.toml"), text).expect("written");
         let mut node = within(&island.node, env!("CARGO_BIN_EXE_camera-node"), &["run", "--config", &at("node.toml")]);
+        // The page, which nobody looks at here.
+        node.env("CAMERA_NODE__HTTP__ENABLED", "false");
         let node = node.spawn().expect("it can be run");
         Some(Self { turn, island, _broker: broker, _node: node, folder })
     }
 
-    /// A viewer, over there, for so long.
+    /// A viewer, at the end of its cable, for so long.
     fn watch(&self, seconds: u32) -> Child {
+        self.watch_from(&self.island.viewer, seconds)
+    }
+
+    fn watch_from(&self, namespace: &str, seconds: u32) -> Child {
         let (seconds, ca) = (seconds.to_string(), self.turn.ca.ca_file.display().to_string());
-        let broker = format!("mqtt://{SERVER}");
+        let broker = format!("mqtt://{}", self.island.family.host());
         let options = ["watch", "--json", "--node", "stage", "--broker", &broker, "--turn-ca-file", &ca];
-        let mut watch = within(&self.island.viewer, env!("CARGO_BIN_EXE_camera-node"), &options);
+        let mut watch = within(namespace, env!("CARGO_BIN_EXE_camera-node"), &options);
         watch.args(["--seconds", &seconds]).stdout(Stdio::piped()).spawn().expect("it can be run")
     }
 
@@ -134,8 +190,9 @@ async fn report(watch: Child, limit: Duration) -> Report {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-async fn plays_over(url: &str, word: &str) {
-    let Some(play) = Play::start(url, 60).await else { return };
+async fn plays_over(family: Family, url: &str, word: &str) {
+    let Some(play) = Play::start(family, Some(url), 60).await else { return };
+    play.island.block_udp().await;
     let seen = report(play.watch(5), Duration::from_secs(60)).await;
     assert!(seen.frames >= 75, "5 s at 30 fps: {seen:?}");
     assert_eq!(seen.events, ["join", "peer", "opening", "offer", "answer", "connected", "leave"]);
@@ -143,14 +200,29 @@ async fn plays_over(url: &str, word: &str) {
     play.turn.says(word, 2).await;
     play.turn.says(".node>, lifetime=600", 1).await;
     let checked = play.checked().await;
-    assert!(checked.contains("gave us a relay at 10.78.0.1:"), "{checked}");
+    assert!(checked.contains(&format!("gave us a relay at {}:", family.host())), "{checked}");
 }
+
+const V4_TCP: &str = "turn:10.78.0.1:3478?transport=tcp";
+const V4_TLS: &str = "turns:10.78.0.1:5349?transport=tcp";
+const V6_TLS: &str = "turns:[fd78::1]:5349?transport=tcp";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_udp_is_blocked_it_plays_through_a_relay_over_tcp_and_over_tls() {
     let _alone = alone().await;
-    plays_over(&format!("turn:{SERVER}:3478?transport=tcp"), "tcp or tls connected to").await;
-    plays_over(&format!("turns:{SERVER}:5349?transport=tcp"), "method=TLS").await;
+    plays_over(Family::V4, V4_TCP, "tcp or tls connected to").await;
+    plays_over(Family::V4, V4_TLS, "method=TLS").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_plays_where_there_is_no_ipv4_straight_and_through_a_relay() {
+    let _alone = alone().await;
+    if let Some(play) = Play::start(Family::V6, None, 60).await {
+        // From the hub there is a way to the node.
+        let seen = report(play.watch_from(&play.island.hub, 2), Duration::from_secs(60)).await;
+        assert!(seen.frames >= 30, "2 s at 30 fps: {seen:?}");
+    }
+    plays_over(Family::V6, V6_TLS, "method=TLS").await;
 }
 
 /// The ring `relay` of tests/run.
@@ -158,7 +230,8 @@ async fn where_udp_is_blocked_it_plays_through_a_relay_over_tcp_and_over_tls() {
 #[ignore = "takes three minutes"]
 async fn a_login_of_a_minute_is_enough_for_three() {
     let _alone = alone().await;
-    let Some(play) = Play::start(&format!("turns:{SERVER}:5349?transport=tcp"), 60).await else { return };
+    let Some(play) = Play::start(Family::V4, Some(V4_TLS), 60).await else { return };
+    play.island.block_udp().await;
     let seen = report(play.watch(180), Duration::from_secs(240)).await;
     assert!(seen.frames >= 180 * 28, "{seen:?}");
     assert!(seen.longest_gap_ms <= 500.0, "{seen:?}");
@@ -170,7 +243,8 @@ async fn a_login_of_a_minute_is_enough_for_three() {
 #[ignore = "takes a minute and a half"]
 async fn a_turn_server_that_restarts_when_the_first_login_is_over_costs_some_seconds_of_picture() {
     let _alone = alone().await;
-    let Some(mut play) = Play::start(&format!("turn:{SERVER}:3478?transport=tcp"), 30).await else { return };
+    let Some(mut play) = Play::start(Family::V4, Some(V4_TCP), 30).await else { return };
+    play.island.block_udp().await;
     let watch = play.watch(75);
     tokio::time::sleep(Duration::from_secs(45)).await;
     play.turn.restart().await;

@@ -159,3 +159,24 @@ async fn a_viewer_reaches_the_node_through_its_public_address_and_comes_back_aft
     );
     router.abort();
 }
+
+/// Chromium hides its addresses behind names that only its own machine answers for (mDNS), unless the page may use the
+/// microphone. It reaches us all the same, by the addresses we tell, and is known from then on by where it came from.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_that_hides_its_addresses_behind_local_names_connects_without_their_being_resolved() {
+    let mut camera = Camera::new();
+    let mut node = publisher(&connector(&loopback()), &camera, "node");
+    let (mut viewer, mut packets) = viewer(&connector(&loopback()), "viewer");
+    node.handle.command(offer(everything()));
+    let PeerEvent::Offered { sdp, .. } = node.event().await else { panic!("no offer") };
+    viewer.handle.command(answer(sdp));
+    let PeerEvent::Answered { sdp } = viewer.event().await else { panic!("no answer") };
+    let hidden = sdp.replace(" 127.0.0.1 ", " 3f8c1a52-6b0e-4c8e-9d6f-0123456789ab.local ");
+    assert!(hidden.contains(".local ") && !hidden.contains(" 127.0.0.1 "), "{hidden}");
+    node.handle.command(PeerCommand::AcceptAnswer { sdp: hidden });
+    node.expect(&PeerEvent::Connected).await;
+    viewer.expect(&PeerEvent::Connected).await;
+    camera.hears(Feedback::ViewerJoined).await;
+    camera.show(0, true);
+    assert_eq!(next_packet(&mut packets).await.payload.len(), 600);
+}
