@@ -1,6 +1,5 @@
 // Two network namespaces and a hub between them that lets TCP through and no UDP, with Debian's coturn on it; needs root.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import readline from 'node:readline';
@@ -67,13 +66,8 @@ export async function startCoturn(t, hub, secret) {
   writeFileSync(at('turnserver.conf'), `${config}\n${ours.join('\n')}\n`);
   const child = new Child(t, 'coturn', 'ip', ['netns', 'exec', hub, 'turnserver', '-c', at('turnserver.conf')], { stdout: 'pipe' });
   const lines = readline.createInterface({ input: child.process.stdout });
-  const listens = (async () => {
-    for (;;) {
-      const [line] = await once(lines, 'line');
-      if (line.includes('Total General servers')) return;
-    }
-  })();
+  // Said when all its listeners are open. What it says later is read too, or it would wait for a reader.
+  const listens = new Promise((resolve) => lines.on('line', (line) => line.includes('Total General servers') && resolve()));
   await child.before(listens);
-  lines.on('line', () => {});
   return { ca: at('ca.pem') };
 }
