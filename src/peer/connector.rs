@@ -126,14 +126,10 @@ impl Connector {
         Ok(Link::new(pc, watch, self.plan.clone(), notices, addressing, carriage))
     }
 
-    /// Uses these servers, with these logins, from the next gathering on. A relay keeps the login that it was made with, as
-    /// [RFC 8656 §5](https://www.rfc-editor.org/rfc/rfc8656#section-5) demands.
-    pub(super) async fn reconfigure(&self, link: &Link, servers: &[IceServer]) {
+    /// Uses these servers, with these logins, from the next ICE restart on.
+    pub(super) fn reconfigure(&self, link: &mut Link, servers: &[IceServer]) {
         // The certificate is left out: the crate takes it for another than the one it has.
-        let configuration = self.configuration(servers, &link.carriage).build();
-        if let Err(error) = link.pc.set_configuration(configuration).await {
-            tracing::warn!(%error, "new logins for turn servers are not used");
-        }
+        link.after_restart = Some(self.configuration(servers, &link.carriage).build());
     }
 
     fn configuration(&self, servers: &[IceServer], carriage: &Carriage) -> RTCConfigurationBuilder {

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_remote::TrackRemote;
-use webrtc::peer_connection::{PeerConnection, RTCPeerConnectionState};
+use webrtc::peer_connection::{PeerConnection, RTCConfiguration, RTCPeerConnectionState};
 
 use super::addresses::BindPlan;
 use super::clock::now;
@@ -103,6 +103,8 @@ pub(super) struct Link {
     notices: mpsc::UnboundedReceiver<Notice>,
     pub(super) addressing: Addressing,
     pub carriage: Arc<Carriage>,
+    /// Servers and logins to use from the next ICE restart on.
+    pub(super) after_restart: Option<RTCConfiguration>,
     pub(super) trickle: Option<Trickle>,
     pub(super) describing: Describing,
     /// The description is to be sent; kept here so that a cancelled `next` does not lose it.
@@ -144,6 +146,7 @@ impl Link {
             notices,
             addressing,
             carriage,
+            after_restart: None,
             trickle: None,
             describing: Describing::Offer,
             describe: false,

@@ -31,6 +31,9 @@ impl Link {
 
     async fn make_offer(&mut self, options: Option<RTCOfferOptions>) -> Result<(), Failure> {
         let restart = options.is_some();
+        if restart {
+            self.take_new_logins().await?;
+        }
         let offer = self.pc.create_offer(options).await.map_err(Failure::at(FailedStep::Offer))?;
         // What the crate writes into an offer now is of before the restart, which comes with the next step.
         self.stale = if restart { candidate_lines(&offer.sdp) } else { Vec::new() };
@@ -73,12 +76,25 @@ impl Link {
     }
 
     async fn make_answer(&mut self, offer: String, restart: bool) -> Result<(), Failure> {
+        if restart {
+            self.take_new_logins().await?;
+        }
         let offer = RTCSessionDescription::offer(offer).map_err(Failure::at(FailedStep::RemoteDescription))?;
         self.set_remote(offer).await?;
         let options: Option<RTCAnswerOptions> = None;
         let answer = self.pc.create_answer(options).await.map_err(Failure::at(FailedStep::Answer))?;
         self.stale = Vec::new();
         self.set_local(answer, Describing::Answer, restart).await
+    }
+
+    /// New logins at TURN servers are used from here on and not before. With any other description too the crate would renew
+    /// the relays there are with them, and lose those: a relay keeps the login that it was made with
+    /// ([RFC 8656 §5](https://www.rfc-editor.org/rfc/rfc8656#section-5)).
+    async fn take_new_logins(&mut self) -> Result<(), Failure> {
+        match self.after_restart.take() {
+            Some(next) => self.pc.set_configuration(next).await.map_err(Failure::at(FailedStep::Internal)),
+            None => Ok(()),
+        }
     }
 
     /// Takes the answer to our offer.

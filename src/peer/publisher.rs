@@ -145,7 +145,7 @@ impl Publisher {
                 Ok(())
             }
             (PeerCommand::UseIceServers { ice_servers }, Some(link)) => {
-                self.connector.reconfigure(link, &ice_servers).await;
+                self.connector.reconfigure(link, &ice_servers);
                 Ok(())
             }
             (command, _) => {

@@ -107,7 +107,7 @@ impl Viewer {
                 Ok(())
             }
             (PeerCommand::UseIceServers { ice_servers }, Some(link)) => {
-                self.connector.reconfigure(link, &ice_servers).await;
+                self.connector.reconfigure(link, &ice_servers);
                 Ok(())
             }
             (PeerCommand::AddCandidates { candidates, .. }, Some(link)) => {

@@ -100,7 +100,7 @@ pub enum PeerCommand {
         /// No more will come in this generation.
         complete: bool,
     },
-    /// Use these STUN and TURN servers, with these logins, from the next gathering on; relays there are keep theirs.
+    /// Use these STUN and TURN servers, with these logins, from the next ICE restart on; relays there are keep theirs.
     UseIceServers {
         /// All of them.
         ice_servers: Vec<IceServer>,

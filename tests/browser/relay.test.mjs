@@ -73,6 +73,7 @@ async function plays(t, url, over) {
     chmodSync(wrapper, 0o755);
     return wrapper;
   };
+  // The authority is the test's own.
   const browser = await launchBrowser(t, { more: ['--ignore-certificate-errors'], wrapped });
   const page = await openPage(browser);
   await page.addInitScript(() => {

@@ -86,13 +86,17 @@ impl Coturn {
 
     /// Waits until it has logged these words so many times.
     pub async fn says(&self, words: &str, times: usize) {
-        let log = || std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
         let said = async {
-            while log().matches(words).count() < times {
+            while self.log().matches(words).count() < times {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        assert!(timeout(Duration::from_secs(20), said).await.is_ok(), "not {times} times {words:?}:\n{}", log());
+        assert!(timeout(Duration::from_secs(20), said).await.is_ok(), "not {times} times {words:?}:\n{}", self.log());
+    }
+
+    /// What it has logged since it started.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 }
 

@@ -141,6 +141,33 @@ fn ends(servers: &[IceServer]) -> u64 {
     username.split(':').next().expect("a time").parse().expect("seconds")
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_tcp_connection_is_made_where_a_relay_is_had_over_udp() {
+    if !is_installed() {
+        return;
+    }
+    let [plain, tls] = free_ports();
+    let turn = turn([plain, tls], "").await;
+    let mut servers = server(format!("turn:127.0.0.1:{plain}"), 600);
+    servers[0].urls.extend([format!("turn:127.0.0.1:{plain}?transport=tcp"), format!("turns:127.0.0.1:{tls}")]);
+    let connector = connector(&relay_only(&turn));
+    let camera = Camera::new();
+    let mut node = publisher(&connector, &camera, "node");
+    let (mut viewer, _packets) = viewer(&connector, "viewer");
+    let mut told = connect_by_trickle(&mut node, &mut viewer, &servers).await;
+    // All is gathered once the two others have been given up.
+    while let Some((_, event)) = node.events.recv().await {
+        let PeerEvent::Candidates { candidates, complete } = event else { continue };
+        told.extend(candidates.into_iter().map(|candidate| candidate.candidate));
+        if complete {
+            break;
+        }
+    }
+    assert_eq!(told.len(), 2, "one relay each: {told:?}");
+    turn.says("new, realm=", 2).await;
+    assert!(!turn.log().contains("tcp or tls connected"), "{}", turn.log());
+}
+
 #[tokio::test]
 async fn what_is_wrong_with_a_turn_server_is_told_in_words() {
     use super::turn::{Authorities, ServerUrl, probe};
