@@ -107,13 +107,22 @@ fn certified(cert: &[u8], key: &[u8]) -> Result<CertifiedKey, CertificateError> 
     CertifiedKey::from_der(chain, key, &provider::default_provider()).map_err(CertificateError::Pair)
 }
 
-/// When the first of the certificates in a PEM file ends, in seconds since 1970; of a file of authorities, the one that
-/// ends first. `None` if there is none that can be read.
-pub fn not_after(pem: &[u8]) -> Option<i64> {
+/// When a certificate ends.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CertificateEnd {
+    /// Seconds since 1970.
+    pub unix_s: i64,
+    /// The day, in UTC: `2026-11-21`.
+    pub date: String,
+}
+
+/// When the first of the certificates in a PEM file ends. `None` if there is none that can be read.
+pub fn first_end(pem: &[u8]) -> Option<CertificateEnd> {
     let ends = CertificateDer::pem_slice_iter(pem).filter_map(|der| {
         let der = der.ok()?;
         let (_, certificate) = x509_parser::parse_x509_certificate(&der).ok()?;
-        Some(certificate.validity().not_after.timestamp())
+        let end = certificate.validity().not_after;
+        Some(CertificateEnd { unix_s: end.timestamp(), date: end.to_datetime().date().to_string() })
     });
     ends.min()
 }
@@ -143,9 +152,9 @@ mod tests {
     #[test]
     fn the_end_of_a_certificate_is_read_from_it_and_nonsense_has_none() {
         let made = make_self_signed("cam", &[], None, 1_800_000_000).expect("made");
-        let days = (not_after(made.cert_pem.as_bytes()).expect("an end") - 1_800_000_000) / 86_400;
-        assert_eq!(days, 365);
-        assert_eq!(not_after(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), None);
-        assert_eq!(not_after(b""), None);
+        let end = first_end(made.cert_pem.as_bytes()).expect("an end");
+        assert_eq!(((end.unix_s - 1_800_000_000) / 86_400, end.date.as_str()), (365, "2028-01-15"));
+        assert_eq!(first_end(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), None);
+        assert_eq!(first_end(b""), None);
     }
 }

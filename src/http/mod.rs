@@ -22,7 +22,7 @@ mod server;
 mod websocket;
 
 pub use addresses::{Bound, page_urls};
-pub use certificate::{Certificate, CertificateError, fingerprint_of, not_after};
+pub use certificate::{Certificate, CertificateEnd, CertificateError, fingerprint_of, first_end};
 pub use health::{Health, Part, PartState};
 pub use mdns::{Announcement, AnnouncementError, host_name};
 pub use page::{PageBroker, PageConfig, page_files, page_is_built};

@@ -81,6 +81,11 @@ impl AccessFiles {
         WallClock::judge(sys::since_unix_epoch().as_secs(), self.floor_s)
     }
 
+    /// Whether this machine's clock shows a time at which this program was there.
+    pub fn is_clock_set() -> bool {
+        sys::since_unix_epoch().as_secs() >= built_s()
+    }
+
     /// Keeps the time for the next start, if there is a place for it and an hour has passed; `at_once` at the end.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ use crate::session::{
 use crate::signalling::{Link, LinkEvent, Publish};
 
 use super::access::AccessFiles;
+use super::certificates;
 use super::clock::now;
 use super::doorbell::Bells;
 use super::feeds::Cameras;
@@ -339,7 +340,7 @@ impl Running {
         }
     }
 
-    /// Tells the core, and so `status`, how the cameras are.
+    /// Tells the core, and so `status`, how the cameras are, and what will want somebody's hand soon.
     fn tell_cameras(&mut self) {
         let conditions = self.desk.board.conditions();
         let small = |n: u32| u16::try_from(n).unwrap_or(u16::MAX);
@@ -347,7 +348,7 @@ impl Running {
             let condition = conditions.get(&format!("camera:{}", camera.name));
             let state = condition.map_or(CameraState::Idle, |condition| match condition.state {
                 State::Idle | State::Starting => CameraState::Idle,
-                State::Live => CameraState::Running,
+                State::Live | State::Expiring => CameraState::Running,
                 State::Away => CameraState::Away,
                 State::Busy | State::Stalled | State::Contested | State::Unsupported | State::Failed => {
                     CameraState::Failed
@@ -375,6 +376,10 @@ impl Running {
         });
         let cameras = cameras.collect();
         self.handle(Input::Cameras(cameras));
+        let certificates = conditions.iter().filter(|(part, _)| part.starts_with(certificates::PART));
+        let ending = certificates.filter(|(_, condition)| condition.state != State::Live);
+        let warnings = ending.map(|(_, condition)| Text::clipped(&condition.detail)).collect();
+        self.handle(Input::Warnings(warnings));
     }
 }
 

@@ -3,6 +3,7 @@
 mod access;
 mod brokers;
 mod camera;
+mod certificates;
 mod clock;
 mod demand;
 mod desk;
@@ -53,6 +54,7 @@ use self::report::Report;
 use self::state::Board;
 
 pub use self::access::{AccessFiles, read_key};
+pub use self::certificates::{GivenCertificate, given as given_certificates};
 pub use self::https::CERTIFICATE;
 pub use self::lan::{known_password, pages};
 pub use self::state::{Condition, State};
@@ -74,7 +76,7 @@ pub struct Node {
     broker: Brokers,
     http: Option<HttpServer>,
     announcement: Option<Announcement>,
-    certificate: Option<JoinHandle<()>>,
+    keepers: Vec<JoinHandle<()>>,
     cameras: Cameras,
     network: JoinHandle<()>,
     desk: JoinHandle<()>,
@@ -169,6 +171,11 @@ impl Node {
         bells.webhook = doorbell::webhook(&config, page)?;
         let registered = Arc::clone(&bells.registered);
 
+        let config = Arc::new(config);
+        let watch = certificates::watch(Arc::clone(&config), Arc::clone(&board), AccessFiles::is_clock_set);
+        let mut keepers = vec![tokio::spawn(watch)];
+        keepers.extend(https.map(|https| tokio::spawn(https.keep_fresh())));
+
         let (events, _) = broadcast::channel(EVENTS_KEPT);
         let (stop, stopped) = oneshot::channel();
         let desk = Desk {
@@ -176,7 +183,7 @@ impl Node {
             link,
             connector,
             cameras: cameras.clone(),
-            config: Arc::new(config),
+            config,
             board: Arc::clone(&board),
             metrics,
             access,
@@ -191,7 +198,7 @@ impl Node {
             broker,
             http,
             announcement,
-            certificate: https.map(|https| tokio::spawn(https.keep_fresh())),
+            keepers,
             cameras,
             network,
             desk: tokio::spawn(desk.run(stopped)),
@@ -254,9 +261,7 @@ impl Node {
     /// A device thread is stuck in its driver and was left behind: the process should end with an error.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.network.abort();
-        if let Some(certificate) = &self.certificate {
-            certificate.abort();
-        }
+        self.keepers.iter().for_each(JoinHandle::abort);
         drop(self.announcement);
         // Nobody rings any more.
         drop(self.doorbell);

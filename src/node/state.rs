@@ -26,6 +26,8 @@ pub enum State {
     Contested,
     /// The device gives nothing we can use; it is tried again in case it is exchanged.
     Unsupported,
+    /// At work, but not for much longer unless somebody does something.
+    Expiring,
     /// Something else is wrong; it is tried again.
     Failed,
 }
@@ -42,6 +44,7 @@ impl State {
             Self::Stalled => "stalled",
             Self::Contested => "contested",
             Self::Unsupported => "unsupported",
+            Self::Expiring => "expiring",
             Self::Failed => "failed",
         }
     }

@@ -173,6 +173,9 @@ pub struct StateDetail {
     /// Cameras by name.
     #[serde(default, deserialize_with = "details")]
     pub cameras: BTreeMap<CameraName, CameraDetail>,
+    /// What will want somebody's hand soon, each in a sentence: a certificate that is about to end.
+    #[serde(default, deserialize_with = "at_most::<16, _, _>", skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Text<0, 256>>,
 }
 
 fn details<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<CameraName, CameraDetail>, D::Error> {

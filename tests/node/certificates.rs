@@ -37,9 +37,16 @@ impl Authority {
 
     /// The same, valid from the first of January of a year to that of another.
     pub fn sign_for(&self, common_name: &str, names: &[&str], years: (i32, i32)) -> Pair {
+        self.sign_as(common_name, names, |params| {
+            params.not_before = rcgen::date_time_ymd(years.0, 1, 1);
+            params.not_after = rcgen::date_time_ymd(years.1, 1, 1);
+        })
+    }
+
+    /// The same, changed by `change`.
+    pub fn sign_as(&self, common_name: &str, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Pair {
         let mut params = params(common_name, names);
-        params.not_before = rcgen::date_time_ymd(years.0, 1, 1);
-        params.not_after = rcgen::date_time_ymd(years.1, 1, 1);
+        change(&mut params);
         let key = key();
         let certificate = params.signed_by(&key, &self.issuer).expect("signed");
         let pair = Pair {

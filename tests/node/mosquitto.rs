@@ -5,7 +5,7 @@ use std::path::Path;
 use tokio::process::{Child, Command};
 
 /// A running broker. Dropped, it is killed.
-pub struct Mosquitto(#[expect(dead_code, reason = "kept for its end")] Child);
+pub struct Mosquitto(Child);
 
 const BINARY: &str = "/usr/sbin/mosquitto";
 
@@ -33,5 +33,10 @@ impl Mosquitto {
             }
         }
         Self(child)
+    }
+
+    /// Kills it: nobody is told goodbye.
+    pub async fn kill(mut self) {
+        self.0.kill().await.expect("it runs");
     }
 }

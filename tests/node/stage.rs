@@ -90,6 +90,11 @@ impl Stage {
         format!("mqtt://{}", self.tcp)
     }
 
+    /// Where its broker takes MQTT.
+    pub fn broker(&self) -> std::net::SocketAddr {
+        self.tcp
+    }
+
     /// Viewers that are sent pictures.
     pub fn viewers(&self) -> usize {
         self.node.viewers()

@@ -7,6 +7,7 @@ mod access;
 mod advice;
 mod broker;
 mod capture;
+mod certificates;
 mod http;
 mod ice;
 mod report;
@@ -71,6 +72,7 @@ async fn check_all(config: &Config, say: impl Fn(&Finding) -> io::Result<()>) ->
         add(vec![blocking("microphone", move || capture::check_audio(&audio)).await])?;
     }
     add(broker::check(&config.broker, &config.node.id()).await)?;
+    add(certificates::check(config))?;
     add(access::check(&config.access, &config.node.id()))?;
     add(vec![ice::check_addresses(&config.ice)])?;
     add(ice::check(&config.ice).await)?;

@@ -132,7 +132,13 @@ pub(super) fn seconds_up(wait: Duration) -> u32 {
 }
 
 /// The node's presence on broker connection `conn`.
-pub(super) fn status(setup: &NodeSetup, access: AccessMode, cameras: &[Camera], viewers: usize, conn: u32) -> Status {
+pub(super) fn status(
+    setup: &NodeSetup,
+    access: AccessMode,
+    (cameras, warnings): (&[Camera], &[Text<0, 256>]),
+    viewers: usize,
+    conn: u32,
+) -> Status {
     let details = cameras.iter().map(|camera| (camera.info.name.clone(), camera.detail.clone()));
     Status {
         versions: vec![VERSION],
@@ -143,6 +149,6 @@ pub(super) fn status(setup: &NodeSetup, access: AccessMode, cameras: &[Camera], 
         cameras: Some(cameras.iter().map(|camera| camera.info.clone()).collect()),
         access: Some(access),
         viewers: setup.limits.announce_viewers.then(|| u32::try_from(viewers).unwrap_or(u32::MAX)),
-        state_detail: Some(StateDetail { cameras: details.collect() }),
+        state_detail: Some(StateDetail { cameras: details.collect(), warnings: warnings.to_vec() }),
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::super::config::Limits;
 use super::super::{
     Boot, CameraDetail, CameraInfo, Entropy, Event, Malformed, Outgoing, PeerCommand, PeerEvent, PeerId, SessionKey,
-    Topics,
+    Text, Topics,
 };
 use super::{IceSource, RingOutcome};
 use crate::access::{Guard, WallClock};
@@ -53,6 +53,8 @@ pub enum Input {
     Peer(SessionKey, PeerEvent),
     /// All cameras there are, and how they are; at the start, and when that changes.
     Cameras(Vec<Camera>),
+    /// What `status` warns of from now on, 16 at most.
+    Warnings(Vec<Text<0, 256>>),
     /// The STUN and TURN servers from now on. Live sessions are told.
     IceServers(Vec<IceSource>),
     /// Who may come in from now on. Sessions whose right has been taken back end.

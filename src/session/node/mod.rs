@@ -29,7 +29,7 @@ use super::budget::Budgets;
 use super::ended::Ended;
 use super::{
     Body, CancelReason, Delivery, Empty, End, ErrorCode, Event, Failure, LeaveReason, Malformed, Message, Outgoing,
-    PeerCommand, PeerId, SessionKey, Step, Topic,
+    PeerCommand, PeerId, SessionKey, Step, Text, Topic,
 };
 use crate::access::Guard;
 
@@ -43,6 +43,7 @@ const CLOCK_STEP_S: u64 = 10;
 pub struct Node {
     setup: NodeSetup,
     cameras: Vec<Camera>,
+    warnings: Vec<Text<0, 256>>,
     relays: Relays,
     sessions: BTreeMap<PeerId, ViewerSession>,
     /// Who wants to be called, and the calls to them.
@@ -65,6 +66,7 @@ impl Node {
         Self {
             setup,
             cameras: Vec::new(),
+            warnings: Vec::new(),
             relays: Relays::default(),
             sessions: BTreeMap::new(),
             registry: Registry::default(),
@@ -124,6 +126,11 @@ impl Node {
                 self.cameras = cameras;
                 self.announcer.changed(now);
             }
+            Input::Warnings(mut warnings) => {
+                warnings.truncate(16);
+                self.warnings = warnings;
+                self.announcer.changed(now);
+            }
             Input::IceServers(sources) => {
                 self.relays = Relays(sources);
                 self.renew_all_relays(now);
@@ -169,7 +176,8 @@ impl Node {
         while let Some((peer, message)) = self.ended.poll_transmit(now) {
             self.publish(&peer, &message);
         }
-        let status = |conn| status(&self.setup, self.door.mode(), &self.cameras, self.sessions.len(), conn);
+        let status =
+            |conn| status(&self.setup, self.door.mode(), (&self.cameras, &self.warnings), self.sessions.len(), conn);
         if let Some(outgoing) = self.announcer.poll(now, status) {
             self.out.push_back(Output::Publish(outgoing));
         }
@@ -263,7 +271,13 @@ impl Node {
                 if let Some(conn) = self.announcer.conn()
                     && self.budgets.take_reply(peer, now)
                 {
-                    let status = status(&self.setup, self.door.mode(), &self.cameras, self.sessions.len(), conn);
+                    let status = status(
+                        &self.setup,
+                        self.door.mode(),
+                        (&self.cameras, &self.warnings),
+                        self.sessions.len(),
+                        conn,
+                    );
                     self.publish(peer, &Message::plain(Body::Status(Box::new(status)), None, message.seq));
                 }
             }

@@ -152,6 +152,19 @@ async fn a_certificate_that_is_missing_or_a_strangers_is_told() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_is_exchanged_is_shown_from_the_next_connection_on() {
+    let Some(mut stage) = Secured::start().await else { return };
+    let mut ann = link(&stage.with_pair("mutual", &stage.client), "ann");
+    assert_eq!(up(&mut ann).await, 1);
+    // One that the broker refuses, so that it shows which is used.
+    std::fs::copy(&stage.stranger.cert_file, &stage.client.cert_file).expect("ours");
+    std::fs::copy(&stage.stranger.key_file, &stage.client.key_file).expect("ours");
+    stage.broker.stop().await;
+    stage.broker.start().await;
+    while !down(&mut ann).await.contains("refused this client's certificate") {}
+}
+
+#[tokio::test]
 async fn a_server_name_other_than_the_host_is_what_the_certificate_is_held_to() {
     let Some(stage) = Secured::start().await else { return };
     let by_address = |name: Option<&str>| Broker {

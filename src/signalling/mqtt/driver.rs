@@ -50,6 +50,7 @@ impl Driver {
     pub(super) async fn run(mut self) {
         loop {
             self.backoff.connecting(now().into_std());
+            self.endpoint.refresh();
             let ended = self.run_once().await;
             self.up.store(false, Ordering::Release);
             let (reason, mut next) = match ended {

@@ -2,7 +2,10 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tracing::{info, warn};
 
 use super::tls::{Tls, TlsError};
 use crate::signalling::config::Broker;
@@ -25,6 +28,29 @@ pub struct Endpoint {
     pub retain: bool,
     /// What the broker demands beyond MQTT.
     pub profile: Profile,
+    /// The files behind it, if there are any.
+    files: Option<Files>,
+}
+
+/// The files of a broker's TLS, and when they were written as they were last read.
+#[derive(Debug, Clone)]
+struct Files {
+    broker: Arc<Broker>,
+    stamps: Vec<Option<SystemTime>>,
+}
+
+impl Files {
+    fn of(broker: &Broker) -> Option<Self> {
+        let broker = Arc::new(broker.clone());
+        let stamps = Self::stamps(&broker);
+        (!stamps.is_empty()).then_some(Self { broker, stamps })
+    }
+
+    fn stamps(broker: &Broker) -> Vec<Option<SystemTime>> {
+        let files = [&broker.ca_file, &broker.client_cert_file, &broker.client_key_file];
+        let stamp = |path| std::fs::metadata(path).and_then(|about| about.modified()).ok();
+        files.into_iter().flatten().map(stamp).collect()
+    }
 }
 
 /// What carries MQTT over the TCP connection.
@@ -84,6 +110,7 @@ impl Endpoint {
             keep_alive: KEEP_ALIVE,
             retain: true,
             profile: Profile::Any,
+            files: None,
         }
     }
 
@@ -142,7 +169,26 @@ impl Endpoint {
             keep_alive: Duration::from_secs(broker.keep_alive_s.value().into()),
             retain: broker.retain,
             profile: broker.profile,
+            files: scheme.is_tls().then(|| Files::of(broker)).flatten(),
         })
+    }
+
+    /// Reads certificates and keys again if their files have changed: a node is not restarted for a new certificate.
+    pub(super) fn refresh(&mut self) {
+        let Some(files) = &mut self.files else { return };
+        let stamps = Files::stamps(&files.broker);
+        if stamps == files.stamps {
+            return;
+        }
+        match Tls::from_config(&files.broker, &self.host) {
+            Ok(tls) => {
+                info!("the files of [broker] were read again");
+                files.stamps = stamps;
+                self.transport.tls = Some(tls);
+            }
+            // Perhaps half of them is written: the next connection looks again.
+            Err(error) => warn!(%error, "broker: what was read before stays in use"),
+        }
     }
 }
 

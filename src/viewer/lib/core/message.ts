@@ -79,7 +79,8 @@ export interface Status {
   cameras?: { name: string; width: number; height: number; fps: number }[];
   access?: "open" | "token";
   viewers?: number;
-  state_detail?: { cameras: Record<string, CameraDetail> };
+  /** `warnings` are for who looks after the node. */
+  state_detail?: { cameras: Record<string, CameraDetail>; warnings?: string[] };
 }
 
 /** What went wrong, as it goes over the wire. */
@@ -204,6 +205,7 @@ function status(from: Fields): Status {
     ...maybe(from, "viewers", whole()),
     ...maybe(from, "state_detail", (value, what) => ({
       cameras: maybe(fields(value, what), "cameras", map(detail, 64, cameraName)).cameras ?? {},
+      ...maybe(fields(value, what), "warnings", list(text(256, 0), 16)),
     })),
   };
   if (read.state === "online" && (read.cameras === undefined || read.access === undefined)) {

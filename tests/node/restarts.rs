@@ -1,0 +1,103 @@
+//! A broker that is killed in mid-call, and comes back.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use camera_node::config::Config;
+use camera_node::node::{Node, State};
+use camera_node::signalling::{Endpoint, Link, LinkEvent, LinkSetup, MqttLink, Publish};
+use tokio::time::{Instant, timeout};
+
+use crate::mosquitto::{Mosquitto, is_installed};
+use crate::ports::free_ports;
+use crate::stage::{SMALL, alone, eventually, watch_at};
+
+const SOON: Duration = Duration::from_secs(15);
+const STATUS: &str = "camera-node/v1/stage/status";
+
+#[expect(clippy::disallowed_methods, reason = "how long it takes is what is tested")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_killed_in_mid_call_costs_no_picture_and_is_met_again_within_five_seconds() {
+    if !is_installed() {
+        return;
+    }
+    let _alone = alone().await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let [port] = free_ports();
+    let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n");
+    let broker = Mosquitto::start(folder.path(), &text, &[port]).await;
+    let url = format!("mqtt://127.0.0.1:{port}");
+    let config = format!("{SMALL}\n[broker]\nurl = \"{url}\"\n");
+    let node =
+        Node::start(Config::from_text("node.toml", &config, []).expect("a good config")).await.expect("it starts");
+    let is_at_broker = || node.conditions()["broker"].state == State::Live;
+    eventually("the node is at the broker", SOON, is_at_broker).await;
+
+    let options = ["--seconds", "8"];
+    let watching = watch_at(&url, &options);
+    let restarting = async {
+        eventually("it watches", SOON, || node.viewers() == 1).await;
+        broker.kill().await;
+        eventually("the node has noticed", SOON, || node.conditions()["broker"].state == State::Away).await;
+        let broker = Mosquitto::start(folder.path(), &text, &[port]).await;
+        let back = now();
+        // A viewer that asks as soon as there is a broker, and has a second of pictures.
+        let late = watch_at(&url, &["--seconds", "1"]).await;
+        let took = back.elapsed();
+        assert!(late.frames >= 15, "{late:?}");
+        assert!(took < Duration::from_secs(5 + 1), "the broker's return, and a second of pictures: {took:?}");
+        broker
+    };
+    let (seen, _broker) = tokio::join!(watching, restarting);
+    assert!(seen.frames >= 200, "8 s at 30 fps across the broker's death: {seen:?}");
+    assert_eq!(seen.events.iter().filter(|step| *step == "join").count(), 1, "the session went on: {seen:?}");
+    node.stop().await.expect("no thread is stuck");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn presence_is_right_again_when_an_old_will_comes_after_it() {
+    if !is_installed() {
+        return;
+    }
+    let _alone = alone().await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let [port] = free_ports();
+    let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n");
+    let _broker = Mosquitto::start(folder.path(), &text, &[port]).await;
+    let config = format!("{SMALL}\n[broker]\nurl = \"mqtt://127.0.0.1:{port}\"\n");
+    let node =
+        Node::start(Config::from_text("node.toml", &config, []).expect("a good config")).await.expect("it starts");
+    let setup = LinkSetup { client_id: "eve".to_owned(), subscriptions: vec![STATUS.to_owned()], will: None };
+    let mut eve = MqttLink::start(Endpoint::plain("127.0.0.1", port), setup, 1);
+    let online = heard(&mut eve, "online").await;
+    // As a broker would that notices late that the connection before is dead.
+    let mut old = online.clone();
+    old["state"] = "offline".into();
+    let payload = Bytes::from(old.to_string());
+    eve.publish(Publish { topic: STATUS.to_owned(), payload, retain: true }).expect("up");
+    heard(&mut eve, "offline").await;
+    // How the camera is may have changed meanwhile.
+    let told = |status: &serde_json::Value| (status["boot"].clone(), status["conn"].clone());
+    assert_eq!(told(&heard(&mut eve, "online").await), told(&online), "the node says it again");
+    let setup = LinkSetup { client_id: "late".to_owned(), subscriptions: vec![STATUS.to_owned()], will: None };
+    let mut late = MqttLink::start(Endpoint::plain("127.0.0.1", port), setup, 1);
+    assert_eq!(told(&heard(&mut late, "online").await), told(&online), "and the broker keeps that");
+    node.stop().await.expect("no thread is stuck");
+}
+
+/// The next status with this state.
+async fn heard(link: &mut MqttLink, state: &str) -> serde_json::Value {
+    loop {
+        let event = timeout(SOON, link.next()).await.expect("in time").expect("it lives");
+        if let LinkEvent::Message { payload, .. } = event {
+            let status: serde_json::Value = serde_json::from_slice(&payload).expect("JSON");
+            if status["state"] == state {
+                return status;
+            }
+        }
+    }
+}
