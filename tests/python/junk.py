@@ -93,6 +93,16 @@ def false_join(chance):
     return message.write("join", session=secrets.token_hex(16), seq=0, wants=wants, nonce="n")
 
 
+def false_call(chance):
+    """A `call` or `register` that is good in itself; `PEER` stands for whoever says it."""
+    if chance.random() < 0.3:
+        name = f"bell-{chance.randrange(200)}"
+        return message.write("register", seq=chance.randrange(100), name=name, ttl=chance.choice([1, 60, 3600]))
+    wants = chance.choice([None, {"video": True}, {"audio": ["cellar"]}])
+    sdp = chance.choice([None, "v=0"])
+    return message.write("call", session=secrets.token_hex(16), seq=0, nonce="n", wants=wants, sdp=sdp, **{"from": "PEER"})
+
+
 def junk(seed, session):
     """Endless payloads; `session` is one that somebody else has."""
     chance = random.Random(seed)
@@ -100,7 +110,7 @@ def junk(seed, session):
     bad = [raw(case["message"]) for case in golden("invalid")]
     joins = list(wrong_joins())
     while True:
-        match chance.randrange(10):
+        match chance.randrange(11):
             case 0 | 1:
                 yield chance.choice(bad)
             case 2 | 3:
@@ -113,5 +123,7 @@ def junk(seed, session):
                 yield stolen(chance, session)
             case 8:
                 yield false_join(chance)
+            case 9:
+                yield false_call(chance)
             case _:
                 yield huge(chance) if chance.random() < 0.1 else chance.randbytes(chance.randint(0, 300))

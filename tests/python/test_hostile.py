@@ -114,7 +114,8 @@ class Hostile(unittest.IsolatedAsyncioTestCase):
         """So many junk messages of 200 peers, and what the viewer has said before, again."""
         publish = spy.link.publish
         for number in range(count):
-            publish(f"{spy.base}/in/foe-{number % 200}", next(payloads))
+            foe = f"foe-{number % 200}"
+            publish(f"{spy.base}/in/{foe}", next(payloads).replace(b"PEER", foe.encode()))
             if number % 100 == 0:
                 for topic, payload in heard:
                     publish(topic, payload, retain=True)

@@ -98,7 +98,7 @@ class Refusals(unittest.IsolatedAsyncioTestCase):
         await self.peer.error("badMessage", session=session, re=1)
         self.peer.say("offer", session=session, seq=3, sdp="v=0", mids={})
         self.peer.say("ringing", session=session, seq=2)
-        await self.peer.error("unsupported", session=session, re=2)
+        await self.peer.error("badMessage", session=session, re=2)
         await self.peer.error("unsupported", session=session, re=3)
         self.peer.say("answer", session=session, seq=4, re=9, sdp="v=0")
         await self.peer.error("badMessage", session=session, re=4)
