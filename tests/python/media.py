@@ -1,7 +1,6 @@
-"""What comes in over the connection, in numbers."""
+"""What comes in over the connection, in numbers. `describe()` says how its session is."""
 
 import asyncio
-import json
 
 from aiortc.mediastreams import MediaStreamError
 
@@ -9,10 +8,10 @@ from aiortc.mediastreams import MediaStreamError
 class Media:
     """Decodes what a session sends, and counts it."""
 
-    def __init__(self):
+    def __init__(self, describe):
+        self.describe = describe
         self.frames, self.sounds = 0, 0
         self.size = None
-        self.telemetry = []
         self.channels = {}
         self.tasks = []
 
@@ -21,8 +20,6 @@ class Media:
 
     def take_channel(self, channel):
         self.channels[channel.label] = channel
-        if channel.label == "telemetry":
-            channel.on("message", lambda text: self.telemetry.append(json.loads(text)))
 
     async def follow(self, track):
         while True:
@@ -39,9 +36,13 @@ class Media:
     async def until(self, frames=0, sounds=0, within=20):
         """Waits until so many more pictures and packets of sound are here."""
         frames, sounds = frames + self.frames, sounds + self.sounds
-        async with asyncio.timeout(within):
-            while self.frames < frames or self.sounds < sounds:
-                await asyncio.sleep(0.02)
+        try:
+            async with asyncio.timeout(within):
+                while self.frames < frames or self.sounds < sounds:
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            seen = f"{self.frames} of {frames} pictures, {self.sounds} of {sounds} sounds"
+            raise AssertionError(f"not within {within} s: {seen}; {self.describe()}") from None
 
     def close(self):
         for task in self.tasks:

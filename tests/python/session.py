@@ -25,7 +25,7 @@ class Session:
         self.offered = asyncio.Event()
         self.connected = asyncio.Event()
         self.ended = asyncio.get_running_loop().create_future()
-        self.media = Media()
+        self.media = Media(lambda: f"{self.steps} {self.errors}")
         self.pc = None
         self.inbox = asyncio.Queue()
         self.wake = asyncio.Event()
@@ -76,12 +76,23 @@ class Session:
     # ── what the node says ─────────────────────────────────────────────────────────────────────────────────────────
 
     async def act(self):
-        handlers = {"peer": self.on_peer, "offer": self.on_offer, "ice": self.on_ice, "leave": self.on_leave, "error": self.on_error}
+        handlers = {
+            "peer": self.on_peer,
+            "offer": self.on_offer,
+            "ice": self.on_ice,
+            "leave": self.on_leave,
+            "error": self.on_error,
+        }
         while not self.ended.done():
             said = await self.inbox.get()
             handler = handlers.get(said["type"])
             if handler:
-                await handler(said)
+                try:
+                    await handler(said)
+                # aiortc has many ways to refuse a description.
+                except Exception as problem:
+                    self.errors.append(repr(problem))
+                    self.fail("remoteDescriptionFailed" if said["type"] == "offer" else "internal")
             else:
                 self.delivery.send_error("unsupported", said.get("seq"))
                 self.wake.set()
@@ -94,7 +105,6 @@ class Session:
         self.step("peer")
         servers = [RTCIceServer(**{key: server[key] for key in ("urls", "username", "credential") if key in server})
                    for server in said["iceServers"]]
-        # aiortc sends checks from the moment it knows a candidate; it takes any number of servers.
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=servers))
         self.pc.on("track", self.media.take)
         self.pc.on("datachannel", self.media.take_channel)
@@ -104,7 +114,8 @@ class Session:
     async def on_offer(self, said):
         if self.steps.count("offer"):
             # aiortc makes no ICE restart and no second description: a new session is the way.
-            return self.delivery.send_error("unsupported", said["seq"])
+            self.delivery.send_error("unsupported", said["seq"])
+            return self.wake.set()
         self.step("offer")
         self.mids = said["mids"]
         await self.pc.setRemoteDescription(RTCSessionDescription(said["sdp"], "offer"))

@@ -76,6 +76,10 @@ class Child:
     def said(self):
         return self.log.read_text(errors="replace")
 
+    def lines(self):
+        """Its output; a line that is being written is none yet."""
+        return self.said().split("\n")[:-1]
+
     def stop(self):
         """Asks it to end, and waits; gives its exit code."""
         if self.runs():

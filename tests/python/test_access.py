@@ -100,20 +100,26 @@ class Tokens(unittest.IsolatedAsyncioTestCase):
     async def test_renewal(self):
         """a session lives as long as its token, or the next one, and a bad next one ends it"""
         viewers = [await self.enterAsyncContext(Viewer(broker.port, node.id)) for _ in range(3)]
-        kept, forgotten, spoiled = viewers
-        started = time.monotonic()
-        short = [viewer.join(token=token(lasts=6, aud=["cellar", "porch"], peer=viewer.peer)) for viewer in viewers]
-        for session in short:
-            await session.media.until(frames=1)
-        kept.sessions[short[0].id].say("renew", token=token())
-        seq = spoiled.sessions[short[2].id].say("renew", token=token(aud="cellar"))
-        step, error = await asyncio.wait_for(short[2].ended, 20)
+        for lasts in (6, 20, 60):
+            started = time.monotonic()
+            sessions = [viewer.join(token=token(lasts, aud=["cellar", "porch"], peer=viewer.peer)) for viewer in viewers]
+            kept, forgotten, spoiled = sessions
+            kept.say("renew", token=token())
+            for session in sessions:
+                async with asyncio.timeout(60):
+                    while not session.connected.is_set() and not session.ended.done():
+                        await asyncio.sleep(0.02)
+            if time.monotonic() - started < lasts / 2:
+                break
+            # A machine with so much to do gets more time; the next sessions replace these.
+        seq = spoiled.say("renew", token=token(aud="cellar"))
+        step, error = await asyncio.wait_for(spoiled.ended, 20)
         self.assertEqual((step, error["code"], error["re"]), ("failed", message.ERRORS["notAllowed"]["code"], seq))
-        self.assertEqual(await asyncio.wait_for(short[1].ended, 20), ("leave", "expired"))
-        self.assertGreater(time.monotonic() - started, 4)
-        await short[0].media.until(frames=15)
-        self.assertTrue(short[0].delivery.is_settled(), "a renewal is acknowledged, and gets nothing else")
-        self.assertEqual(short[0].errors, [])
+        self.assertEqual(await asyncio.wait_for(forgotten.ended, lasts + 20), ("leave", "expired"))
+        self.assertGreater(time.monotonic() - started, lasts - 2)
+        await kept.media.until(frames=15)
+        self.assertTrue(kept.delivery.is_settled(), "a renewal is acknowledged, and gets nothing else")
+        self.assertEqual(kept.errors, [])
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import random
-import re
 import subprocess
 import time
 import unittest
@@ -80,30 +79,31 @@ class Hostile(unittest.IsolatedAsyncioTestCase):
         watch = Watch(node)
         self.addCleanup(watch.process.kill)
         async with Spy(node) as spy:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(40):
                 while node.metric('camera_node_viewers{camera="front"}') < 1 or not spy.sessions_seen:
                     await asyncio.sleep(0.1)
             heard = [(topic, payload) for topic, payload in spy.said_to_node]
             encoded = node.metric(ENCODED)
             await self.send(spy, heard, payloads(spy.sessions_seen[0], 1), FIRST)
             await asyncio.sleep(1.5)
-            memory, lines, began = node.rss(), len(node.child.said().splitlines()), time.monotonic()
+            memory, lines, began = node.rss(), len(node.child.lines()), time.monotonic()
             asked, key_frames = self.key_frames(node)
 
             await self.send(spy, heard, payloads(spy.sessions_seen[0], 2), count)
             took = time.monotonic() - began
 
-            said = node.child.said().splitlines()[lines:]
+            # The sum of a second comes with its end.
+            while len(said := node.child.lines()[lines:]) == 0:
+                await asyncio.sleep(0.1)
             self.assertEqual(self.key_frames(node), (asked, key_frames), "a viewer has missed something")
             encoded = node.metric(ENCODED) - encoded
             growth = node.rss() - memory
             self.assertLess(growth, 5 * MEGABYTE, f"grown by {growth / MEGABYTE:.1f} MB")
             print(f"# {count} messages in {took:.1f} s, {len(said)} log lines, {growth / MEGABYTE:+.1f} MB", flush=True)
             # A camera may stall on a machine that has too much to do; that is another matter.
-            foreign = [line for line in said if not re.search(r" last=\S+| state part=", line)]
-            self.assertEqual(foreign, [], "lines about single messages")
+            said = [line for line in said if " state part=" not in line]
+            self.assertEqual([line for line in said if " last=" not in line], [], "lines about single messages")
             self.assertLessEqual(len(said), took + 2, "more than a line a second")
-            self.assertGreater(len(said), 0, "nothing was said of it")
         seen = await asyncio.to_thread(watch.stop)
         self.assertEqual(seen["packets_lost"], 0)
         # But for those that were on their way in the end.

@@ -126,12 +126,12 @@ class Refusals(unittest.IsolatedAsyncioTestCase):
             await guest.hear(type="offer")
         guests[3].publish(message.write(**join(new_id())))
         self.assertEqual((await guests[3].error("busy", re=0))["retryAfter"], 10)
-        for _ in range(40):
+        for _ in range(200):
             guests[3].say("ack", session=new_id(), ack=0)
         answer = await guests[3].error("rateLimited")
         self.assertGreaterEqual(answer["retryAfter"], 1)
         self.assertEqual((answer.get("session"), answer.get("re")), (None, None))
-        for number in range(11):
+        for number in range(18):
             guests[0].publish(message.write(**join(new_id(), wants={"video": [f"camera-{number}"]})))
         answer = await guests[0].error("rateLimited", re=0)
         self.assertLessEqual(answer["retryAfter"], 3)
@@ -144,13 +144,14 @@ class Unanswered(unittest.IsolatedAsyncioTestCase):
             session, at = new_id(), []
             clock = asyncio.get_running_loop().time
             payload = message.write(**join(session))
+            began = clock()
             peer.publish(payload)
             for _ in range(3):
                 await peer.hear(type="offer", session=session)
-                at.append(clock())
-            # Loaded machines are late, never early.
-            self.assertGreater(at[1] - at[0], 0.4)
-            self.assertGreater(at[2] - at[1], 0.9)
+                at.append(clock() - began)
+            # A machine with much to do is late, never early.
+            self.assertGreaterEqual(at[1], 0.5)
+            self.assertGreaterEqual(at[2], 1.5)
             peer.heard_all.clear()
             peer.publish(payload)
             await peer.hear(type="peer", session=session, seq=0)
