@@ -16,8 +16,9 @@ from listener import Listener
 from stage import Broker, Node
 from viewer import Viewer
 
-SECRET = secrets.token_bytes(32)
-OTHER = secrets.token_bytes(32)
+# As text: a newline at its end would not count.
+SECRET = secrets.token_hex(32).encode()
+OTHER = secrets.token_hex(32).encode()
 
 
 def setUpModule():
