@@ -7,6 +7,7 @@ mod certificates;
 mod commands;
 mod coturn;
 mod expiry;
+mod joins;
 mod later;
 mod mosquitto;
 mod network;
