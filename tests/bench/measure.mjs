@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 
 import { launchBrowser } from '../browser/browser.mjs';
 import { artefacts, binary, root } from '../browser/processes.mjs';
+import { joinToOfferMs, joinTogether } from './joins.mjs';
 import { writeTexture } from './texture.mjs';
 
 const { values: options } = parseArgs({
@@ -17,6 +18,8 @@ const { values: options } = parseArgs({
 const runs = Number(options.runs);
 const WINDOW_S = 10;
 const VIEWERS = 16;
+const JOINS = 200;
+const CROWD = 100;
 
 const endings = [];
 // `launchBrowser` is made for tests: all it wants of one is a place to hang its end.
@@ -126,6 +129,15 @@ async function one(run) {
   const watch = () => start(['watch', '--no-decode', '--broker', broker, '--node', node]);
   const viewers = [watch()];
   await viewersSettled(page, 1);
+
+  const joins = (await joinToOfferMs(broker, node, JOINS)).sort((a, b) => a - b);
+  record('join to offer, median, ms', joins[JOINS / 2]);
+  record('join to offer p95, ms', joins[Math.ceil(JOINS * 0.95) - 1]);
+  const crowd = await joinTogether(broker, node, CROWD);
+  record(`${CROWD} joins in a second: served`, crowd.served);
+  record(`${CROWD} joins in a second: refused, as it is full`, crowd.refused);
+  record(`${CROWD} joins in a second: lost`, crowd.lost);
+  record(`${CROWD} joins in a second: from the first to the last answer, ms`, crowd.ms);
 
   const browser = await launchBrowser(scope);
   record('first frame in Chromium, first page of a new browser, ms', await firstFrameMs(browser, page));
