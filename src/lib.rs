@@ -70,6 +70,9 @@ pub mod cli;
 pub mod config;
 pub mod encode;
 pub mod fanout;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod http;
 pub mod media;
 pub mod node;

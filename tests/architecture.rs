@@ -50,6 +50,7 @@ const EDGES: &[(&str, &[(&str, Part)])] = &[
     ("config", &[("media", All), ("session", Of(&["ids"])), ("*", Config)]),
     ("node", &[("*", All)]),
     ("cli", &[("*", All)]),
+    ("fuzz", &[("*", All)]),
 ];
 
 /// Crates that only these modules or files know, so that each can be exchanged.

@@ -85,7 +85,7 @@ impl SigningKey {
     }
 
     /// Signs whatever header and claims there are: a test's way to a token that nobody would make in earnest.
-    pub(super) fn seal(&self, header: &str, claims: &[u8]) -> String {
+    pub(crate) fn seal(&self, header: &str, claims: &[u8]) -> String {
         let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
         let signature = match &self.0 {
             Kind::EdDsa { pair, .. } => URL_SAFE_NO_PAD.encode(pair.sign(message.as_bytes())),

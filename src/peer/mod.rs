@@ -17,6 +17,8 @@ mod connector;
 mod continuation;
 mod description;
 mod feedback;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod handle;
 mod handover;
 mod interceptor;

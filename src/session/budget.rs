@@ -69,6 +69,12 @@ impl Budgets {
         self.budget(peer, now).replies.take(REPLIES, now).is_ok()
     }
 
+    /// Peers remembered, for tests.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn held(&self) -> usize {
+        self.peers.len()
+    }
+
     fn budget(&mut self, peer: &PeerId, now: Duration) -> &mut Budget {
         if self.peers.len() >= MAX_PEERS && !self.peers.contains_key(peer) {
             let oldest = self.peers.iter().min_by_key(|(_, budget)| budget.touched).map(|(peer, _)| peer.clone());

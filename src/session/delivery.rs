@@ -228,6 +228,12 @@ impl Delivery {
         self.link_up = up;
     }
 
+    /// What is kept, for tests: messages early, on their way or queued, and errors.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn held(&self) -> [usize; 4] {
+        [self.early.len(), self.unacked.len(), self.queued.len(), self.errors.len() + self.stored_errors.len()]
+    }
+
     fn begin_again(&mut self, now: Duration) {
         for sent in &mut self.unacked {
             sent.sends = 0;

@@ -142,6 +142,12 @@ impl Ended {
         self.parting.values_mut().for_each(|delivery| delivery.set_link(up, now));
     }
 
+    /// What is kept, for tests: tombstones, and last words on their way.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn held(&self) -> [usize; 2] {
+        [self.tombstones.len(), self.parting.len()]
+    }
+
     /// Frees tombstones that have served their time. There is no timer for it: their number is bounded anyway.
     fn forget_old(&mut self, now: Duration) {
         if now >= self.next_look {

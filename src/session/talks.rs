@@ -217,6 +217,12 @@ impl Talks {
         }
     }
 
+    /// What is kept, for tests.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn held(&self) -> [usize; 2] {
+        self.trickle.held()
+    }
+
     fn answer(&mut self, sdp: Sdp, ice_servers: &[IceServer]) -> Vec<Move> {
         let waited = self.trickle.described(sdp.as_str());
         let answer = PeerCommand::Answer { sdp: sdp.into(), ice_servers: ice_servers.to_vec() };

@@ -101,6 +101,12 @@ impl Trickle {
         Some(Ice { candidates, complete })
     }
 
+    /// What is kept, for tests: candidates that wait, theirs and ours.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn held(&self) -> [usize; 2] {
+        [self.waiting.len(), self.ours.len()]
+    }
+
     /// When [`Trickle::poll`] will have something to send.
     pub(super) fn poll_timeout(&self) -> Option<Duration> {
         let any = self.ours_complete || !self.ours.is_empty();

@@ -3,6 +3,8 @@
 mod admission;
 mod callee;
 mod doorkeeper;
+#[cfg(any(test, fuzzing))]
+mod held;
 mod io;
 mod outgoing_call;
 mod presence;

@@ -356,6 +356,12 @@ impl ViewerSession {
         self.delivery.send_error(Failure::new(code), re);
     }
 
+    /// What is kept, for tests: by the delivery, and by the trickle.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn held(&self) -> ([usize; 4], [usize; 2]) {
+        (self.delivery.held(), self.talks.held())
+    }
+
     fn perform(&self, moves: Vec<Move>, out: &mut VecDeque<Output>) {
         for each in moves {
             match each {

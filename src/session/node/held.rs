@@ -1,0 +1,33 @@
+//! How much a node keeps of what peers say, for tests: whatever they say, it is bounded.
+
+use super::super::WINDOW_MESSAGES;
+use super::{Node, ViewerSession};
+
+/// What is kept now.
+pub(crate) struct Held {
+    sessions: Vec<([usize; 4], [usize; 2])>,
+    ended: [usize; 2],
+    peers: usize,
+}
+
+impl Node {
+    pub(crate) fn held(&self) -> Held {
+        let sessions = self.sessions.values().map(ViewerSession::held).collect();
+        Held { sessions, ended: self.ended.held(), peers: self.budgets.held() }
+    }
+}
+
+impl Held {
+    /// Panics when more is kept than there is room for: the limits in `delivery`, `trickle`, `ended` and `budget`.
+    pub(crate) fn assert_bounded(&self) {
+        // Our own candidates are as many as we have addresses: nobody outside adds to them.
+        for ([early, unacked, queued, errors], [waiting, _ours]) in &self.sessions {
+            assert!(
+                *early <= WINDOW_MESSAGES && *unacked <= WINDOW_MESSAGES && *queued <= 64,
+                "{early} {unacked} {queued}"
+            );
+            assert!(*errors <= 8 + WINDOW_MESSAGES && *waiting <= 128, "{errors} errors, {waiting} candidates");
+        }
+        assert!(self.ended[0] <= 1_024 && self.ended[1] <= 320 && self.peers <= 1_024);
+    }
+}
