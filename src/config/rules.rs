@@ -21,6 +21,7 @@ pub fn broken(config: &Config, document: &Document<'_>) -> Vec<Problem> {
     access(config, &mut found);
     listeners(config, &mut found);
     ice(config, &mut found);
+    ring(config, &mut found);
     found.problems
 }
 
@@ -112,6 +113,23 @@ fn broker(config: &Config, found: &mut Findings<'_>) {
 }
 
 /// Without tokens, whoever reaches the broker can watch: that must be nobody beyond this machine, or be meant.
+fn ring(config: &Config, found: &mut Findings<'_>) {
+    let path = |name: &str| [key("ring"), key(name)];
+    let own = format!("{}/{}/", config.broker.prefix, config.node.id());
+    if config.ring.topic.as_ref().is_some_and(|topic| topic.as_str().starts_with(&own)) {
+        found.add(&path("topic"), format!("{own}… is where viewers and the node talk: choose a topic of its own"));
+    }
+    if config.ring.topic.is_some() && config.broker.embedded {
+        found.add(
+            &path("topic"),
+            "the embedded broker carries nothing but what viewers and the node say: use `POST /ring`",
+        );
+    }
+    if config.ring.http_secret_file.is_some() && !config.http.enabled {
+        found.add(&path("http_secret_file"), "nobody can post to http, which `http.enabled` turns off");
+    }
+}
+
 fn access(config: &Config, found: &mut Findings<'_>) {
     let access = &config.access;
     let path = |name: &str| [key("access"), key(name)];

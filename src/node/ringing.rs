@@ -25,7 +25,8 @@ impl Running {
             }
             Err(why) => {
                 tracing::info!(source, %why, "is not rung");
-                if why == NotRung::NobodyRegistered {
+                // A phone can be told all the same.
+                if matches!(why, NotRung::NobodyRegistered | NotRung::NoBroker) {
                     self.visited(source, Vec::new());
                 }
                 let _ = told.send(Told::NotRung(why));

@@ -3,13 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use camera_node::config::Config;
-use camera_node::node::Node;
-use camera_node::signalling::{Link, LinkEvent, LinkSetup, MqttLink, Publish};
+use camera_node::node::{Node, State};
+use camera_node::session::{Event, SessionKey};
+use camera_node::signalling::config::Broker;
+use camera_node::signalling::{Endpoint, Link, LinkEvent, LinkSetup, MqttLink, Publish};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast;
 use tokio::time::timeout;
 
+use super::mosquitto::{self, Mosquitto};
 use super::stage::{Stage, Watch, alone, command, eventually};
 use super::{Duration, SOON};
 
@@ -48,16 +52,59 @@ async fn ring_at(socket: &Path, options: &[&str]) -> (bool, Vec<serde_json::Valu
     (output.status.success(), lines)
 }
 
-/// The steps that the node has logged of each session, in the sessions' order.
-fn steps(log: &mut broadcast::Receiver<camera_node::session::Event>) -> Vec<Vec<&'static str>> {
-    let mut sessions: Vec<(camera_node::session::SessionKey, Vec<&'static str>)> = Vec::new();
-    while let Ok(event) = log.try_recv() {
-        match sessions.iter_mut().find(|(key, _)| *key == event.session) {
-            Some((_, steps)) => steps.push(event.step.name()),
-            None => sessions.push((event.session, vec![event.step.name()])),
+/// What the node logs, by session.
+struct Log {
+    events: broadcast::Receiver<Event>,
+    sessions: Vec<(SessionKey, Vec<&'static str>)>,
+}
+
+impl Log {
+    fn of(node: &Node) -> Self {
+        Self { events: node.events(), sessions: Vec::new() }
+    }
+
+    /// Waits until the sessions, in whatever order, have these steps; `ringing` may be overtaken by what ends a call.
+    async fn has(&mut self, sessions: &[&[&str]]) {
+        let bare = |steps: &[&'static str]| -> Vec<&'static str> {
+            let is_over = steps.last().is_some_and(|last| matches!(*last, "cancelled" | "rejected"));
+            steps.iter().copied().filter(|step| !(is_over && *step == "ringing")).collect()
+        };
+        let mut wanted: Vec<Vec<&str>> = sessions.iter().map(|steps| steps.to_vec()).collect();
+        wanted.sort();
+        eventually(&format!("the node has logged {sessions:?}"), SOON, || {
+            self.read();
+            let mut logged: Vec<Vec<&str>> = self.sessions.iter().map(|(_, steps)| bare(steps)).collect();
+            logged.sort();
+            logged == wanted
+        })
+        .await;
+    }
+
+    fn read(&mut self) {
+        while let Ok(event) = self.events.try_recv() {
+            match self.sessions.iter_mut().find(|(key, _)| *key == event.session) {
+                Some((_, steps)) => steps.push(event.step.name()),
+                None => self.sessions.push((event.session, vec![event.step.name()])),
+            }
         }
     }
-    sessions.into_iter().map(|(_, steps)| steps).collect()
+
+    /// Waits until so many calls ring.
+    async fn rings(&mut self, count: usize) {
+        eventually("they ring", SOON, || {
+            self.read();
+            self.sessions.iter().filter(|(_, steps)| steps.last() == Some(&"ringing")).count() == count
+        })
+        .await;
+    }
+}
+
+/// What `watch` says when it does not get to watch.
+async fn refused(stage: &Stage, options: &[&str]) -> String {
+    let output = timeout(Duration::from_secs(60), Watch::command(stage, options).output()).await;
+    let output = output.expect("it ends").expect("the binary runs");
+    assert!(!output.status.success());
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 async fn registered(stage: &Stage, count: usize) {
@@ -67,36 +114,35 @@ async fn registered(stage: &Stage, count: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_camera_takes_a_call_and_both_sides_log_the_same_steps() {
     let stage = Stage::start("").await;
-    let mut log = stage.node().events();
+    let mut log = Log::of(stage.node());
     let seen = Watch::start(&stage, &["--call", "--seconds", "1"]).report().await;
     assert!(seen.frames >= 15, "{seen:?}");
     assert_eq!(seen.events, TAKEN);
-    eventually("the node has heard the end", SOON, || stage.viewers() == 0).await;
-    assert_eq!(steps(&mut log), [TAKEN]);
+    log.has(&[&TAKEN]).await;
     stage.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_is_rejected_where_calls_are_not_taken_or_all_places_are() {
-    let refused = async |stage: &Stage| {
-        let output = Watch::command(stage, &["--call"]).output().await.expect("the binary runs");
-        assert!(!output.status.success());
-        String::from_utf8_lossy(&output.stderr).into_owned()
-    };
+async fn a_camera_that_takes_no_calls_declines() {
     let stage = Stage::start("[limits]\nauto_answer = false\n").await;
-    let said = refused(&stage).await;
+    let mut log = Log::of(stage.node());
+    let said = refused(&stage, &["--call"]).await;
     assert!(said.contains("The camera takes no calls."), "{said}");
+    log.has(&[&["call", "rejected"]]).await;
     stage.stop().await;
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_whose_places_are_taken_is_busy() {
     let stage = Stage::start("[limits]\nmax_viewers = 1\n").await;
-    let mut log = stage.node().events();
     let first = Watch::start(&stage, &[]);
     eventually("the first watches", SOON, || stage.viewers() == 1).await;
-    // It is told when to call again, and does; its patience is over before.
-    let output = Watch::command(&stage, &["--call", "--patience", "3"]).output().await.expect("the binary runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("All places are taken."), "{said}");
-    assert_eq!(steps(&mut log)[1], ["call", "rejected"]);
+    let mut log = Log::of(stage.node());
+    let second = Watch::start(&stage, &["--call"]);
+    log.has(&[&["call", "rejected"]]).await;
+    // It is told to call again later, and stopped before.
+    second.interrupt();
+    assert_eq!(second.report().await.frames, 0);
     first.kill();
     stage.stop().await;
 }
@@ -105,71 +151,102 @@ async fn a_call_is_rejected_where_calls_are_not_taken_or_all_places_are() {
 async fn two_registered_viewers_are_rung_and_the_first_to_accept_watches() {
     let folder = Folder::new();
     let stage = Stage::start(&folder.section()).await;
-    let mut log = stage.node().events();
+    let mut log = Log::of(stage.node());
     let (rung, said) = folder.ring(&[]).await;
     assert!(!rung);
-    assert_eq!(said, [serde_json::json!({"error": "nobody is registered"})]);
+    assert_eq!(said, [json!({"error": "nobody is registered"})]);
 
     let quick = Watch::start(&stage, &["--register", "Quick", "--seconds", "2"]);
     let slow = Watch::start(&stage, &["--register", "Slow", "--on-ring", "ignore"]);
     registered(&stage, 2).await;
-    let (rung, said) = folder.ring(&["--wait"]).await;
-    assert!(rung, "{said:?}");
+    // So that the other one rings before this one answers.
+    quick.freeze();
+    let ((answered, said), (again, busy)) = tokio::join!(folder.ring(&["--wait"]), async {
+        log.rings(1).await;
+        let again = folder.ring(&[]).await;
+        quick.thaw();
+        again
+    });
+    assert!(!again, "one ring at a time");
+    assert_eq!(busy, [json!({"error": "it rings already"})]);
+    assert!(answered, "{said:?}");
     let mut names: Vec<_> =
         said[0]["rung"].as_array().expect("names").iter().filter_map(|name| name.as_str()).collect();
     names.sort_unstable();
-    assert_eq!((names, &said[1]), (vec!["Quick", "Slow"], &serde_json::json!({"answered": "Quick"})));
+    assert_eq!((names, &said[1]), (vec!["Quick", "Slow"], &json!({"answered": "Quick"})));
     let seen = quick.report().await;
     assert!(seen.frames >= 30, "2 s at 30 fps: {seen:?}");
     assert_eq!(seen.events, TAKEN);
-    eventually("the node has heard the end", SOON, || stage.viewers() == 0).await;
+    log.has(&[&["call", "cancelled"], &TAKEN]).await;
     slow.interrupt();
     let slow = slow.report().await;
     assert_eq!((slow.frames, slow.events), (0, ["call", "ringing", "cancelled"].map(str::to_owned).to_vec()));
     registered(&stage, 0).await;
-    let mut logged = steps(&mut log);
-    logged.sort_by_key(Vec::len);
-    assert_eq!(logged, [&["call", "ringing", "cancelled"][..], &TAKEN[..]]);
     stage.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ring_to_one_name_is_declined_or_times_out_and_says_so() {
+async fn a_ring_that_is_declined_says_so_and_a_name_belongs_to_one() {
     let folder = Folder::new();
-    let stage = Stage::start(&format!("{}[limits]\nring_timeout_s = 2\n", folder.section())).await;
-    let mut log = stage.node().events();
+    let stage = Stage::start(&folder.section()).await;
+    let mut log = Log::of(stage.node());
     let no = Watch::start(&stage, &["--register", "No", "--on-ring", "decline"]);
-    let away = Watch::start(&stage, &["--register", "Away", "--on-ring", "ignore"]);
-    registered(&stage, 2).await;
+    registered(&stage, 1).await;
+    let said = refused(&stage, &["--register", "No"]).await;
+    assert!(said.contains("Another peer has this name."), "{said}");
     let (answered, said) = folder.ring(&["--wait", "--peer", "No"]).await;
     assert!(!answered);
-    assert_eq!(said, [serde_json::json!({"rung": ["No"]}), serde_json::json!({"unanswered": [["No", "declined"]]})]);
-    let (answered, said) = folder.ring(&["--wait", "--peer", "Away"]).await;
-    assert!(!answered);
-    assert_eq!(said, [serde_json::json!({"rung": ["Away"]}), serde_json::json!({"unanswered": [["Away", "timeout"]]})]);
-    assert_eq!(
-        folder.ring(&["--peer", "Nobody"]).await.1,
-        [serde_json::json!({"error": "nobody is registered as \"Nobody\""})]
-    );
-    let (first, second) = (folder.ring(&["--peer", "Away"]).await, folder.ring(&[]).await);
-    assert!(first.0 && !second.0, "one ring at a time");
-    assert_eq!(second.1, [serde_json::json!({"error": "it rings already"})]);
-    assert_eq!(steps(&mut log)[..2], [&["call", "ringing", "rejected"][..], &["call", "ringing", "cancelled"][..]]);
+    assert_eq!(said, [json!({"rung": ["No"]}), json!({"unanswered": [["No", "declined"]]})]);
+    let nobody = folder.ring(&["--peer", "Nobody"]).await;
+    assert_eq!(nobody, (false, vec![json!({"error": "nobody is registered as \"Nobody\""})]));
+    log.has(&[&["call", "rejected"]]).await;
     no.interrupt();
     assert_eq!(no.report().await.events, ["call", "ringing", "rejected"]);
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ring_that_nobody_answers_in_time_is_cancelled() {
+    let folder = Folder::new();
+    let stage = Stage::start(&format!("{}[limits]\nring_timeout_s = 2\n", folder.section())).await;
+    let mut log = Log::of(stage.node());
+    let away = Watch::start(&stage, &["--register", "Away", "--on-ring", "ignore"]);
+    registered(&stage, 1).await;
+    let (answered, said) = folder.ring(&["--wait"]).await;
+    assert!(!answered);
+    assert_eq!(said, [json!({"rung": ["Away"]}), json!({"unanswered": [["Away", "timeout"]]})]);
+    log.has(&[&["call", "cancelled"]]).await;
     away.kill();
     stage.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_is_taken_is_refused_in_words() {
-    let stage = Stage::start("").await;
-    let first = Watch::start(&stage, &["--register", "Kitchen"]);
+async fn an_acceptance_that_comes_after_the_cancel_opens_nothing() {
+    let folder = Folder::new();
+    let stage = Stage::start(&format!("{}[limits]\nring_timeout_s = 1\n", folder.section())).await;
+    let mut log = Log::of(stage.node());
+    let late = Watch::start(&stage, &["--register", "Late", "--seconds", "1"]);
     registered(&stage, 1).await;
-    let output = Watch::command(&stage, &["--register", "Kitchen"]).output().await.expect("the binary runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains("Another peer has this name."), "{said}");
-    first.kill();
+    // It has the call in its hands, and answers when the node has given up.
+    late.freeze();
+    let (answered, said) = folder.ring(&["--wait"]).await;
+    assert!(!answered);
+    assert_eq!(said[1], json!({"unanswered": [["Late", "timeout"]]}));
+    late.thaw();
+    log.has(&[&["call", "cancelled"]]).await;
+    // Its next ring is another call, which it takes: nothing is left of the first.
+    let mut answered = false;
+    for _ in 0..10 {
+        let (taken, said) = folder.ring(&["--wait"]).await;
+        assert_ne!(said[0], json!({"error": "it rings already"}));
+        answered = taken;
+        if taken {
+            break;
+        }
+    }
+    assert!(answered, "it never answers in time");
+    let seen = late.report().await;
+    assert_eq!(seen.events[seen.events.len() - TAKEN.len()..], TAKEN, "{seen:?}");
     stage.stop().await;
 }
 
@@ -180,7 +257,7 @@ async fn a_broker_that_restarts_forgets_no_registration_and_rings_go_on() {
     let viewer = Watch::start(&stage, &["--register", "Kitchen", "--seconds", "1"]);
     registered(&stage, 1).await;
     stage.restart_broker().await;
-    let up = || stage.node().conditions()["broker"].state == camera_node::node::State::Live;
+    let up = || stage.node().conditions()["broker"].state == State::Live;
     eventually("the node is back", SOON, up).await;
     let (answered, said) = folder.ring(&["--wait"]).await;
     assert!(answered, "{said:?}");
@@ -217,10 +294,7 @@ async fn http_with_the_secret_rings_and_the_webhook_hears_of_it() {
         ("409".to_owned(), r#"{"error":"nobody is registered"}"#.to_owned())
     );
     let told = timeout(SOON, heard(&hook)).await.expect("the webhook is told");
-    assert_eq!(
-        (&told["node"], &told["rung"], &told["source"]),
-        (&"stage".into(), &serde_json::json!([]), &"http".into())
-    );
+    assert_eq!((&told["node"], &told["rung"], &told["source"]), (&"stage".into(), &json!([]), &"http".into()));
     assert_eq!(told["link"], "https://cams.example.org/");
 
     let viewer = Watch::start(&stage, &["--register", "Tab let", "--seconds", "1"]);
@@ -231,7 +305,7 @@ async fn http_with_the_secret_rings_and_the_webhook_hears_of_it() {
     // The webhook is not listened to: the ring does not wait for it.
     assert!(viewer.report().await.frames >= 15);
     let told = timeout(SOON, heard(&hook)).await.expect("the webhook is told");
-    assert_eq!(told["rung"], serde_json::json!(["Tab let"]));
+    assert_eq!(told["rung"], json!(["Tab let"]));
     stage.stop().await;
 }
 
@@ -248,30 +322,6 @@ async fn heard(listener: &TcpListener) -> serde_json::Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_on_the_configs_topic_rings_and_on_no_other() {
-    let stage = Stage::start("[ring]\ntopic = 'home/door/bell'\n").await;
-    let mut log = stage.node().events();
-    let viewer = Watch::start(&stage, &["--register", "Kitchen", "--seconds", "1"]);
-    registered(&stage, 1).await;
-    let broker = camera_node::signalling::config::Broker {
-        url: stage.broker_url().parse().expect("a URL"),
-        ..camera_node::signalling::config::Broker::default()
-    };
-    let endpoint = camera_node::signalling::Endpoint::from_config(&broker).expect("no files");
-    let setup = LinkSetup { client_id: "button".to_owned(), subscriptions: Vec::new(), will: None };
-    let mut link = MqttLink::start(endpoint, setup, 1);
-    while !matches!(timeout(SOON, link.next()).await.expect("in time").expect("alive"), LinkEvent::Up { .. }) {}
-    for (topic, payload) in [("home/door", "press"), ("home/door/bell", "whatever")] {
-        link.publish(Publish { topic: topic.to_owned(), payload: payload.into(), retain: false }).expect("connected");
-    }
-    assert!(viewer.report().await.frames >= 15);
-    link.close(Vec::new()).await;
-    eventually("the node has heard the end", SOON, || stage.viewers() == 0).await;
-    assert_eq!(steps(&mut log), [TAKEN], "one ring");
-    stage.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_listened_to_is_said_before_anything_runs() {
     let _alone = alone().await;
     for (section, said) in [
@@ -284,4 +334,36 @@ async fn what_cannot_be_listened_to_is_said_before_anything_runs() {
         let error = Node::start(config).await.err().expect("it does not start");
         assert!(format!("{error:#}").contains(said), "{error:#}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_on_the_configs_topic_rings_and_on_no_other() {
+    if !mosquitto::is_installed() {
+        return;
+    }
+    let _alone = alone().await;
+    let folder = Folder::new();
+    let [port] = mosquitto::free_ports();
+    let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\n");
+    let _broker = Mosquitto::start(folder.0.path(), &text, &[port]).await;
+    let url = format!("mqtt://127.0.0.1:{port}");
+    let text = format!("{}\n[broker]\nurl = '{url}'\n[ring]\ntopic = 'home/door/bell'\n", super::stage::SMALL);
+    let node =
+        Node::start(Config::from_text("stage.toml", &text, []).expect("a good config")).await.expect("it starts");
+    let mut log = Log::of(&node);
+    let viewer = Watch::at(&url, &["--register", "Kitchen", "--seconds", "1"]);
+    eventually("it is registered", SOON, || node.registered() == 1).await;
+
+    let broker = Broker { url: url.parse().expect("a URL"), ..Broker::default() };
+    let endpoint = Endpoint::from_config(&broker).expect("no files");
+    let setup = LinkSetup { client_id: "button".to_owned(), subscriptions: Vec::new(), will: None };
+    let mut link = MqttLink::start(endpoint, setup, 1);
+    while !matches!(timeout(SOON, link.next()).await.expect("in time"), Some(LinkEvent::Up { .. })) {}
+    for (topic, payload) in [("home/door", "press"), ("home/door/bell", "whatever")] {
+        link.publish(Publish { topic: topic.to_owned(), payload: payload.into(), retain: false }).expect("connected");
+    }
+    assert!(viewer.report().await.frames >= 15);
+    log.has(&[&TAKEN]).await;
+    link.close(Vec::new()).await;
+    node.stop().await.expect("no thread is stuck");
 }

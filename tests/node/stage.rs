@@ -186,6 +186,13 @@ impl Watch {
         watch
     }
 
+    /// One of another broker's than a stage's.
+    pub fn at(broker: &str, options: &[&str]) -> Self {
+        let mut watch =
+            command(env!("CARGO_BIN_EXE_camera-node"), &["watch", "--json", "--node", "stage", "--broker", broker]);
+        Self(watch.args(options).stdout(Stdio::piped()).spawn().expect("the binary runs"))
+    }
+
     /// One that watches a demo of this config (whose node is called `stage`) for a second, both in a network of their own
     /// that has nothing but loopback; the demo writes its log into `log`.
     pub fn start_alone(config: &std::path::Path, log: &str) -> Self {
@@ -222,6 +229,11 @@ impl Watch {
     /// Stops it in its tracks: it reads nothing, and says nothing.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
     }
 
     /// Asks it to end and report.

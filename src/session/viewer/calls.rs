@@ -8,6 +8,7 @@ use super::super::{
 };
 use super::incoming::Incoming;
 use super::node_session::NodeSession;
+use super::registration::Registration;
 use super::{Manner, Output, Plan, Viewer, ViewerState};
 use crate::session::Event;
 
@@ -25,7 +26,7 @@ impl Viewer {
             return self.reply_error(&call, Failure::new(ErrorCode::BadMessage));
         }
         let boot = self.lookout.online().cloned();
-        let (Some(boot), Some(_)) = (boot, &self.registration) else {
+        let Some(boot) = boot.filter(|_| self.registration.as_ref().is_some_and(Registration::is_wanted)) else {
             return self.reject_at_once(key, &call, RejectReason::Unsupported, now);
         };
         if self.session.as_ref().is_some_and(NodeSession::is_call) {

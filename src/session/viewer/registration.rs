@@ -55,6 +55,11 @@ impl Registration {
         matches!(self.state, State::Granted { .. })
     }
 
+    /// Whether calls are wanted.
+    pub(super) fn is_wanted(&self) -> bool {
+        !matches!(self.state, State::Refused | State::Leaving { .. } | State::Left)
+    }
+
     /// Whether nothing more is to be said.
     pub(super) fn is_settled(&self) -> bool {
         matches!(self.state, State::Left | State::Refused | State::Away)
@@ -82,8 +87,7 @@ impl Registration {
     /// Whether the node has started anew, and knows nothing of us.
     fn is_anew(&mut self, boot: &Boot) -> bool {
         let before = self.boot.replace(boot.clone());
-        let is_over = matches!(self.state, State::Refused | State::Leaving { .. } | State::Left);
-        !is_over && before.is_some_and(|before| before != *boot)
+        self.is_wanted() && before.is_some_and(|before| before != *boot)
     }
 
     fn leave(&mut self, now: Duration) {

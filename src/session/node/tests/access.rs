@@ -38,6 +38,49 @@ fn guarded() -> Bench {
     bench
 }
 
+#[test]
+fn calls_and_registrations_are_held_to_the_same_tokens() {
+    let mut bench = guarded();
+    let call = |token: Option<&str>| json!({"type": "call", "from": "tab", "nonce": "n", "wants": {"video": true}, "token": token});
+    assert_eq!(
+        bench.say("tab", 1, 0, call(None)),
+        ["(call)", "(rejected)", "tab: callResponse seq 0 ack 0 re 0 tokenMissing notAllowed"]
+    );
+    assert_eq!(
+        bench.say("tab", 2, 0, call(Some(&token(60, "talk")))),
+        ["(call)", "(rejected)", "tab: callResponse seq 0 ack 0 re 0 notAllowed notAllowed"]
+    );
+    assert!(bench.say("tab", 3, 0, call(Some(&token(60, "view")))).contains(&"(accepted)".to_owned()));
+
+    let mut bench = guarded();
+    let mut register = json!({"v": 1, "type": "register", "seq": 7, "name": "Tab", "ttl": 600});
+    assert_eq!(bench.raw("tab", &register.to_string()), ["tab: error re 7 tokenMissing"]);
+    register["token"] = json!(token(20, "talk"));
+    assert_eq!(bench.raw("tab", &register.to_string()), ["tab: error re 7 notAllowed"]);
+    register["token"] = json!(token(20, "view"));
+    assert_eq!(bench.raw("tab", &register.to_string()), ["tab: registered re 7"]);
+    bench.node.ring(RingTo::All, bench.now).expect("it is registered");
+    bench.outputs();
+    let accepted = json!({"type": "callResponse", "re": 0, "ack": 0, "response": "accepted", "nonce": "n"});
+    let outputs = bench.say("tab", (3 << 64) | 4, 0, accepted);
+    assert_eq!(outputs[..3], ["(accepted)", "(failed)", "(ring unanswered, Tab: not-allowed)"]);
+    assert!(outputs.contains(&"tab: error ack 0 re 0 tokenMissing".to_owned()), "{outputs:?}");
+    bench.wait(20_000);
+    let rung = bench.node.ring(RingTo::All, bench.now);
+    assert_eq!(rung, Err(NotRung::NobodyRegistered), "a registration ends with its token");
+}
+
+#[test]
+fn who_is_shown_out_is_registered_no_longer() {
+    let mut bench = guarded();
+    let register =
+        json!({"v": 1, "type": "register", "seq": 7, "name": "Tab", "ttl": 600, "token": token(600, "view")});
+    bench.raw("tab", &register.to_string());
+    assert_eq!(bench.node.registered(), 1);
+    bench.hear(Input::Guard(guard(UnsetClock::Refuse).without("t1")));
+    assert_eq!(bench.node.registered(), 0);
+}
+
 impl Bench {
     fn hear(&mut self, input: Input) -> Vec<String> {
         self.node.handle(input, self.now);

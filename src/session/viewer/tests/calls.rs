@@ -115,6 +115,10 @@ fn calls_that_nobody_wants_or_may_make_do_not_ring() {
     let mut bench = Bench::live();
     assert_eq!(call(&mut bench, 1, "node"), ["(call)", "(rejected)", "callResponse seq 0 ack 0 re 0 Unsupported"]);
     let mut bench = waiting();
+    bench.viewer.handle(Input::Close, bench.now);
+    bench.outputs();
+    assert_eq!(call(&mut bench, 1, "node").pop().as_deref(), Some("callResponse seq 0 ack 0 re 0 Unsupported"));
+    let mut bench = waiting();
     assert_eq!(call(&mut bench, 1, "eve"), ["error re 0 badMessage"]);
 }
 
