@@ -2,12 +2,13 @@
 
 import type { Camera, CallState, IncomingCall, RegistrationState } from "../lib/index.ts";
 import { browserName, type keptName, nextName } from "./bellname.ts";
-import { showCallInTitle } from "./screen.ts";
+import { stir } from "./calm.ts";
 import { buttons, root } from "./elements.ts";
 import { closeNote, type NoteWords, showNote } from "./note.ts";
 import { askToNotify, notifyHidden } from "./notification.ts";
 import { unmute } from "./player.ts";
 import { ring, tuneIn } from "./ringtone.ts";
+import { showCallInTitle } from "./screen.ts";
 import { closeSheet, followSheet, openSheet, showAnswering } from "./sheet.ts";
 import { notify } from "./toast.ts";
 
@@ -69,6 +70,7 @@ export function followBell(camera: Camera, kept: ReturnType<typeof keptName>): v
       unnotify: notifyHidden(call.node, "Somebody is ringing.", true),
     };
     showCallInTitle(call.node);
+    stir();
     const cameras = call.cameras.length > 1 ? ` Cameras: ${call.cameras.join(", ")}.` : "";
     openSheet(
       { eyebrow: "Somebody is ringing", title: call.node, text: `Accept to see and hear who is there.${cameras}` },

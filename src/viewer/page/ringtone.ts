@@ -34,15 +34,18 @@ export function ring(): () => void {
   addEventListener("pointerdown", tuneIn);
   addEventListener("keydown", tuneIn);
   const stop = context === undefined ? undefined : strike(context);
-  const rounds = Array.from({ length: ROUNDS }, () => VIBRATION_MS).flat();
-  // The phone says no to pages that nobody has touched yet, and most machines have no motor.
-  if ("vibrate" in navigator && navigator.userActivation.hasBeenActive) navigator.vibrate(rounds);
+  if (mayVibrate()) navigator.vibrate(Array.from({ length: ROUNDS }, () => VIBRATION_MS).flat());
   return () => {
     removeEventListener("pointerdown", tuneIn);
     removeEventListener("keydown", tuneIn);
     stop?.();
-    if ("vibrate" in navigator && navigator.userActivation.hasBeenActive) navigator.vibrate(0);
+    if (mayVibrate()) navigator.vibrate(0);
   };
+}
+
+/** Most machines have no motor, and those that do move it only for pages that somebody has touched. */
+function mayVibrate(): boolean {
+  return "vibrate" in navigator && "userActivation" in navigator && navigator.userActivation.hasBeenActive;
 }
 
 /** All strokes are laid down at once: a page in the background may not do so in time. */
