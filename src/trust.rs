@@ -144,6 +144,11 @@ fn date(time: UnixTime) -> String {
     format!("{year}-{month:02}-{day:02}")
 }
 
+/// For the tests of those who trust.
+#[cfg(test)]
+#[path = "../tests/node/certificates.rs"]
+pub(crate) mod certificates;
+
 #[cfg(test)]
 mod tests {
     use super::*;

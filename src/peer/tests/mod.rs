@@ -1,8 +1,6 @@
 //! Node and viewer against each other over real sockets on loopback.
 
 mod addressing;
-#[path = "../../../tests/node/certificates.rs"]
-mod certificates;
 #[path = "../../../tests/node/coturn.rs"]
 mod coturn;
 mod descriptions;
@@ -22,6 +20,7 @@ use super::clock::{media_now, now};
 use super::config::Ice;
 use super::*;
 use crate::session::{Mids, PeerCommand, PeerEvent, SessionId, SessionKey, TrackKind, Wants};
+use crate::trust::certificates;
 
 /// Nothing awaited here takes a second when it works; a loaded machine may need more.
 const PATIENCE: Duration = Duration::from_secs(20);

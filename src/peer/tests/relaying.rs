@@ -27,15 +27,22 @@ fn server(url: String, lifetime_s: u64) -> Vec<IceServer> {
     vec![IceServer { urls: vec![url], username: Some(username), credential: Some(credential) }]
 }
 
-/// A node and its viewer, connected by candidates that trickle, and all lines of either that speak of candidates.
-async fn connect_by_trickle(node: &mut End, viewer: &mut End, servers: &[IceServer]) -> Vec<String> {
+/// What either told the other of candidates.
+#[derive(Debug, Default)]
+struct Told {
+    candidates: Vec<String>,
+    node_has_all: bool,
+}
+
+/// A node and its viewer, connected by candidates that trickle.
+async fn connect_by_trickle(node: &mut End, viewer: &mut End, servers: &[IceServer]) -> Told {
     node.handle.command(PeerCommand::Offer { wants: everything(), ice_servers: servers.to_vec() });
     carry(node, viewer, servers, PeerEvent::Connected).await
 }
 
 /// Hands everything that one says to the other until both report `wanted`.
-async fn carry(node: &mut End, viewer: &mut End, servers: &[IceServer], wanted: PeerEvent) -> Vec<String> {
-    let mut told = Vec::new();
+async fn carry(node: &mut End, viewer: &mut End, servers: &[IceServer], wanted: PeerEvent) -> Told {
+    let mut told = Told::default();
     let mut connected = 0;
     let (mut described, mut answered, mut early) = (false, false, Vec::new());
     while connected < 2 {
@@ -46,18 +53,19 @@ async fn carry(node: &mut End, viewer: &mut End, servers: &[IceServer], wanted: 
         };
         match event.expect("the task is alive").1 {
             PeerEvent::Offered { sdp, .. } => {
-                told.extend(sdp.lines().filter(|line| line.contains("candidate:")).map(str::to_owned));
+                told.candidates.extend(sdp.lines().filter(|line| line.contains("candidate:")).map(str::to_owned));
                 viewer.handle.command(PeerCommand::Answer { sdp, ice_servers: servers.to_vec() });
                 described = true;
             }
             PeerEvent::Answered { sdp } => {
-                told.extend(sdp.lines().filter(|line| line.contains("candidate:")).map(str::to_owned));
+                told.candidates.extend(sdp.lines().filter(|line| line.contains("candidate:")).map(str::to_owned));
                 node.handle.command(PeerCommand::AcceptAnswer { sdp });
                 early.drain(..).for_each(|command| node.handle.command(command));
                 answered = true;
             }
             PeerEvent::Candidates { candidates, complete } => {
-                told.extend(candidates.iter().map(|candidate| candidate.candidate.clone()));
+                told.node_has_all |= from_node && complete;
+                told.candidates.extend(candidates.iter().map(|candidate| candidate.candidate.clone()));
                 let command = PeerCommand::AddCandidates { candidates, complete };
                 match (from_node, answered) {
                     (true, _) => {
@@ -81,6 +89,7 @@ async fn pictures_come_through(turn: &Coturn, url: String) {
     let mut node = publisher(&connector, &camera, "node");
     let (mut viewer, mut packets) = viewer(&connector, "viewer");
     let told = connect_by_trickle(&mut node, &mut viewer, &server(url, 600)).await;
+    let told = told.candidates;
     assert!(!told.is_empty() && told.iter().all(|candidate| candidate.contains(" typ relay ")), "{told:?}");
     assert!(told.iter().all(|candidate| candidate.contains(" raddr 0.0.0.0 rport 9")), "our address is told: {told:?}");
     camera.hears(Feedback::ViewerJoined).await;
@@ -132,7 +141,8 @@ async fn a_turn_server_that_was_away_is_met_again_with_new_logins() {
     }
     node.handle.command(PeerCommand::RestartIce);
     let told = carry(&mut node, &mut viewer, &renewed, PeerEvent::Recovered).await;
-    assert!(told.iter().all(|candidate| candidate.contains(" typ relay ")), "{told:?}");
+    let relays = told.candidates.iter().all(|candidate| candidate.contains(" typ relay "));
+    assert!(relays, "{told:?}");
     turn.says(&format!("username=<{}>, lifetime=600", renewed[0].username.as_deref().expect("a login")), 2).await;
 }
 
@@ -156,14 +166,13 @@ async fn no_tcp_connection_is_made_where_a_relay_is_had_over_udp() {
     let (mut viewer, _packets) = viewer(&connector, "viewer");
     let mut told = connect_by_trickle(&mut node, &mut viewer, &servers).await;
     // All is gathered once the two others have been given up.
-    while let Some((_, event)) = node.events.recv().await {
+    while !told.node_has_all {
+        let (_, event) = timeout(PATIENCE, node.events.recv()).await.expect("in time").expect("the task is alive");
         let PeerEvent::Candidates { candidates, complete } = event else { continue };
-        told.extend(candidates.into_iter().map(|candidate| candidate.candidate));
-        if complete {
-            break;
-        }
+        told.candidates.extend(candidates.into_iter().map(|candidate| candidate.candidate));
+        told.node_has_all = complete;
     }
-    assert_eq!(told.len(), 2, "one relay each: {told:?}");
+    assert_eq!(told.candidates.len(), 2, "one relay each: {told:?}");
     turn.says("new, realm=", 2).await;
     assert!(!turn.log().contains("tcp or tls connected"), "{}", turn.log());
 }

@@ -1,7 +1,5 @@
 //! What a link must do, held against each broker there is on this machine.
 
-#[path = "../../../tests/node/certificates.rs"]
-mod certificates;
 #[cfg(feature = "embedded-broker")]
 mod embedded;
 mod mosquitto;
@@ -18,6 +16,7 @@ use tokio::time::timeout;
 use super::{
     Endpoint, Link, LinkEvent, LinkSetup, Login, MAX_PAYLOAD_BYTES, MqttLink, NetworkChange, Publish, PublishError,
 };
+use crate::trust::certificates;
 
 #[expect(clippy::disallowed_methods, reason = "how long it takes is what is tested")]
 fn now() -> tokio::time::Instant {
