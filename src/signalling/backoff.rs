@@ -17,6 +17,8 @@ pub(super) struct Backoff {
 pub(super) enum Retry {
     /// The broker, or the way to it, to come back.
     Soon,
+    /// The broker's program, as its machine is there.
+    Shortly,
     /// A board without a battery-backed clock starts in the past, until it has asked a time server.
     WhenTheClockIsSet,
     /// A person: a wrong certificate does not mend itself, but the broker's may be exchanged.
@@ -49,6 +51,7 @@ impl Backoff {
         // 2^7 × 0.5 s is past the cap; more doublings would only overflow.
         let wait = match retry {
             Retry::Soon => (SHORTEST * 2_u32.pow(self.failures.min(7))).min(LONGEST),
+            Retry::Shortly => (SHORTEST * 2_u32.pow(self.failures.min(7))).min(LONGEST_REFUSED),
             Retry::WhenTheClockIsSet => CLOCK_WAIT,
             Retry::Rarely => LONGEST,
         };
@@ -73,6 +76,9 @@ impl Backoff {
 const SHORTEST: Duration = Duration::from_millis(500);
 /// The longest wait: a broker that is back after a day is used within a minute.
 const LONGEST: Duration = Duration::from_secs(60);
+/// The longest after the broker's machine has said that nobody listens there: to ask costs both a packet, and viewers who
+/// wait for the broker's return find the node five seconds later.
+const LONGEST_REFUSED: Duration = Duration::from_secs(4);
 /// A look at the clock: once it is set, a certificate is valid at once.
 const CLOCK_WAIT: Duration = Duration::from_secs(5);
 /// How long a connection must have lasted for the next wait to be the shortest again. Shorter, and two clients with one
@@ -108,6 +114,20 @@ mod tests {
                     wait >= seconds(longest / 2.0).max(BETWEEN_CONNECTS),
                     "{wait:?} is at least half of {longest} s"
                 );
+                now = next;
+            }
+        }
+    }
+
+    #[test]
+    fn a_broker_that_is_being_restarted_is_asked_every_few_seconds() {
+        for seed in 0..50 {
+            let mut backoff = Backoff::new(seed);
+            let mut now = epoch();
+            for _ in 0..20 {
+                backoff.connecting(now);
+                let next = backoff.lost(now, Retry::Shortly);
+                assert!(next - now <= seconds(4.0), "{:?}", next - now);
                 now = next;
             }
         }

@@ -97,6 +97,7 @@ impl Failure {
                 | CertificateError::ExpiredContext { .. },
             )) => Retry::WhenTheClockIsSet,
             Some(_) => Retry::Rarely,
+            None if error.kind() == ErrorKind::ConnectionRefused => Retry::Shortly,
             None => Retry::Soon,
         }
     }
