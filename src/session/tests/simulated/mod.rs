@@ -4,6 +4,7 @@ mod bad_channels;
 mod calls;
 mod connections;
 mod later;
+mod transcripts;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::connections::Connections;
+use super::transcripts::Transcript;
 
 use crate::media::{Bounded, CameraName};
 use crate::session::node::{self, Camera, Node, NodeSetup};
@@ -70,6 +71,8 @@ pub(super) struct World {
     pub(super) rings: Vec<node::RingOutcome>,
     /// What each viewer's person does when it rings, and after so many ms.
     pub(super) people: BTreeMap<usize, (u64, viewer::Input)>,
+    /// Of the first viewer, where one is taken.
+    pub(super) transcript: Option<Transcript>,
 }
 
 pub(super) fn topics() -> Topics {
@@ -126,6 +129,7 @@ impl World {
             broker_up: true,
             rings: Vec::new(),
             people: BTreeMap::new(),
+            transcript: None,
         };
         world.link_all(true);
         world
@@ -202,7 +206,12 @@ impl World {
                     None => return,
                 },
                 Who::Viewer(n) => match self.viewers[n].poll_output() {
-                    Some(viewer::Output::Publish(outgoing)) => self.publish(&outgoing),
+                    Some(viewer::Output::Publish(outgoing)) => {
+                        if let (0, Some(transcript)) = (n, &mut self.transcript) {
+                            transcript.says(&outgoing.payload, self.now);
+                        }
+                        self.publish(&outgoing);
+                    }
                     Some(viewer::Output::Peer(key, command)) => self.command(who, key, command),
                     Some(viewer::Output::Event(event)) => {
                         let (_, connected) = self.times.entry(event.session.clone()).or_insert((self.now, None));
@@ -227,6 +236,9 @@ impl World {
 
     pub(super) fn deliver(&mut self, who: Who, thing: Thing) {
         let now = self.now;
+        if let (Who::Viewer(0), Some(transcript)) = (who, &mut self.transcript) {
+            transcript.told(&thing, now);
+        }
         match (who, thing) {
             (Who::Node, Thing::Message { topic, payload, retained }) => {
                 self.node.handle(node::Input::Message { topic, payload, retained }, now);

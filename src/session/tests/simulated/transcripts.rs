@@ -1,0 +1,96 @@
+//! What passes between the node's core and the headless viewer's over bad channels, written down for the TypeScript client:
+//! its core is told the same by the node, at the same times, and must say the same (`src/viewer/test/transcripts.test.ts`).
+//!
+//! `CAMERA_NODE_WRITE=1 cargo test --lib transcripts` writes them anew, after a change of either core.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::*;
+
+const TRANSCRIPTS: usize = 6;
+
+/// One viewer's inputs and what it published.
+#[derive(Default)]
+pub(super) struct Transcript {
+    lines: Vec<Value>,
+    /// Something is in it that the two viewers need not do alike.
+    is_unfit: bool,
+}
+
+impl Transcript {
+    fn note(&mut self, now: Duration, what: &str, value: Value) {
+        self.lines.push(json!({"at": now.as_micros() as f64 / 1_000.0, what: value}));
+    }
+
+    /// The viewer is told this.
+    pub(super) fn told(&mut self, thing: &Thing, now: Duration) {
+        match thing {
+            Thing::Message { topic, payload, .. } => {
+                let what = if topic.ends_with("/status") { "status" } else { "node" };
+                self.note(now, what, serde_json::from_slice(payload).expect("JSON"));
+            }
+            Thing::Peer(_, event) => {
+                let event = match event {
+                    PeerEvent::Answered { sdp } => json!({"type": "answered", "sdp": sdp}),
+                    PeerEvent::Offered { sdp, .. } => json!({"type": "offered", "sdp": sdp}),
+                    PeerEvent::Candidates { candidates, complete } => {
+                        json!({"type": "candidates", "candidates": candidates, "complete": complete})
+                    }
+                    PeerEvent::Recovered => json!({"type": "connected"}),
+                    PeerEvent::AddressLost => json!({"type": "addressLost"}),
+                    // The two viewers mend what falls silent each in its own way.
+                    _ => {
+                        self.is_unfit = true;
+                        return;
+                    }
+                };
+                self.note(now, "connection", event);
+            }
+            Thing::Link(up) => self.note(now, "link", json!(up)),
+            Thing::Look(_) | Thing::LoseAddress(_) | Thing::Cut(..) => {}
+        }
+    }
+
+    /// The viewer says this.
+    pub(super) fn says(&mut self, payload: &[u8], now: Duration) {
+        self.note(now, "viewer", serde_json::from_slice(payload).expect("JSON"));
+    }
+}
+
+/// A session that moves from network to network at either end, ten times in half a minute. `None` if it does not stay one
+/// session, or falls silent: there is chance of the viewer's own in that.
+fn transcript(seed: u64) -> Option<Vec<String>> {
+    let weather = Weather { loss: 0.15, repeat: 0.2, delay_ms: (5, 50), late: 0.2 };
+    let mut world = World::new(700 + seed, 1, weather);
+    world.transcript = Some(Transcript::default());
+    world.connections.plain_one_of = 4;
+    world.run_for(10);
+    for _ in 0..10 {
+        let Some(key) = world.connections.at_node.keys().next().cloned() else { break };
+        let who = if world.random.bool() { Who::Node } else { World::viewer_of(&key) };
+        world.at(0, who, Thing::LoseAddress(key));
+        world.run_for(3);
+    }
+    world.run_for(20);
+    let joins = world.viewer_log.iter().filter(|event| event.step == Step::Join).count();
+    let is_live = world.viewers[0].shown().state == ViewerState::Live;
+    let transcript = world.transcript.filter(|transcript| joins == 1 && is_live && !transcript.is_unfit)?;
+    Some(transcript.lines.iter().map(Value::to_string).collect())
+}
+
+#[test]
+fn the_transcripts_are_what_the_cores_say_today() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/viewer/test/transcripts");
+    for (number, lines) in (1..100).filter_map(transcript).take(TRANSCRIPTS).enumerate() {
+        let path = folder.join(format!("session-{}.json", number + 1));
+        let text = format!("[\n{}\n]\n", lines.join(",\n"));
+        if std::env::var_os("CAMERA_NODE_WRITE").is_some() {
+            std::fs::create_dir_all(&folder).expect("the folder can be made");
+            std::fs::write(&path, &text).expect("the file can be written");
+        }
+        let there = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(there == text, "{}: CAMERA_NODE_WRITE=1 cargo test --lib transcripts writes it anew", path.display());
+    }
+}
