@@ -11,7 +11,7 @@ use super::messages::assert_can_be_heard;
 use crate::access::config::UnsetClock;
 use crate::access::{Algorithm, Audience, Claims, Guard, Key, KeyId, Seconds, SigningKey, WallClock};
 use crate::media::{Bounded, CameraName};
-use crate::session::node::{Camera, Input, Node, NodeSetup, Output};
+use crate::session::node::{Camera, IceSource, Input, Node, NodeSetup, Output};
 use crate::session::{
     Boot, CameraDetail, CameraInfo, CameraState, Candidate, FailedStep, IceServer, Limits, MAX_MESSAGE_BYTES, Message,
     Mids, PeerCommand, PeerEvent, PeerId, SessionId, SessionKey, Topic, Topics, WhenFull,
@@ -143,7 +143,7 @@ impl Bench {
             0 => self.handle(Input::Cameras(vec![camera("front")])),
             1 => {
                 let server = IceServer { urls: vec!["turn:h".to_owned()], username: None, credential: None };
-                self.handle(Input::IceServers(vec![server; script.below(16)], Some(600)));
+                self.handle(Input::IceServers(vec![IceSource::Fixed(server); script.below(16)]));
             }
             2 => {
                 self.is_open_to_all = script.flag();
@@ -274,7 +274,7 @@ impl Bench {
                     }
                 }
                 Output::Peer(key, command) => self.command(key, &command),
-                Output::Event(_) | Output::Unreadable(..) => {}
+                Output::Rival(_) | Output::Ring(_) | Output::Event(_) | Output::Unreadable(..) | Output::Unread(_) => {}
             }
         }
         assert!(outputs <= MAX_OUTPUTS, "{outputs} outputs at once");

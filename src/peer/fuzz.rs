@@ -27,18 +27,19 @@ use rtc::stun::xoraddr::XorMappedAddress;
 
 use super::clock::now;
 use super::codecs;
-use super::description::{for_sending, ice_ufrag, is_host, public_twin, sections};
+use super::description::{Addressing, for_sending, ice_ufrag, is_host, public_twin, sections};
 use crate::media::ProfileLevelId;
 
 const OUR_PASSWORD: &str = "OurOurOurOurOurOurOurOur";
 const THEIR_PASSWORD: &str = "asd88fgpdd777uzjYhagZg8v";
 const PUBLIC: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7));
+const ADDRESSING: Addressing = Addressing { public: Some(PUBLIC), relay_only: false };
 
 /// What we read from a description and write into it: the same sections, no candidate for a second component, and none that is
 /// not a candidate.
 pub fn description(bytes: &[u8]) {
     let Ok(sdp) = std::str::from_utf8(bytes) else { return };
-    let sent = for_sending(sdp, Some(PUBLIC));
+    let sent = for_sending(sdp, ADDRESSING);
     assert_eq!(sections(&sent), sections(sdp));
     assert_eq!(ice_ufrag(&sent), ice_ufrag(sdp));
     // Each line at most twice, and the line that says that candidates trickle in.
@@ -87,7 +88,7 @@ pub fn offer(bytes: &[u8]) {
         {
             let answered = pc.create_answer(None).and_then(|answer| pc.set_local_description(now(), answer));
             if let Some(sdp) = answered.ok().and_then(|()| pc.local_description()) {
-                let _ = for_sending(&sdp.sdp, Some(PUBLIC));
+                let _ = for_sending(&sdp.sdp, ADDRESSING);
             }
         }
         go_on(&mut pc, candidates);

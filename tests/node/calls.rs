@@ -14,6 +14,7 @@ use tokio::sync::broadcast;
 use tokio::time::timeout;
 
 use super::mosquitto::{self, Mosquitto};
+use super::ports::free_ports;
 use super::stage::{Stage, Watch, alone, command, eventually};
 use super::{Duration, SOON};
 
@@ -343,7 +344,7 @@ async fn a_message_on_the_configs_topic_rings_and_on_no_other() {
     }
     let _alone = alone().await;
     let folder = Folder::new();
-    let [port] = mosquitto::free_ports();
+    let [port] = free_ports();
     let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\n");
     let _broker = Mosquitto::start(folder.0.path(), &text, &[port]).await;
     let url = format!("mqtt://127.0.0.1:{port}");

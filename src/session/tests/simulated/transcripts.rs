@@ -49,7 +49,7 @@ impl Transcript {
                 self.note(now, "connection", event);
             }
             Thing::Link(up) => self.note(now, "link", json!(up)),
-            Thing::Look(_) | Thing::LoseAddress(_) | Thing::Cut(..) => {}
+            Thing::Look(_) | Thing::LoseAddress(_) | Thing::Cut(..) | Thing::Person(_) => {}
         }
     }
 
