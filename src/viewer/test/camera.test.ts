@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { writeMessage } from "../lib/core/envelope.ts";
-import { Camera, type CameraOptions, withPassword } from "../lib/index.ts";
+import { Camera, type CameraOptions, type IncomingCall, withPassword } from "../lib/index.ts";
 import { publishPacket } from "../lib/link.ts";
 import { withGlobals } from "./globals.ts";
 import { BOOT } from "./node.ts";
@@ -147,6 +147,44 @@ test("a token that is text names who we are, unless connect does", async () => {
       assert.ok(new TextDecoder().decode(connected.bytes).includes(peer));
     });
   }
+});
+
+test("a ring is an event with names and time, its answer goes out, and a page that is left is not rung any more", async () => {
+  const before = FakeSocket.made.at(-1);
+  const listeners = new Map<string, () => void>();
+  const addEventListener = (name: string, listener: () => void): void => void listeners.set(name, listener);
+  await withGlobals({ ...PAGE, addEventListener }, async () => {
+    const camera = new Camera({ node: "porch", broker: "wss://h/mqtt" });
+    const rings: IncomingCall[] = [];
+    const calls: string[] = [];
+    camera.on("incomingCall", (call) => rings.push(call));
+    camera.on("call", ({ state, end }) => calls.push(end ?? state));
+    assert.throws(() => { camera.register(""); }, TypeError);
+    camera.register("Kitchen");
+    const socket = await socketAfter(before);
+    await until(() => (socket.said.includes("subscribe") ? true : undefined));
+    const front = { name: "front", width: 640, height: 360, fps: 30 };
+    socket.hear(...publishPacket(`${BASE}/status`, writeMessage({ body: { type: "status", versions: [1], state: "online", boot: BOOT, conn: 1, name: "Front door", cameras: [front], access: "open" } })));
+    const register = await until(() => published(socket).find((text) => text.includes('"type":"register"')));
+    const [, peer = "", seq = ""] = /\/in\/([\w-]+).*"seq":(\d+)/.exec(register) ?? [];
+    const tell = (message: Parameters<typeof writeMessage>[0]): void => {
+      socket.hear(...publishPacket(`${BASE}/out/${peer}`, writeMessage(message)));
+    };
+    tell({ re: Number(seq), body: { type: "registered", name: "Kitchen", ttl: 80 } });
+    await until(() => (camera.registration.state === "on" ? true : undefined));
+    tell({ session: "4bf92f3577b34da6a3ce929d0e0e4736", seq: 0, body: { type: "call", from: "porch", nonce: "n" } });
+    const call = await until(() => rings[0]);
+    assert.deepEqual([call.from, call.node, call.cameras, camera.state.state], ["porch", "Front door", ["front"], "idle"]);
+    assert.ok(call.timeLeftMs > 100_000 && call.timeLeftMs <= 120_000 && call.endsAt > Date.now());
+    call.decline("busy");
+    await until(() => published(socket).find((text) => text.includes('"response":"rejected"') && text.includes('"reason":"busy"')));
+    assert.deepEqual(calls, ["ringing", "busy"]);
+    // Within this very call: a page that is being left has no later.
+    listeners.get("pagehide")?.();
+    assert.ok(published(socket).at(-1)?.includes('"type":"unregister"'));
+    assert.equal(camera.registration.state, "off");
+    await until(() => (FakeSocket.made.at(-1)?.readyState === 1 ? undefined : true));
+  });
 });
 
 test("what a listener does comes after what was under way", async () => {
