@@ -172,7 +172,8 @@ async fn no_tcp_connection_is_made_where_a_relay_is_had_over_udp() {
         told.candidates.extend(candidates.into_iter().map(|candidate| candidate.candidate));
         told.node_has_all = complete;
     }
-    assert_eq!(told.candidates.len(), 2, "one relay each: {told:?}");
+    // The viewer may be connected before it has told of its own.
+    assert!((1..=2).contains(&told.candidates.len()), "one relay each: {told:?}");
     turn.says("new, realm=", 2).await;
     assert!(!turn.log().contains("tcp or tls connected"), "{}", turn.log());
 }
