@@ -8,6 +8,7 @@ mod commands;
 mod coturn;
 mod expiry;
 mod joins;
+mod lan;
 mod later;
 mod mosquitto;
 mod network;
