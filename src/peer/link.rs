@@ -61,6 +61,8 @@ pub(super) enum LinkEvent {
     AddressLost,
     /// Heard again.
     Recovered,
+    /// A pair works after an ICE restart that came before any silence.
+    Restarted,
     /// The other side closed DTLS.
     ClosedByPeer,
     /// It cannot go on.
@@ -252,8 +254,11 @@ impl Link {
     }
 
     fn on_state(&mut self, state: RTCPeerConnectionState) {
-        if state == RTCPeerConnectionState::Connected {
-            self.restarted = None;
+        if state == RTCPeerConnectionState::Connected
+            && self.restarted.take().is_some()
+            && self.phase == Phase::Connected
+        {
+            self.ready.push_back(LinkEvent::Restarted);
         }
         match (state, self.phase) {
             (RTCPeerConnectionState::Connected, Phase::Connecting) => {

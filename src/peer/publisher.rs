@@ -192,11 +192,12 @@ impl Publisher {
             LinkEvent::Recovered => {
                 tracing::info!("viewer heard again");
                 self.heard(true);
-                for track in &self.tracks {
-                    (track.feed.feedback())(Feedback::KeyFrameWanted);
-                }
+                self.want_key_frames();
                 self.desk.report(PeerEvent::Recovered);
             }
+            // What is lost in a restart has to be asked for, and a browser whose ICE role has changed may do so for seconds
+            // over the pair that is gone. A key frame needs nothing from before.
+            LinkEvent::Restarted => self.want_key_frames(),
             LinkEvent::ClosedByPeer => {
                 tracing::info!("closed by the viewer");
                 self.heard(false);
@@ -212,6 +213,12 @@ impl Publisher {
             LinkEvent::Tick => self.desk.publish_stats(),
         }
         Next::GoOn
+    }
+
+    fn want_key_frames(&self) {
+        for track in &self.tracks {
+            (track.feed.feedback())(Feedback::KeyFrameWanted);
+        }
     }
 
     fn heard(&mut self, heard: bool) {

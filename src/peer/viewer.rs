@@ -164,6 +164,7 @@ impl Viewer {
                 return false;
             }
             LinkEvent::Track(track) => self.on_track(track).await,
+            LinkEvent::Restarted => {}
             LinkEvent::Channel(channel) => {
                 self.readers.spawn(channels::drain(channel));
             }

@@ -103,6 +103,7 @@ async fn either_side_restarts_ice_and_the_pictures_go_over_new_sockets() {
         assert_eq!(reply.matches(side).count(), reply.matches("a=setup:").count(), "{reply}");
         assert_eq!(reply.matches("typ host").count(), 1, "{reply}");
         offerer.handle.command(PeerCommand::AcceptAnswer { sdp: reply });
+        pair.camera.hears(Feedback::KeyFrameWanted).await;
         pair.shows_pictures().await;
         let after = pair.sockets();
         assert!(before.iter().flatten().all(|address| !after.concat().contains(address)), "{before:?}, {after:?}");

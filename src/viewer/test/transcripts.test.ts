@@ -29,7 +29,7 @@ interface Line {
 /** Numbers that make this core choose the ids of the one in the transcript. */
 function chances(lines: readonly Line[]): () => number {
   const join = lines.find(({ viewer }) => viewer?.nonce !== undefined)?.viewer;
-  const digits = [...`${join?.session ?? ""}${join?.nonce ?? ""}`];
+  const digits = Array.from(`${join?.session ?? ""}${join?.nonce ?? ""}`);
   return () => parseInt(digits.shift() ?? "0", 16) / 16;
 }
 
