@@ -11,7 +11,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::Serialize;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::crypto;
 
 use super::config::WebhookUrl;
 use crate::session::NodeId;
@@ -91,10 +91,10 @@ impl Webhook {
     pub fn new(url: WebhookUrl, node: NodeId, name: String, link: Option<String>) -> Result<Self, WebhookError> {
         let builder = HttpsConnectorBuilder::new();
         // A small board's image often has no `ca-certificates`.
-        let builder = match builder.with_provider_and_native_roots(ring::default_provider()) {
+        let builder = match builder.with_provider_and_native_roots(crypto::ring::default_provider()) {
             Ok(builder) => builder,
             Err(_) => HttpsConnectorBuilder::new()
-                .with_provider_and_webpki_roots(ring::default_provider())
+                .with_provider_and_webpki_roots(crypto::ring::default_provider())
                 .map_err(|error| WebhookError::Tls(std::io::Error::other(error)))?,
         };
         let connector = builder.https_or_http().enable_http1().build();

@@ -3,6 +3,7 @@
 //! 0: done, or all is well. 1: a check failed, or something went wrong while running. 2: the command line or the
 //! config is wrong, and nothing was started.
 
+mod bell;
 mod check;
 mod config;
 mod demo;
@@ -11,7 +12,6 @@ mod keys;
 mod link;
 mod logging;
 mod out;
-mod ring;
 mod run;
 mod token;
 mod viewer;
@@ -48,7 +48,7 @@ enum Command {
     /// Watch a node without a window: for monitoring and tests.
     Watch(Box<watch::Args>),
     /// Make a running node ring its registered viewers, as its bell button does.
-    Ring(ring::Args),
+    Ring(bell::Args),
     /// Make keys for tokens, or show those of a config.
     Keys(keys::Args),
     /// Make a token that lets someone watch, or a link with one in it.
@@ -89,7 +89,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Devices(args) => devices::run(args),
         Command::Check(args) => check::run(args).await,
         Command::Watch(args) => watch::run(*args).await,
-        Command::Ring(args) => ring::run(args).await,
+        Command::Ring(args) => bell::run(args).await,
         Command::Keys(args) => keys::run(args),
         Command::Token(args) => token::run(args),
         Command::Link(args) => link::run(args),

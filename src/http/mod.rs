@@ -10,23 +10,23 @@
 //! | `/ring` | POST: rings the registered viewers; only where the config has a secret for it |
 
 mod addresses;
+mod bell;
 mod certificate;
 pub mod config;
 mod health;
 mod listener;
 mod mdns;
 mod page;
-mod ring;
 mod self_signed;
 mod server;
 mod websocket;
 
 pub use addresses::{Bound, page_urls};
+pub use bell::Bell;
 pub use certificate::{Certificate, CertificateEnd, CertificateError, fingerprint_of, first_end};
 pub use health::{Health, Part, PartState};
 pub use mdns::{Announcement, AnnouncementError, host_name};
 pub use page::{PageBroker, PageConfig, page_files, page_is_built};
-pub use ring::Bell;
 pub use self_signed::{SelfSigned, is_still_good, make_self_signed};
 pub use server::{Extras, HttpError, HttpServer, serve};
 

@@ -20,7 +20,7 @@ use super::certificate::Certificate;
 use super::config::Http;
 use super::listener::{Hall, accept, crowd};
 use super::websocket::mqtt;
-use super::{PartState, Probe, page, ring};
+use super::{PartState, Probe, bell, page};
 use crate::signalling::Door;
 
 /// Why there is no server.
@@ -129,7 +129,7 @@ fn routes(site: Site, config: &Http) -> Router {
     let ancestors = if ancestors.is_empty() { "'none'".to_owned() } else { ancestors.join(" ") };
     let policy = HeaderValue::try_from(page::content_security_policy(&ancestors))
         .expect("a frame ancestor has only characters that a header may have");
-    let bell = ring::routes(site.probe.bell());
+    let bell = bell::routes(site.probe.bell());
     Router::new()
         .route("/config.json", get(config_json))
         .route("/healthz", get(healthz))
