@@ -69,3 +69,43 @@ test('every state of the page fits every screen', { timeout: 180_000 }, async (t
   demo.child.signal('SIGCONT');
   await waitForState(page, 'live', 30_000);
 });
+
+test('on a short screen nothing stands in the way of what the camera writes into its picture', { timeout: 90_000 }, async (t) => {
+  const demo = await startDemo(t, 'demo-short', ['--config', temporaryFile(t, 'camera.toml', STAND_INS)]);
+  const page = await openPage(await launchBrowser(t));
+  await page.goto(demo.page);
+  await waitForPicture(page);
+  await page.getByTestId('resolution').filter({ hasText: '1280' }).waitFor();
+  for (const [width, height] of [[844, 390], [640, 320], [480, 270], [320, 240]]) {
+    await page.setViewportSize({ width, height });
+    const covered = await page.evaluate(() => {
+      const { videoWidth, videoHeight } = document.querySelector('video');
+      const scale = Math.min(innerWidth / videoWidth, innerHeight / videoHeight);
+      // The test pattern has its time in the lower half, in the middle two thirds of the width.
+      const text = { left: innerWidth / 2 - 0.32 * videoWidth * scale, right: innerWidth / 2 + 0.32 * videoWidth * scale, top: innerHeight / 2 + 0.2 * videoHeight * scale };
+      return [...document.querySelectorAll('.plate, .numbers, .controls')].flatMap((element) => {
+        const box = element.getBoundingClientRect();
+        const outside = box.left < 0 || box.top < 0 || box.right > innerWidth || box.bottom > innerHeight;
+        const over = box.right > text.left && box.left < text.right && box.bottom > text.top;
+        return outside || over ? [`${element.className}: ${JSON.stringify(box)}`] : [];
+      });
+    });
+    assert.deepEqual(covered, [], `${width} x ${height}`);
+    await page.mouse.move(width / 2, height / 3);
+    await keepScreenshot(page, `short-${width}`);
+  }
+});
+
+test('a browser without WebRTC says so, and offers nothing that would not help', { timeout: 60_000 }, async (t) => {
+  const demo = await startDemo(t, 'demo-no-webrtc', ['--config', temporaryFile(t, 'camera.toml', STAND_INS)]);
+  const page = await openPage(await launchBrowser(t));
+  await page.addInitScript(() => {
+    delete window.RTCPeerConnection;
+  });
+  await page.goto(demo.page);
+  await page.locator('[data-reason="noWebRtc"]').waitFor();
+  assert.match(await page.getByTestId('card').innerText(), /Browser not able\s+This browser has no WebRTC/);
+  assert.equal(await page.getByTestId('connect').isVisible(), false);
+  assert.equal((await page.evaluate(() => window.cameraNode.state)).retryAt, undefined);
+  assert.deepEqual(page.complaints, []);
+});
