@@ -2,6 +2,7 @@
 // page of one's own that calls the node itself.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import readline from 'node:readline';
 import test from 'node:test';
@@ -41,7 +42,7 @@ height = 360
 `);
   const child = new Child(t, name, binary, ['run', '--config', config]);
   await child.before(until('the page is served', () => answers(http)));
-  return { page: `http://127.0.0.1:${http}/`, socket, name };
+  return { page: `http://127.0.0.1:${http}/`, socket, name, log: child.log };
 }
 
 /** Rings; `rung` are the names of those who are, `over` is what has become of it. */
@@ -115,6 +116,13 @@ const steps = (page) =>
     const session = events.findLast(({ name }) => name === 'call').session;
     return events.filter((event) => event.session === session && event.name !== 'ice').map(({ name }) => name);
   });
+/** The same steps by the node's log, once it has come as far. */
+const stepsAtNode = async (node, page, last) => {
+  const session = await page.evaluate(() => window.cameraNode.events.findLast(({ name }) => name === 'call').session);
+  const written = () => [...readFileSync(node.log, 'utf8').matchAll(/ session=\S+\/([0-9a-f]{8}) step="(\w+)"/g)].flatMap(([, id, step]) => (session.startsWith(id) ? [step] : []));
+  await until(`the node writes ${last}`, () => written().includes(last));
+  return written();
+};
 const byName = (pairs) => [...pairs].sort(([one], [other]) => one.localeCompare(other));
 
 test('accepted in one browser: pictures there, and the other says that somebody else has answered', { timeout: 180_000, skip }, async (t) => {
@@ -151,11 +159,14 @@ test('accepted in one browser: pictures there, and the other says that somebody 
   await waitForPicture(kitchen, 30_000);
   assert.equal(await kitchen.evaluate(() => document.querySelector('video').muted), false, 'whoever answers hears');
   await sheet(kitchen).waitFor({ state: 'hidden' });
-  assert.deepEqual(await steps(kitchen), ['call', 'ringing', 'accepted', 'peer', 'opening', 'offer', 'answer', 'connected']);
+  const accepted = ['call', 'ringing', 'accepted', 'peer', 'opening', 'offer', 'answer', 'connected'];
+  assert.deepEqual(await steps(kitchen), accepted);
+  assert.deepEqual(await stepsAtNode(node, kitchen, 'connected'), accepted);
 
   await note(study).filter({ hasText: 'Answered elsewhere' }).waitFor();
   await sheet(study).waitFor({ state: 'hidden' });
   assert.deepEqual(await steps(study), ['call', 'ringing', 'cancelled']);
+  assert.deepEqual(await stepsAtNode(node, study, 'cancelled'), ['call', 'ringing', 'cancelled']);
   const other = await seen(study);
   assert.deepEqual([other.connections, other.notifications[0].isOpen], [before[1], false]);
   assert.equal(await study.locator('html').getAttribute('data-state'), 'idle');
