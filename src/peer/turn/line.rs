@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
-use tokio::time::sleep;
+use tokio::time::timeout;
 use tracing::Instrument;
 
 use super::Office;
@@ -23,7 +23,11 @@ use crate::peer::clock::now;
 
 /// How long a server has to grant a relay over UDP before one is asked for over TCP: two round trips to the other side of
 /// the earth. A relay over UDP is better in every way, and the crate takes whichever it has.
+#[cfg(not(test))]
 const UDP_FIRST: Duration = Duration::from_millis(300);
+/// However slow the machine is.
+#[cfg(test)]
+const UDP_FIRST: Duration = Duration::from_secs(15);
 /// As much as one write takes.
 const WRITE_BYTES: usize = 8 * 1024;
 /// As much as one read gives.
@@ -62,8 +66,8 @@ struct Desk {
 }
 
 impl Line {
-    /// Starts to dial. `granted` is set when the socket has got a relay over UDP.
-    pub(super) fn start(way: Way, inbox: Arc<Inbox>, granted: Arc<AtomicBool>) -> Self {
+    /// Starts to dial. `granted` becomes true when the socket has got a relay over UDP.
+    pub(super) fn start(way: Way, inbox: Arc<Inbox>, granted: watch::Receiver<bool>) -> Self {
         let desk = Arc::new(Desk::default());
         let task = tokio::spawn(run(way, Arc::clone(&desk), inbox, granted).in_current_span());
         Self { desk, task: task.abort_handle() }
@@ -89,11 +93,8 @@ impl Drop for Line {
     }
 }
 
-async fn run(way: Way, desk: Arc<Desk>, inbox: Arc<Inbox>, granted: Arc<AtomicBool>) {
-    if way.udp_first {
-        sleep(UDP_FIRST).await;
-    }
-    if granted.load(Ordering::Relaxed) {
+async fn run(way: Way, desk: Arc<Desk>, inbox: Arc<Inbox>, mut granted: watch::Receiver<bool>) {
+    if way.udp_first && timeout(UDP_FIRST, granted.wait_for(|granted| *granted)).await.is_ok() {
         tracing::debug!(url = way.url, "not dialled: there is a relay over UDP");
     } else {
         match dial(&way.server, way.address, Some(way.from), &way.office.authorities).await {

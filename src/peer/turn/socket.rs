@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use tokio::sync::watch;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
 use super::inbox::Inbox;
@@ -26,7 +26,7 @@ pub(in crate::peer) struct CarryingSocket {
     carriage: Arc<Carriage>,
     lines: Mutex<HashMap<SocketAddr, Line>>,
     inbox: Arc<Inbox>,
-    granted_over_udp: Arc<AtomicBool>,
+    granted_over_udp: watch::Sender<bool>,
 }
 
 impl CarryingSocket {
@@ -38,7 +38,7 @@ impl CarryingSocket {
             carriage,
             lines: Mutex::default(),
             inbox: Arc::default(),
-            granted_over_udp: Arc::default(),
+            granted_over_udp: watch::Sender::new(false),
         })
     }
 
@@ -48,7 +48,7 @@ impl CarryingSocket {
             Some(line) => line,
             None => {
                 let way = self.carriage.way(transmit.destination, self.local.ip()).ok_or(ErrorKind::HostUnreachable)?;
-                let line = Line::start(way, Arc::clone(&self.inbox), Arc::clone(&self.granted_over_udp));
+                let line = Line::start(way, Arc::clone(&self.inbox), self.granted_over_udp.subscribe());
                 lines.entry(transmit.destination).or_insert(line)
             }
         };
@@ -84,7 +84,7 @@ impl AsyncUdpSocket for CarryingSocket {
                 if let Poll::Ready(Ok(messages)) = &received
                     && bufs.iter().take(*messages).any(|buf| buf.starts_with(&ALLOCATE_SUCCESS))
                 {
-                    self.granted_over_udp.store(true, Ordering::Relaxed);
+                    self.granted_over_udp.send_replace(true);
                 }
                 received
             }
