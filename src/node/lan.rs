@@ -3,14 +3,11 @@
 use std::net::IpAddr;
 
 use anyhow::Context;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::config::Config;
 use crate::http::{Announcement, Bound, HttpServer, host_name, page_urls};
 use crate::peer::config::Ice;
 use crate::peer::media_addresses;
-use crate::sys;
 
 use super::state_folder::StateFolder;
 
@@ -21,7 +18,13 @@ const PASSWORD: &str = "broker-password";
 ///
 /// # Errors
 /// It cannot be kept.
+#[cfg(feature = "embedded-broker")]
 pub(super) fn broker_password(folder: &StateFolder) -> anyhow::Result<String> {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use crate::sys;
+
     if let Some(kept) = known_password(folder)? {
         return Ok(kept);
     }
@@ -79,7 +82,7 @@ pub fn pages(config: &Config, bound: &Bound) -> Vec<String> {
     page_urls(&config.http, bound, host.as_deref(), &own_addresses())
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "embedded-broker"))]
 mod tests {
     use super::*;
     use crate::config::NodeSection;
