@@ -10,8 +10,8 @@ use crate::mosquitto::is_installed;
 use crate::stage::{Report, SMALL, Watch, alone, eventually};
 use crate::streets::{BROKER, Street};
 
-/// Bytes of pictures that show that they come: a second of them, and more than lies in any buffer.
-const SOME: u64 = 60_000;
+/// Bytes of pictures that show that they come: a second or two of them, and more than lies in the file's buffer.
+const SOME: u64 = 12_000;
 /// Time for what takes a few seconds, on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Pictures are back within so long of a new address.
