@@ -27,8 +27,11 @@ pub fn token(bytes: &[u8]) {
 
     assert!(kind & 1 == 1, "nobody but us has the keys");
     let (header, claims) = split_line(rest);
-    let header: Value = serde_json::from_slice(header).expect("it was read");
-    let claims: Value = serde_json::from_slice(claims).expect("it was read");
+    // What stands in fields that nobody reads need not be text.
+    let (Ok(header), Ok(claims)) = (serde_json::from_slice::<Value>(header), serde_json::from_slice::<Value>(claims))
+    else {
+        return;
+    };
     let (alg, kid) = if kind & 2 == 0 { ("EdDSA", "ed") } else { ("HS256", "hs") };
     assert_eq!((header["alg"].as_str(), header["kid"].as_str()), (Some(alg), Some(kid)));
     let is_for_us = claims["aud"] == NODE || claims["aud"].as_array().is_some_and(|list| list.contains(&NODE.into()));
