@@ -18,7 +18,7 @@ pub fn delivery(bytes: &[u8]) {
     while !script.is_over() {
         let from = script.below(2);
         match script.below(8) {
-            0 | 1 => ends[from].say(script.u16(), script.flag(), now),
+            0 | 1 => ends[from].say(script.byte(), script.flag(), now),
             2 => ends[from].sent.clear(),
             3 | 4 => {
                 let which = script.below(WINDOW_MESSAGES);
@@ -68,15 +68,17 @@ impl End {
         Self { delivery, said: 0, heard: 0, sent: Vec::new() }
     }
 
-    fn say(&mut self, length: u16, answers: bool, now: Duration) {
-        let candidate = "x".repeat(usize::from(length) % 1_024);
+    /// Mostly a few bytes; two of the largest fill the window.
+    fn say(&mut self, length: u8, answers: bool, now: Duration) {
+        let length = if length < 240 { usize::from(length) } else { usize::from(length) * 130 };
+        let username_fragment = Some(self.said.to_string());
         let candidate = Candidate {
-            candidate,
+            candidate: "x".repeat(length % 1_000),
             sdp_mid: None,
             sdp_m_line_index: None,
-            username_fragment: Some(self.said.to_string()),
+            username_fragment,
         };
-        let ice = Ice { candidates: vec![candidate; 1 + usize::from(length) / 1_024], complete: false };
+        let ice = Ice { candidates: vec![candidate; 1 + length / 1_000], complete: false };
         let re = answers.then_some(self.said);
         if let Ok(seq) = self.delivery.send(Body::Ice(ice), re, now) {
             assert_eq!(seq, self.said);

@@ -13,7 +13,9 @@ use rtc::peer_connection::certificate::{CertificateParams, RTCCertificate};
 use rtc::peer_connection::configuration::RTCConfigurationBuilder;
 use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
+use rtc::peer_connection::event::RTCPeerConnectionEvent;
 use rtc::peer_connection::sdp::RTCSessionDescription;
+use rtc::peer_connection::state::RTCIceConnectionState;
 use rtc::peer_connection::transport::RTCIceCandidateInit;
 use rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
 use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind};
@@ -99,10 +101,7 @@ pub fn offer(bytes: &[u8]) {
 /// length follows), a STUN message with a right signature (its type and attributes follow), the right answer to the latest check
 /// of ours, or time that passes.
 pub fn datagram(bytes: &[u8]) {
-    let mut pc = offering();
-    let answer = RTCSessionDescription::answer(ANSWER.to_owned()).expect("a good answer");
-    pc.set_remote_description(now(), answer).expect("a good answer");
-    let mut line = Line { pc, now: now(), latest: None };
+    let mut line = Line::new();
     let mut rest = bytes;
     while let Some((&kind, after)) = rest.split_first() {
         let length = usize::from(after.first().copied().unwrap_or(0)).min(after.len().saturating_sub(1));
@@ -125,9 +124,17 @@ struct Line {
     now: Instant,
     /// The latest STUN message that the connection sent.
     latest: Option<TransactionId>,
+    is_connected: bool,
 }
 
 impl Line {
+    fn new() -> Self {
+        let mut pc = offering();
+        let answer = RTCSessionDescription::answer(ANSWER.to_owned()).expect("a good answer");
+        pc.set_remote_description(now(), answer).expect("a good answer");
+        Self { pc, now: now(), latest: None, is_connected: false }
+    }
+
     fn arrives(&mut self, datagram: &[u8]) {
         let transport = TransportContext {
             local_addr: SocketAddr::from(([127, 0, 0, 1], 5_000)),
@@ -166,7 +173,12 @@ impl Line {
             }
         }
         assert!(sent < 1_000, "{sent} datagrams at once");
-        while self.pc.poll_event().is_some() {}
+        while let Some(event) = self.pc.poll_event() {
+            self.is_connected |= matches!(
+                event,
+                RTCPeerConnectionEvent::OnIceConnectionStateChangeEvent(RTCIceConnectionState::Connected)
+            );
+        }
         while self.pc.poll_read().is_some() {}
     }
 }
@@ -264,3 +276,29 @@ static CERTIFICATE: LazyLock<RTCCertificate> = LazyLock::new(|| {
 
 /// What a browser answers to the offer of [`offering`].
 const ANSWER: &str = include_str!("../../tests/fuzz/corpus/answer/browser");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_other_end_of_the_line_can_get_past_ice() {
+        let mut line = Line::new();
+        for _ in 0..50 {
+            line.waits(Duration::from_millis(100));
+            line.answers();
+        }
+        assert!(line.is_connected, "datagrams never reach what lies behind ICE: the target has become blunt");
+    }
+
+    #[test]
+    fn what_a_browser_answers_and_offers_is_taken() {
+        let mut pc = offering();
+        let answer = RTCSessionDescription::answer(ANSWER.to_owned()).expect("it can be read");
+        pc.set_remote_description(now(), answer).expect("it is taken");
+        let candidate =
+            "candidate:2 1 udp 1694498815 198.51.100.7 50001 typ srflx raddr 192.0.2.10 rport 50000".to_owned();
+        let candidate = RTCIceCandidateInit { candidate, ..RTCIceCandidateInit::default() };
+        pc.add_remote_candidate(candidate).expect("it is taken");
+    }
+}
