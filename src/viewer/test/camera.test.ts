@@ -166,7 +166,8 @@ test("a ring is an event with names and time, its answer goes out, and a page th
     const front = { name: "front", width: 640, height: 360, fps: 30 };
     socket.hear(...publishPacket(`${BASE}/status`, writeMessage({ body: { type: "status", versions: [1], state: "online", boot: BOOT, conn: 1, name: "Front door", cameras: [front], access: "open" } })));
     const register = await until(() => published(socket).find((text) => text.includes('"type":"register"')));
-    const [, peer = "", seq = ""] = /\/in\/([\w-]+).*"seq":(\d+)/.exec(register) ?? [];
+    // Of the length that ids have: the packet's number that follows may look like more of it.
+    const [, peer = "", seq = ""] = /\/in\/(v-[0-9a-f]{20}).*"seq":(\d+)/s.exec(register) ?? [];
     const tell = (message: Parameters<typeof writeMessage>[0]): void => {
       socket.hear(...publishPacket(`${BASE}/out/${peer}`, writeMessage(message)));
     };
