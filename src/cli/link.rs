@@ -28,16 +28,16 @@ pub struct Args {
     /// Print one line of JSON: {node, links, password, token, expires, certificate_sha256}.
     #[arg(long)]
     json: bool,
-    /// With [access] mode "token": who may use the link: a peer's id, or the beginning of ids and `*`.
+    /// With access.mode "token": who may use the link: a peer's id, or the beginning of ids and `*`.
     #[arg(long, value_name = "ID|BEGINNING*", default_value = "v-*")]
     peer: PeerPattern,
-    /// With [access] mode "token": how long from now on, 90s, 30m, 1h, 7d.
+    /// With access.mode "token": how long from now on, 90s, 30m, 1h, 7d.
     #[arg(long = "for", value_name = "TIME", default_value = "1h")]
     lasts: Lifetime,
-    /// With [access] mode "token": what it allows: view, talk, control, files; several with a comma between.
+    /// With access.mode "token": what it allows: view, talk, control, files; several with a comma between.
     #[arg(long, value_name = "SCOPE", value_delimiter = ',', default_value = "view")]
     scope: Vec<Scope>,
-    /// With [access] mode "token": the key to sign with. Without it, the secret of [[access.keys]], or the private key
+    /// With access.mode "token": the key to sign with. Without it, the secret of access.keys, or the private key
     /// beside the public one.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
@@ -208,7 +208,7 @@ mod tests {
         fs::write(&public, key.to_public_file().expect("an EdDSA key")).expect("there is room");
         let text = format!(
             "[node]\nid = 'cam'\nstate_folder = '{}'\n[broker]\nembedded = true\n[http]\nbind = '192.0.2.7:80'\n\
-             [access]\nmode = 'token'\n[[access.keys]]\nkid = 'k'\nfile = '{}'\n",
+             [access]\nmode = 'token'\naccess.keys\nkid = 'k'\nfile = '{}'\n",
             base.path().display(),
             public.display()
         );

@@ -3,6 +3,7 @@
 mod admission;
 mod callee;
 mod doorkeeper;
+mod endings;
 #[cfg(any(test, fuzzing))]
 mod held;
 mod io;
@@ -30,8 +31,8 @@ use self::viewer_session::{Beginning, Over, ViewerSession};
 use super::budget::Budgets;
 use super::ended::Ended;
 use super::{
-    Body, CancelReason, Delivery, Empty, End, ErrorCode, Event, Failure, LeaveReason, Malformed, Message, Outgoing,
-    PeerCommand, PeerId, SessionKey, Step, Text, Topic,
+    Body, CancelReason, Delivery, ErrorCode, Event, Failure, LeaveReason, Malformed, Message, Outgoing, PeerId,
+    SessionKey, Step, Text, Topic,
 };
 use crate::access::Guard;
 
@@ -316,91 +317,10 @@ impl Node {
         }
     }
 
-    /// Ends the session of `peer` if there is a reason to.
-    fn settle(&mut self, peer: &PeerId, result: Result<(), Over>, now: Duration) {
-        let Err(over) = result else { return };
-        let Some(mut session) = self.sessions.remove(peer) else { return };
-        let key = session.key.clone();
-        let end = match over {
-            Over::Silent => return self.leave(session, LeaveReason::Failed, now),
-            Over::Expired => return self.leave(session, LeaveReason::Expired, now),
-            Over::TheyLeft(leave, seq) => {
-                self.they_ended(&key, seq, now);
-                End::TheyLeft(leave.reason)
-            }
-            Over::TheyCancelled(reason, seq) => {
-                self.they_ended(&key, seq, now);
-                End::Cancelled(reason)
-            }
-            Over::TheyFailed(code) => {
-                self.ended.they_left(key.clone(), now);
-                End::TheyFailed(code)
-            }
-            Over::ClosedByPeer => {
-                self.ended.gone(key.clone(), session.delivery, LeaveReason::Closed, now);
-                End::ClosedByPeer
-            }
-            Over::Failed(failure, code, re) => {
-                session.delivery.send_error(failure, re);
-                self.ended.leave(key.clone(), session.delivery, LeaveReason::Failed, now);
-                End::Failed(code)
-            }
-        };
-        self.close(key, end, now);
-    }
-
-    /// The other side has ended it, by the message with this `seq`, which is acknowledged.
-    fn they_ended(&mut self, key: &SessionKey, seq: Option<u32>, now: Duration) {
-        self.ended.they_left(key.clone(), now);
-        if seq.is_some() {
-            let ack = Message {
-                session: Some(key.session.clone()),
-                seq: None,
-                ack: seq,
-                re: None,
-                body: Body::Ack(Empty {}),
-            };
-            self.publish(&key.peer, &ack);
-        }
-    }
-
-    fn leave(&mut self, session: ViewerSession, reason: LeaveReason, now: Duration) {
-        self.ended.leave(session.key.clone(), session.delivery, reason, now);
-        self.close(session.key, End::Left(reason), now);
-    }
-
-    fn close(&mut self, key: SessionKey, end: End, now: Duration) {
-        self.log(&key, Step::Ended(end));
-        self.out.push_back(Output::Peer(key, PeerCommand::Close));
-        self.viewers_changed(now);
-    }
-
-    fn viewers_changed(&mut self, now: Duration) {
-        if self.setup.limits.announce_viewers {
-            self.announcer.changed(now);
-        }
-    }
-
     fn set_link(&mut self, up: bool, now: Duration) {
         self.sessions.values_mut().for_each(|session| session.delivery.set_link(up, now));
         self.ended.set_link(up, now);
         self.ring.iter_mut().for_each(|ring| ring.set_link(up, now));
-    }
-
-    /// Gives new logins to the sessions whose logins will end soon.
-    fn renew_relays(&mut self, now: Duration) {
-        let is_due = |session: &ViewerSession| session.renews_relays_at.is_some_and(|at| at <= now);
-        let due = self.sessions.iter().filter(|(_, session)| is_due(session)).map(|(peer, _)| peer.clone());
-        for peer in due.collect::<Vec<_>>() {
-            let introduction = self.introduction(&peer, now);
-            let Some(session) = self.sessions.get_mut(&peer) else { continue };
-            let renewed = session.renew_relays(introduction, now, &mut self.out);
-            self.settle(&peer, renewed, now);
-        }
-    }
-
-    fn renew_all_relays(&mut self, now: Duration) {
-        self.sessions.values_mut().for_each(|session| session.renews_relays_at = Some(now));
     }
 
     fn set_guard(&mut self, guard: Guard, now: Duration) {

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::super::IceServer;
+use super::Node;
+use super::viewer_session::ViewerSession;
 use crate::access::TurnSecret;
 
 /// A server, and how sessions get in there.
@@ -50,5 +52,23 @@ impl Relays {
     /// When to make new ones: early enough for messages that are sent again, and for an ICE restart just then.
     pub(super) fn renew_after(&self) -> Option<Duration> {
         self.lifetime_s().map(|lifetime_s| Duration::from_secs(lifetime_s.into()) * 2 / 3)
+    }
+}
+
+impl Node {
+    /// Gives new logins to the sessions whose logins will end soon.
+    pub(super) fn renew_relays(&mut self, now: Duration) {
+        let is_due = |session: &ViewerSession| session.renews_relays_at.is_some_and(|at| at <= now);
+        let due = self.sessions.iter().filter(|(_, session)| is_due(session)).map(|(peer, _)| peer.clone());
+        for peer in due.collect::<Vec<_>>() {
+            let introduction = self.introduction(&peer, now);
+            let Some(session) = self.sessions.get_mut(&peer) else { continue };
+            let renewed = session.renew_relays(introduction, now, &mut self.out);
+            self.settle(&peer, renewed, now);
+        }
+    }
+
+    pub(super) fn renew_all_relays(&mut self, now: Duration) {
+        self.sessions.values_mut().for_each(|session| session.renews_relays_at = Some(now));
     }
 }

@@ -38,7 +38,7 @@ fn the_reference_has_the_times_and_limits_of_the_code() {
         format!("| `ack` alone after | {} ms |", ACK_DELAY.as_millis()),
         format!("| answer within | {} s, configurable |", limits.answer_timeout_s.value()),
         format!("| connection within | {} s from the answer, configurable;", limits.connect_timeout_s.value()),
-        format!("({} s of them configurable) |", limits.silence_timeout_s.value()),
+        format!("`leave` after another {} s, configurable |", limits.silence_timeout_s.value()),
         format!("| joins of one peer | 10 at once, then {} a minute, configurable |", limits.joins_per_minute.value()),
         format!(
             "| messages of one peer, of all | {} and {} a second, twice as many at once, configurable |",

@@ -7,6 +7,7 @@ mod incoming;
 mod io;
 mod lookout;
 mod node_session;
+mod over;
 mod registration;
 mod renewal;
 mod showing;
@@ -17,7 +18,8 @@ use std::time::Duration;
 use self::incoming::Incoming;
 pub use self::io::{Input, Output, Shown, ViewerSetup, ViewerState};
 use self::lookout::{Finding, Lookout};
-use self::node_session::{NodeSession, Over};
+use self::node_session::NodeSession;
+use self::over::Over;
 use self::registration::Registration;
 use super::ended::Ended;
 use super::{

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::super::talks::{Move, Talks};
 use super::super::{
-    Acceptance, Body, Boot, Call, CallResponse, CancelReason, Delivery, ErrorCode, Event, Failure, IceServer, Join,
-    LeaveReason, Message, Outgoing, Overflow, PeerCommand, PeerEvent, Rejection, Renew, Sdp, SessionKey, Step, Token,
-    Topics,
+    Acceptance, Body, Boot, Call, CallResponse, Delivery, ErrorCode, Event, Failure, IceServer, Join, Message,
+    Outgoing, PeerCommand, PeerEvent, Renew, Sdp, SessionKey, Step, Token, Topics,
 };
 use super::Output;
 use super::incoming::Incoming;
+use super::over::Over;
 
 /// From `join` to the node's offer; `join` itself has failed after 15.5 s.
 const OFFER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -65,37 +65,6 @@ enum State {
     Live { since: Duration },
     /// Nothing is heard of the node.
     Silent { until: Duration },
-}
-
-/// Why a session must end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Over {
-    TheyLeft(LeaveReason, Option<u32>),
-    /// The node rejected our call, by the message with this `seq`.
-    Rejected(Rejection, Option<u32>),
-    /// The node gave its call up, by the message with this `seq`.
-    Cancelled(CancelReason, Option<u32>),
-    /// Our call has rung for too long.
-    NobodyAnswered,
-    /// The node refused the `join`.
-    Refused(Failure),
-    /// The node said that it failed there.
-    TheyFailed(Failure),
-    ClosedByPeer,
-    /// It failed here.
-    Failed(Failure, ErrorCode),
-}
-
-impl Over {
-    fn failed(code: ErrorCode) -> Self {
-        Self::Failed(Failure::new(code), code)
-    }
-}
-
-impl From<Overflow> for Over {
-    fn from(_: Overflow) -> Self {
-        Self::failed(ErrorCode::WindowOverflow)
-    }
 }
 
 impl NodeSession {

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::super::{
-    CameraDetail, CameraInfo, CameraState, Candidate, FailedStep, Limits, Mids, PeerEvent, SessionId, Topics,
+    CameraDetail, CameraInfo, CameraState, Candidate, FailedStep, Limits, Mids, PeerCommand, PeerEvent, SessionId,
+    Topics,
 };
 use super::*;
 use crate::media::CameraName;
