@@ -208,7 +208,7 @@ mod tests {
         fs::write(&public, key.to_public_file().expect("an EdDSA key")).expect("there is room");
         let text = format!(
             "[node]\nid = 'cam'\nstate_folder = '{}'\n[broker]\nembedded = true\n[http]\nbind = '192.0.2.7:80'\n\
-             [access]\nmode = 'token'\naccess.keys\nkid = 'k'\nfile = '{}'\n",
+             [access]\nmode = 'token'\n[[access.keys]]\nkid = 'k'\nfile = '{}'\n",
             base.path().display(),
             public.display()
         );
