@@ -264,10 +264,13 @@ impl Running {
                     viewer.handle.command(command);
                 }
                 Output::Event(event) => {
+                    let step = event.step.name();
                     if self.journal.step(&event) {
-                        tracing::info!(session = %event.session, step = event.step.name(), "session");
+                        tracing::info!(session = %event.session, step, "session");
+                    } else {
+                        tracing::debug!(session = %event.session, step, "session");
                     }
-                    tracing::debug!(session = %event.session, step = ?event.step, "session in full");
+                    tracing::debug!(session = %event.session, full = ?event.step, "session in full");
                     // Nobody need follow.
                     let _ = self.desk.events.send(event);
                 }

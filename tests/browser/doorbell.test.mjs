@@ -40,7 +40,8 @@ source = "test-pattern"
 width = 640
 height = 360
 `);
-  const child = new Child(t, name, binary, ['run', '--config', config]);
+  // Single steps of sessions are in its log from there on.
+  const child = new Child(t, name, binary, ['run', '--config', config], { env: { CAMERA_NODE_LOG: 'debug' } });
   await child.before(until('the page is served', () => answers(http)));
   return { page: `http://127.0.0.1:${http}/`, socket, name, log: child.log };
 }

@@ -26,6 +26,7 @@ source = "tone"
 embedded = true
 embedded_bind = "127.0.0.1:1883"
 embedded_websocket_bind = "${NODE}:9001"
+embedded_password = false
 [http]
 bind = "${NODE}:8080"
 [access]
