@@ -264,13 +264,12 @@ impl Running {
                     viewer.handle.command(command);
                 }
                 Output::Event(event) => {
-                    let step = event.step.name();
-                    if self.journal.step(&event) {
-                        tracing::info!(session = %event.session, step, "session");
-                    } else {
-                        tracing::debug!(session = %event.session, step, "session");
+                    let (session, step) = (&event.session, event.step.name());
+                    match self.journal.step(&event) {
+                        true => tracing::info!(%session, step, "session"),
+                        false => tracing::debug!(%session, step, "session"),
                     }
-                    tracing::debug!(session = %event.session, full = ?event.step, "session in full");
+                    tracing::debug!(%session, full = ?event.step, "session in full");
                     // Nobody need follow.
                     let _ = self.desk.events.send(event);
                 }
