@@ -1,9 +1,12 @@
-//! Lays the viewer page where the binary embeds it from: npm's build if there is one, else a page that says how to
-//! make it. Never runs npm, so a build without Node.js still works. Also notes when it was: a clock that shows less is not set.
+//! Lays the viewer page, compressed, where the binary embeds it from: npm's build if there is one, else a page that says
+//! how to make it. Never runs npm, so a build without Node.js still works. Also notes when it was: a clock that shows less is not set.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use std::{env, fs, io};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 fn main() -> io::Result<()> {
     let variable = |name| env::var_os(name).map(PathBuf::from).ok_or_else(|| io::Error::other(name));
@@ -28,7 +31,7 @@ fn main() -> io::Result<()> {
         fs::remove_dir_all(&embedded)?;
     }
     let page = if built { dist } else { source.join("http/unbuilt") };
-    copy_folder(&page, &embedded)
+    compress_folder(&page, &embedded)
 }
 
 /// Seconds since 1970; of a build that is to be repeatable, those it was told.
@@ -38,15 +41,19 @@ fn built_s() -> u64 {
     told.unwrap_or_else(|| SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
-fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+/// Every file of `from` as `NAME.gz` in `to`. The same file gives the same bytes: no name and no time are written.
+fn compress_folder(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
-        let target = to.join(entry.file_name());
+        let mut target = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
-            copy_folder(&entry.path(), &target)?;
+            compress_folder(&entry.path(), &target)?;
         } else {
-            fs::copy(entry.path(), target)?;
+            target.as_mut_os_string().push(".gz");
+            let mut compressed = GzEncoder::new(fs::File::create(target)?, Compression::best());
+            io::copy(&mut fs::File::open(entry.path())?, &mut compressed)?;
+            compressed.finish()?;
         }
     }
     Ok(())

@@ -44,7 +44,7 @@ fn refuse_to_overwrite(folder: &Path) -> anyhow::Result<()> {
     if fs::read_to_string(folder.join("index.html")).is_ok_and(|page| page.contains(OURS)) {
         return Ok(());
     }
-    match page_files().map(|(name, _)| folder.join(name.as_ref())).find(|path| path.exists()) {
+    match page_files().map(|(name, _)| folder.join(name)).find(|path| path.exists()) {
         Some(path) => bail!(
             "{} is there already and would be lost: export into a folder of its own, or add --force",
             path.display()
@@ -56,7 +56,7 @@ fn refuse_to_overwrite(folder: &Path) -> anyhow::Result<()> {
 fn export(folder: &Path) -> anyhow::Result<usize> {
     let mut files = 0;
     for (name, content) in page_files() {
-        let name = Path::new(name.as_ref());
+        let name = Path::new(&name);
         // The names were made by our own build; one that leads out of the folder would be its bug.
         if !name.components().all(|part| matches!(part, Component::Normal(_))) {
             bail!("the page has a file named {}", name.display());

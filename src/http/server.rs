@@ -255,6 +255,11 @@ mod tests {
             assert_eq!(status, 200, "{path}");
             assert!(head.contains(&format!("content-length: {}", file.len())), "{path}: {head}");
             assert!(!head.contains("octet-stream"), "{path} has a type that nosniff lets a browser use");
+            let (_, packed, body) = fetch(&server, &format!("/{path}"), "Accept-Encoding: gzip, br\r\n").await;
+            assert!(packed.contains("content-encoding: gzip") && packed.contains("vary: accept-encoding"), "{packed}");
+            assert!(body.starts_with('\u{1f}'), "{path} is not compressed");
+            let tag = |head: &str| head.lines().find(|line| line.starts_with("etag: ")).map(str::to_owned);
+            assert_ne!(tag(&head), tag(&packed), "{path}: two representations");
         }
     }
 
