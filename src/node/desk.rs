@@ -8,24 +8,19 @@ use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::access::WallClock;
 use crate::config::Config;
-use crate::encode::Turn;
 use crate::peer::{Connector, PeerHandle, Reports};
 use crate::session::node::{self as core, Input, Output};
-use crate::session::{
-    CameraDetail, CameraInfo, CameraState, Event, Outgoing, PeerCommand, PeerEvent, SessionKey, Text,
-};
+use crate::session::{Event, Outgoing, PeerCommand, PeerEvent, SessionKey};
 use crate::signalling::{Link, LinkEvent, Publish};
 
 use super::access::AccessFiles;
-use super::certificates;
 use super::clock::now;
 use super::doorbell::Bells;
 use super::feeds::Cameras;
 use super::journal::Journal;
 use super::metrics::Metrics;
-use super::picture::Settled;
+use super::standing::Standing;
 use super::state::{Board, State};
 
 /// How long viewers have to acknowledge our `leave` when the node stops; with what the link and the threads take after
@@ -78,14 +73,7 @@ pub(super) struct Running {
     journal: Journal,
     closing: JoinSet<()>,
     begun: Instant,
-    contested: Contested,
-}
-
-/// In words: how it shows that another client uses this node's id; and how the broker is besides.
-struct Contested {
-    by_turns: Option<String>,
-    by_status: Option<String>,
-    broker: (State, String),
+    pub(super) standing: Standing,
 }
 
 impl Desk {
@@ -100,7 +88,7 @@ impl Desk {
             journal: Journal::default(),
             closing: JoinSet::new(),
             begun,
-            contested: Contested { by_turns: None, by_status: None, broker: (State::Starting, String::new()) },
+            standing: Standing::default(),
         };
         running.run(reported, stop).await;
     }
@@ -178,7 +166,7 @@ impl Running {
         tokio::join!(self.desk.link.close(Vec::new()), async { while self.closing.join_next().await.is_some() {} });
     }
 
-    fn elapsed(&self) -> Duration {
+    pub(super) fn elapsed(&self) -> Duration {
         now().saturating_duration_since(self.begun)
     }
 
@@ -186,7 +174,7 @@ impl Running {
         self.desk.core.poll_timeout().map(|at| self.begun + at)
     }
 
-    fn handle(&mut self, input: Input) {
+    pub(super) fn handle(&mut self, input: Input) {
         let at = self.elapsed();
         self.desk.core.handle(input, at);
     }
@@ -204,10 +192,7 @@ impl Running {
                 self.note_broker(State::Away, &reason);
                 self.handle(Input::LinkDown);
             }
-            LinkEvent::Contested(by) => {
-                self.contested.by_turns = by;
-                self.show_broker();
-            }
+            LinkEvent::Contested(by) => self.contested_by_turns(by),
             LinkEvent::Message { topic, retained, .. } if self.desk.bells.topic.as_ref() == Some(&topic) => {
                 // What the broker has kept was meant for another time.
                 if !retained {
@@ -218,20 +203,6 @@ impl Running {
             LinkEvent::Message { topic, payload, retained } => {
                 self.handle(Input::Message { topic, payload, retained });
             }
-        }
-    }
-
-    fn note_broker(&mut self, state: State, detail: &str) {
-        self.contested.broker = (state, detail.to_owned());
-        self.show_broker();
-    }
-
-    /// That another client uses our id is more than whether the broker lets us in just now.
-    fn show_broker(&self) {
-        let Contested { by_turns, by_status, broker: (state, detail) } = &self.contested;
-        match by_turns.as_ref().or(by_status.as_ref()) {
-            Some(words) => self.desk.board.note("broker", State::Contested, words.as_str()),
-            None => self.desk.board.note("broker", *state, detail.as_str()),
         }
     }
 
@@ -274,14 +245,7 @@ impl Running {
                     let _ = self.desk.events.send(event);
                 }
                 Output::Ring(outcome) => self.rung(outcome),
-                Output::Rival(boot) => {
-                    self.contested.by_status = boot.map(|boot| {
-                        format!(
-                            "another client uses this id: a node with boot {boot} says its status in this node's name"
-                        )
-                    });
-                    self.show_broker();
-                }
+                Output::Rival(boot) => self.contested_by_status(boot),
                 Output::Unreadable(peer, malformed) => {
                     self.journal.unreadable(&peer, malformed.code);
                     tracing::debug!(%peer, problem = ?malformed, "a message could not be read");
@@ -304,84 +268,6 @@ impl Running {
             let bits_per_second = since as f64 * 8.0 / BITRATE_INTERVAL.as_secs_f64();
             self.desk.metrics.viewer_bitrate.with_label_values(&[&key.to_string()]).set(bits_per_second);
         }
-    }
-
-    /// Tells the core the time, and who may come in if that has changed.
-    fn look_at_access(&mut self) {
-        if !self.desk.access.are_needed() {
-            // The logins of TURN servers end by the clock as well.
-            return self.handle(Input::WallClock(self.desk.access.clock()));
-        }
-        match self.desk.access.changed() {
-            Ok(Some(guard)) => {
-                tracing::info!("keys and revoked tokens were read again");
-                self.handle(Input::Guard(guard));
-            }
-            Ok(None) => {}
-            Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "not read again: what was known before stays in force");
-            }
-        }
-        let clock = self.desk.access.clock();
-        match clock {
-            WallClock::Set { .. } => self.desk.board.note("clock", State::Live, ""),
-            WallClock::Unset { .. } => {
-                let why = "stands before a time that has passed: tokens cannot be checked until it is set (NTP)";
-                self.desk.board.note("clock", State::Away, why);
-            }
-        }
-        self.handle(Input::WallClock(clock));
-        self.remember_the_time(false);
-    }
-
-    fn remember_the_time(&mut self, at_once: bool) {
-        if self.desk.access.are_needed()
-            && let Err(error) = self.desk.access.remember(at_once)
-        {
-            tracing::warn!(error = format!("{error:#}"), "the time is not kept for the next start");
-        }
-    }
-
-    /// Tells the core, and so `status`, how the cameras are, and what will want somebody's hand soon.
-    fn tell_cameras(&mut self) {
-        let conditions = self.desk.board.conditions();
-        let small = |n: u32| u16::try_from(n).unwrap_or(u16::MAX);
-        let cameras = self.desk.config.camera.iter().map(|camera| {
-            let condition = conditions.get(&format!("camera:{}", camera.name));
-            let state = condition.map_or(CameraState::Idle, |condition| match condition.state {
-                State::Idle | State::Starting => CameraState::Idle,
-                State::Live | State::Expiring => CameraState::Running,
-                State::Away => CameraState::Away,
-                State::Busy | State::Stalled | State::Contested | State::Unsupported | State::Failed => {
-                    CameraState::Failed
-                }
-            });
-            let words = condition.filter(|_| matches!(state, CameraState::Away | CameraState::Failed));
-            let video = &camera.video;
-            // What was asked for, until the camera has said what it can.
-            let settled =
-                self.desk.cameras.0.get(&camera.name).and_then(|camera| camera.settled()).unwrap_or(Settled {
-                    width: video.width.value(),
-                    height: video.height.value(),
-                    fps: video.fps.value(),
-                });
-            let (width, height) = Turn::of(video.rotate, video.flip).sides(settled.width, settled.height);
-            core::Camera {
-                info: CameraInfo {
-                    name: camera.name.clone(),
-                    width: small(width),
-                    height: small(height),
-                    fps: small(settled.fps),
-                },
-                detail: CameraDetail { state, message: words.map(|condition| Text::clipped(&condition.detail)) },
-            }
-        });
-        let cameras = cameras.collect();
-        self.handle(Input::Cameras(cameras));
-        let certificates = conditions.iter().filter(|(part, _)| part.starts_with(certificates::PART));
-        let ending = certificates.filter(|(_, condition)| condition.state != State::Live);
-        let warnings = ending.map(|(_, condition)| Text::clipped(&condition.detail)).collect();
-        self.handle(Input::Warnings(warnings));
     }
 }
 

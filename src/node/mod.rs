@@ -19,8 +19,10 @@ mod picture;
 mod report;
 mod ringing;
 mod sound;
+mod standing;
 mod state;
 mod state_folder;
+mod surroundings;
 mod thread;
 
 use std::collections::BTreeMap;

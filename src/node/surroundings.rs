@@ -1,0 +1,91 @@
+//! What the desk sees around it and tells the core: the cameras, certificates that end, the clock, and who may come in.
+
+use crate::access::WallClock;
+use crate::encode::Turn;
+use crate::session::node::{self as core, Input};
+use crate::session::{CameraDetail, CameraInfo, CameraState, Text};
+
+use super::certificates;
+use super::desk::Running;
+use super::picture::Settled;
+use super::state::State;
+
+impl Running {
+    /// Tells the core the time, and who may come in if that has changed.
+    pub(super) fn look_at_access(&mut self) {
+        if !self.desk.access.are_needed() {
+            // The logins of TURN servers end by the clock as well.
+            return self.handle(Input::WallClock(self.desk.access.clock()));
+        }
+        match self.desk.access.changed() {
+            Ok(Some(guard)) => {
+                tracing::info!("keys and revoked tokens were read again");
+                self.handle(Input::Guard(guard));
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "not read again: what was known before stays in force");
+            }
+        }
+        let clock = self.desk.access.clock();
+        match clock {
+            WallClock::Set { .. } => self.desk.board.note("clock", State::Live, ""),
+            WallClock::Unset { .. } => {
+                let why = "stands before a time that has passed: tokens cannot be checked until it is set (NTP)";
+                self.desk.board.note("clock", State::Away, why);
+            }
+        }
+        self.handle(Input::WallClock(clock));
+        self.remember_the_time(false);
+    }
+
+    pub(super) fn remember_the_time(&mut self, at_once: bool) {
+        if self.desk.access.are_needed()
+            && let Err(error) = self.desk.access.remember(at_once)
+        {
+            tracing::warn!(error = format!("{error:#}"), "the time is not kept for the next start");
+        }
+    }
+
+    /// Tells the core, and so `status`, how the cameras are, and what will want somebody's hand soon.
+    pub(super) fn tell_cameras(&mut self) {
+        let conditions = self.desk.board.conditions();
+        let small = |n: u32| u16::try_from(n).unwrap_or(u16::MAX);
+        let cameras = self.desk.config.camera.iter().map(|camera| {
+            let condition = conditions.get(&format!("camera:{}", camera.name));
+            let state = condition.map_or(CameraState::Idle, |condition| match condition.state {
+                State::Idle | State::Starting => CameraState::Idle,
+                State::Live | State::Expiring => CameraState::Running,
+                State::Away => CameraState::Away,
+                State::Busy | State::Stalled | State::Contested | State::Unsupported | State::Failed => {
+                    CameraState::Failed
+                }
+            });
+            let words = condition.filter(|_| matches!(state, CameraState::Away | CameraState::Failed));
+            let video = &camera.video;
+            // What was asked for, until the camera has said what it can.
+            let settled =
+                self.desk.cameras.0.get(&camera.name).and_then(|camera| camera.settled()).unwrap_or(Settled {
+                    width: video.width.value(),
+                    height: video.height.value(),
+                    fps: video.fps.value(),
+                });
+            let (width, height) = Turn::of(video.rotate, video.flip).sides(settled.width, settled.height);
+            core::Camera {
+                info: CameraInfo {
+                    name: camera.name.clone(),
+                    width: small(width),
+                    height: small(height),
+                    fps: small(settled.fps),
+                },
+                detail: CameraDetail { state, message: words.map(|condition| Text::clipped(&condition.detail)) },
+            }
+        });
+        let cameras = cameras.collect();
+        self.handle(Input::Cameras(cameras));
+        let certificates = conditions.iter().filter(|(part, _)| part.starts_with(certificates::PART));
+        let ending = certificates.filter(|(_, condition)| condition.state != State::Live);
+        let warnings = ending.map(|(_, condition)| Text::clipped(&condition.detail)).collect();
+        self.handle(Input::Warnings(warnings));
+    }
+}
