@@ -186,6 +186,7 @@ impl Running {
                     self.desk.metrics.mqtt_reconnects.inc();
                 }
                 self.note_broker(State::Live, "");
+                self.show_ring_topic();
                 self.handle(Input::LinkUp { conn });
             }
             LinkEvent::Down { reason } => {
@@ -193,6 +194,7 @@ impl Running {
                 self.handle(Input::LinkDown);
             }
             LinkEvent::Contested(by) => self.contested_by_turns(by),
+            LinkEvent::Refused(filters) => self.refused_topics(&filters),
             LinkEvent::Message { topic, retained, .. } if self.desk.bells.topic.as_ref() == Some(&topic) => {
                 // What the broker has kept was meant for another time.
                 if !retained {

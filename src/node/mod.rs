@@ -132,7 +132,8 @@ impl Node {
         board.note("broker", State::Starting, "");
         let setup = LinkSetup {
             client_id: id.to_string(),
-            subscriptions: topics.node_subscriptions().into_iter().chain(bells.topic.clone()).collect(),
+            subscriptions: topics.node_subscriptions(),
+            wishes: bells.topic.iter().cloned().collect(),
             will: Some(Box::new(move |conn| {
                 let Outgoing { topic, payload, retain } = will.of_connection(conn);
                 Publish { topic, payload, retain }

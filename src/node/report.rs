@@ -45,6 +45,7 @@ impl Probe for Report {
                 | State::Busy
                 | State::Stalled
                 | State::Contested
+                | State::Refused
                 | State::Expiring
                 | State::Unsupported => PartState::Waiting,
                 State::Failed => PartState::Failed,

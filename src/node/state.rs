@@ -24,6 +24,8 @@ pub enum State {
     Stalled,
     /// Another client of the broker uses this node's id: the two are let in by turns.
     Contested,
+    /// Somebody denies us a right; we ask again in case it is given.
+    Refused,
     /// The device gives nothing we can use; it is tried again in case it is exchanged.
     Unsupported,
     /// At work, but not for much longer unless somebody does something.
@@ -43,6 +45,7 @@ impl State {
             Self::Busy => "busy",
             Self::Stalled => "stalled",
             Self::Contested => "contested",
+            Self::Refused => "refused",
             Self::Unsupported => "unsupported",
             Self::Expiring => "expiring",
             Self::Failed => "failed",

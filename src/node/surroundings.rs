@@ -57,9 +57,12 @@ impl Running {
                 State::Idle | State::Starting => CameraState::Idle,
                 State::Live | State::Expiring => CameraState::Running,
                 State::Away => CameraState::Away,
-                State::Busy | State::Stalled | State::Contested | State::Unsupported | State::Failed => {
-                    CameraState::Failed
-                }
+                State::Busy
+                | State::Stalled
+                | State::Contested
+                | State::Refused
+                | State::Unsupported
+                | State::Failed => CameraState::Failed,
             });
             let words = condition.filter(|_| matches!(state, CameraState::Away | CameraState::Failed));
             let video = &camera.video;

@@ -172,7 +172,7 @@ impl Client {
     }
 
     fn wants(&self, topic: &str) -> bool {
-        self.setup.subscriptions.iter().any(|filter| matches(filter, topic))
+        self.setup.subscriptions.iter().chain(&self.setup.wishes).any(|filter| matches(filter, topic))
     }
 }
 
@@ -257,7 +257,12 @@ mod tests {
         let topic = format!("{id}/status");
         let will =
             move |conn: u32| Publish { topic: topic.clone(), payload: format!("offline {conn}").into(), retain: true };
-        LinkSetup { client_id: id.to_owned(), subscriptions: vec![filter.to_owned()], will: Some(Box::new(will)) }
+        LinkSetup {
+            client_id: id.to_owned(),
+            subscriptions: vec![filter.to_owned()],
+            will: Some(Box::new(will)),
+            ..LinkSetup::default()
+        }
     }
 
     fn text(event: Option<LinkEvent>) -> String {
@@ -266,6 +271,7 @@ mod tests {
             Some(LinkEvent::Up { conn }) => format!("up {conn}"),
             Some(LinkEvent::Down { .. }) => "down".to_owned(),
             Some(LinkEvent::Contested(_)) => "contested".to_owned(),
+            Some(LinkEvent::Refused(filters)) => format!("refused {filters:?}"),
             Some(LinkEvent::Message { topic, payload, retained }) => {
                 format!("{topic}: {}{}", String::from_utf8_lossy(&payload), if retained { " (retained)" } else { "" })
             }

@@ -42,11 +42,14 @@ pub struct Publish {
 pub const MAX_PAYLOAD_BYTES: usize = 128 * 1024;
 
 /// What a connection is set up with. A link is one MQTT client: the node, or a headless viewer.
+#[derive(Default)]
 pub struct LinkSetup {
     /// MQTT client id.
     pub client_id: String,
     /// Topic filters, subscribed anew on every connection; [`LinkEvent::Up`] comes after their SUBACK.
     pub subscriptions: Vec<String>,
+    /// Topic filters that the link is up without, where the broker refuses them: it is asked again from time to time.
+    pub wishes: Vec<String>,
     /// The last will for the broker connection with this number (1 for the first); it carries that number.
     pub will: Option<Box<dyn Fn(u32) -> Publish + Send + Sync>>,
 }
@@ -64,6 +67,9 @@ pub enum LinkEvent {
         /// For the log and the page: what a person can do something about.
         reason: String,
     },
+    /// Those of [`LinkSetup::wishes`] that the broker refuses: told when they are others than before. Of a new connection
+    /// it comes ahead of [`LinkEvent::Up`].
+    Refused(Vec<String>),
     /// Whether another client seems to use our client id, so that the broker throws the two off in turn; in words if so.
     Contested(Option<String>),
     /// A message came in.

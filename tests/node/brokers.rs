@@ -109,7 +109,8 @@ impl Shipped {
 async fn link(broker: &Broker, id: &str, filters: &[&str]) -> MqttLink {
     let endpoint = Endpoint::from_config(broker).expect("its files are there");
     let subscriptions = filters.iter().map(|filter| (*filter).to_owned()).collect();
-    let mut link = MqttLink::start(endpoint, LinkSetup { client_id: id.to_owned(), subscriptions, will: None }, 1);
+    let mut link =
+        MqttLink::start(endpoint, LinkSetup { client_id: id.to_owned(), subscriptions, ..LinkSetup::default() }, 1);
     let first = timeout(SOON, link.next()).await.expect("in time");
     assert_eq!(first, Some(LinkEvent::Up { conn: 1 }), "{id}");
     link

@@ -353,8 +353,7 @@ async fn a_message_on_the_configs_topic_rings_and_on_no_other() {
     let _alone = alone().await;
     let folder = Folder::new();
     let [port] = free_ports();
-    let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\n");
-    let _broker = Mosquitto::start(folder.0.path(), &text, &[port]).await;
+    let _broker = Mosquitto::open(folder.0.path(), port).await;
     let url = format!("mqtt://127.0.0.1:{port}");
     let text = format!("{}\n[broker]\nurl = '{url}'\n[ring]\ntopic = 'home/door/bell'\n", super::stage::SMALL);
     let node =
@@ -365,7 +364,7 @@ async fn a_message_on_the_configs_topic_rings_and_on_no_other() {
 
     let broker = Broker { url: url.parse().expect("a URL"), ..Broker::default() };
     let endpoint = Endpoint::from_config(&broker).expect("no files");
-    let setup = LinkSetup { client_id: "button".to_owned(), subscriptions: Vec::new(), will: None };
+    let setup = LinkSetup { client_id: "button".to_owned(), subscriptions: Vec::new(), ..LinkSetup::default() };
     let mut link = MqttLink::start(endpoint, setup, 1);
     while !matches!(timeout(SOON, link.next()).await.expect("in time"), Some(LinkEvent::Up { .. })) {}
     for (topic, payload) in [("home/door", "press"), ("home/door/bell", "whatever")] {

@@ -38,7 +38,7 @@ async fn stage_with(pair: &Pair) -> (Stage, Condition) {
 async fn status(stage: &Stage) -> serde_json::Value {
     let broker = stage.broker();
     let topic = "camera-node/v1/stage/status".to_owned();
-    let setup = LinkSetup { client_id: "eve".to_owned(), subscriptions: vec![topic], will: None };
+    let setup = LinkSetup { client_id: "eve".to_owned(), subscriptions: vec![topic], ..LinkSetup::default() };
     let mut link = MqttLink::start(Endpoint::plain(broker.ip().to_string(), broker.port()), setup, 1);
     loop {
         if let LinkEvent::Message { payload, .. } =

@@ -54,8 +54,7 @@ async fn a_hundred_joins_in_a_second_are_all_answered_within_what_aws_iot_takes(
     let _alone = alone().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let [port] = free_ports();
-    let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n");
-    let _broker = Mosquitto::start(folder.path(), &text, &[port]).await;
+    let _broker = Mosquitto::open(folder.path(), port).await;
     // The node alone is recorded: each viewer has a connection, and so a budget, of its own.
     let recorder = Recorder::start(port).await;
     let text = format!("{SMALL}\n{KEPT}");
@@ -119,8 +118,11 @@ impl Joiner {
         let topics = Topics::new(&TopicPrefix::default(), &"stage".parse().expect("a node id"));
         let peer: PeerId = format!("viewer-{n}").parse().expect("a peer id");
         let endpoint = Endpoint::from_config(&Broker { url: broker.clone(), ..Broker::default() });
-        let setup =
-            LinkSetup { client_id: peer.to_string(), subscriptions: topics.peer_subscriptions(&peer), will: None };
+        let setup = LinkSetup {
+            client_id: peer.to_string(),
+            subscriptions: topics.peer_subscriptions(&peer),
+            ..LinkSetup::default()
+        };
         let mut link = MqttLink::start(endpoint.expect("no files are needed"), setup, n as u64);
         let up = timeout(PATIENCE, link.next()).await.expect("in time");
         assert_eq!(up, Some(LinkEvent::Up { conn: 1 }), "viewer {n}");

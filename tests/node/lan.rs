@@ -97,7 +97,7 @@ async fn connections_that_say_nothing_keep_no_viewer_away() {
         let broker = Broker { url: url.parse().expect("a URL"), ..Broker::default() };
         let endpoint = Endpoint::from_config(&broker).expect("it needs no files");
         let topic = "camera-node/v1/stage/status".to_owned();
-        let setup = LinkSetup { client_id: "ann".to_owned(), subscriptions: vec![topic], will: None };
+        let setup = LinkSetup { client_id: "ann".to_owned(), subscriptions: vec![topic], ..LinkSetup::default() };
         let mut viewer = MqttLink::start(endpoint, setup, 1);
         let first = timeout(SOON, viewer.next()).await.expect("in time");
         assert_eq!(first, Some(LinkEvent::Up { conn: 1 }), "{url}");

@@ -16,6 +16,7 @@ mod ports;
 mod recorder;
 mod relay;
 mod restarts;
+mod ring_topic;
 mod rivals;
 mod stage;
 mod streets;

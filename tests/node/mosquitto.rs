@@ -20,6 +20,12 @@ pub fn is_installed() -> bool {
 }
 
 impl Mosquitto {
+    /// One on this port that lets everybody in and do everything, and keeps nothing beyond its end.
+    pub async fn open(folder: &Path, port: u16) -> Self {
+        let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n");
+        Self::start(folder, &text, &[port]).await
+    }
+
     /// With the config in `folder/mosquitto.conf`, listening on `ports` when this returns.
     pub async fn start(folder: &Path, config: &str, ports: &[u16]) -> Self {
         let file = folder.join("mosquitto.conf");

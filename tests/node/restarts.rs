@@ -26,8 +26,7 @@ async fn a_broker_killed_in_mid_call_costs_no_picture_and_is_met_again_within_fi
     let _alone = alone().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let [port] = free_ports();
-    let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n");
-    let broker = Mosquitto::start(folder.path(), &text, &[port]).await;
+    let broker = Mosquitto::open(folder.path(), port).await;
     let url = format!("mqtt://127.0.0.1:{port}");
     let config = format!("{SMALL}\n[broker]\nurl = \"{url}\"\n");
     let node =
@@ -42,7 +41,7 @@ async fn a_broker_killed_in_mid_call_costs_no_picture_and_is_met_again_within_fi
         broker.kill().await;
         eventually("the node has noticed", SOON, || node.conditions()["broker"].state == State::Away).await;
         tokio::time::sleep(DEAD_FOR).await;
-        let broker = Mosquitto::start(folder.path(), &text, &[port]).await;
+        let broker = Mosquitto::open(folder.path(), port).await;
         eventually("the node is there for new viewers", Duration::from_secs(5), is_at_broker).await;
         let late = watch_at(&url, &["--seconds", "1"]).await;
         assert!(late.frames >= 10, "{late:?}");
@@ -63,12 +62,12 @@ async fn presence_is_right_again_when_an_old_will_comes_after_it() {
     let _alone = alone().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let [port] = free_ports();
-    let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n");
-    let _broker = Mosquitto::start(folder.path(), &text, &[port]).await;
+    let _broker = Mosquitto::open(folder.path(), port).await;
     let config = format!("{SMALL}\n[broker]\nurl = \"mqtt://127.0.0.1:{port}\"\n");
     let node =
         Node::start(Config::from_text("node.toml", &config, []).expect("a good config")).await.expect("it starts");
-    let setup = LinkSetup { client_id: "eve".to_owned(), subscriptions: vec![STATUS.to_owned()], will: None };
+    let setup =
+        LinkSetup { client_id: "eve".to_owned(), subscriptions: vec![STATUS.to_owned()], ..LinkSetup::default() };
     let mut eve = MqttLink::start(Endpoint::plain("127.0.0.1", port), setup, 1);
     let online = heard(&mut eve, "online").await;
     // As a broker would that notices late that the connection before is dead.
@@ -80,7 +79,8 @@ async fn presence_is_right_again_when_an_old_will_comes_after_it() {
     // How the camera is may have changed meanwhile.
     let told = |status: &serde_json::Value| (status["boot"].clone(), status["conn"].clone());
     assert_eq!(told(&heard(&mut eve, "online").await), told(&online), "the node says it again");
-    let setup = LinkSetup { client_id: "late".to_owned(), subscriptions: vec![STATUS.to_owned()], will: None };
+    let setup =
+        LinkSetup { client_id: "late".to_owned(), subscriptions: vec![STATUS.to_owned()], ..LinkSetup::default() };
     let mut late = MqttLink::start(Endpoint::plain("127.0.0.1", port), setup, 1);
     assert_eq!(told(&heard(&mut late, "online").await), told(&online), "and the broker keeps that");
     node.stop().await.expect("no thread is stuck");

@@ -54,8 +54,7 @@ async fn two_nodes_with_one_id_are_noticed_at_mosquitto() {
     let _alone = alone().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let [port] = free_ports();
-    let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n");
-    let _broker = Mosquitto::start(folder.path(), &text, &[port]).await;
+    let _broker = Mosquitto::open(folder.path(), port).await;
     take_turns(&Recorder::start(port).await).await;
 }
 

@@ -19,9 +19,13 @@ use crate::trust::TrustError;
 const CONNECT_LIMIT: Duration = Duration::from_secs(11);
 const ECHO_LIMIT: Duration = Duration::from_secs(3);
 const PART: &str = "broker";
+const RING_PART: &str = "ring.topic";
+const ENDED: &str = "the link ended";
 
 /// Connects, subscribes and sends itself a message; of an embedded broker, only that it can listen.
-pub async fn check(broker: &Broker, node: &NodeId) -> Vec<Finding> {
+///
+/// With `ring.topic`, also whether that may be subscribed to.
+pub async fn check(broker: &Broker, node: &NodeId, ring_topic: Option<&str>) -> Vec<Finding> {
     if broker.embedded {
         let mqtt = check_listener("embedded broker, MQTT", broker.embedded_bind, "broker.embedded_bind").await;
         let websocket = broker.embedded_websocket_bind;
@@ -42,20 +46,44 @@ pub async fn check(broker: &Broker, node: &NodeId) -> Vec<Finding> {
         }
     };
     let address = broker.url.to_string();
+    let wishes: Vec<String> = ring_topic.iter().map(|topic| (*topic).to_owned()).collect();
     if broker.profile == Profile::AwsIot {
         // Its rules pin client ids and topics to the thing: only the node itself can be tried, and nothing said to it.
         let id = node.to_string();
         let filters = Topics::new(&broker.prefix, node).node_subscriptions();
-        let setup = LinkSetup { client_id: id.clone(), subscriptions: filters, will: None };
-        return vec![entry(MqttLink::start(endpoint, setup, fastrand::u64(..)), &address, &id).await];
+        let setup = LinkSetup { client_id: id.clone(), subscriptions: filters, wishes, ..LinkSetup::default() };
+        let mut link = MqttLink::start(endpoint, setup, fastrand::u64(..));
+        let (finding, deaf) = entry(&mut link, &address, &id).await;
+        return with_ring_topic(finding, ring_topic, deaf, &id);
     }
     let (id, topic) = own(&broker.prefix, node);
-    let link = MqttLink::start(endpoint, setup(&id, &topic), fastrand::u64(..));
-    let mut finding = echo(link, &address, &id, &topic).await;
+    let mut link = MqttLink::start(endpoint, LinkSetup { wishes, ..setup(&id, &topic) }, fastrand::u64(..));
+    let (mut finding, deaf) = echo(&mut link, &address, &id, &topic).await;
     if finding.ok && !scheme.is_tls() && !is_near(&broker.url) {
         finding = finding.with_advice("nothing on the way there is encrypted: use mqtts:// or wss:// outside of a LAN");
     }
-    vec![finding]
+    with_ring_topic(finding, ring_topic, deaf, &id)
+}
+
+/// What was found of the broker, and of `ring.topic` if it got so far.
+fn with_ring_topic(broker: Finding, topic: Option<&str>, is_deaf: bool, id: &str) -> Vec<Finding> {
+    let ring = topic.filter(|_| broker.ok).map(|topic| {
+        if is_deaf {
+            return Finding::bad(
+                RING_PART,
+                format!("the broker does not let us subscribe to {topic}"),
+                format!(
+                    "its rules must allow that to the node, or nothing rings by it (asked as client {id}; AWS IoT: iot:Subscribe \
+                     and iot:Receive)"
+                ),
+            );
+        }
+        let detail = format!("the broker takes the subscription of {topic}");
+        Finding::good(RING_PART, detail).with_advice(
+            "Mosquitto's acl_file refuses none, and keeps back what may not be read: press once to see that it rings",
+        )
+    });
+    std::iter::once(broker).chain(ring).collect()
 }
 
 /// A client id beside the node's own, which would throw a running node off the broker, and a topic that rules which pin
@@ -67,7 +95,7 @@ fn own(prefix: &TopicPrefix, node: &NodeId) -> (String, String) {
 }
 
 fn setup(id: &str, topic: &str) -> LinkSetup {
-    LinkSetup { client_id: id.to_owned(), subscriptions: vec![topic.to_owned()], will: None }
+    LinkSetup { client_id: id.to_owned(), subscriptions: vec![topic.to_owned()], ..LinkSetup::default() }
 }
 
 /// Whether the address itself says that it is on this machine or its LAN; a name does not say.
@@ -80,71 +108,85 @@ fn is_near(url: &BrokerUrl) -> bool {
     }
 }
 
-/// Whether the broker lets us in and takes our subscriptions; says nothing there.
-async fn entry(mut link: impl Link, address: &str, id: &str) -> Finding {
-    let finding = match timeout(CONNECT_LIMIT, link.next()).await {
-        Ok(Some(LinkEvent::Up { .. })) => Finding::good(
-            PART,
-            format!(
-                "{address} lets {id} in and takes its subscriptions (a running node of this id was off for a second)"
-            ),
-        ),
-        Ok(Some(LinkEvent::Down { reason })) => {
-            let advice = advise(&reason, id);
-            Finding::bad(PART, reason, advice)
-        }
-        Ok(_) => Finding::bad(PART, "the link ended", "this is a bug; please report it"),
-        Err(_) => {
-            let detail = format!("{address} did not let us in within {} s", CONNECT_LIMIT.as_secs());
-            Finding::bad(PART, detail, advise("did not answer in time", id))
-        }
-    };
+/// Whether the broker lets us in and takes our subscriptions; says nothing there. Also whether it refuses our wishes.
+async fn entry(link: &mut impl Link, address: &str, id: &str) -> (Finding, bool) {
+    let entered = enter(link, address, id).await;
     link.close(Vec::new()).await;
-    finding
+    match entered {
+        Ok(is_deaf) => {
+            let detail = format!(
+                "{address} lets {id} in and takes its subscriptions (a running node of this id was off for a second)"
+            );
+            (Finding::good(PART, detail), is_deaf)
+        }
+        Err(finding) => (finding, false),
+    }
 }
 
-async fn echo(mut link: impl Link, address: &str, id: &str, topic: &str) -> Finding {
-    let finding = match timeout(CONNECT_LIMIT, link.next()).await {
-        Err(_) => {
-            let detail = format!("{address} did not let us in within {} s", CONNECT_LIMIT.as_secs());
-            Finding::bad(PART, detail, advise("did not answer in time", id))
-        }
-        Ok(Some(LinkEvent::Up { .. })) => {
-            let payload = Bytes::from_static(b"check");
-            let sent = link.publish(Publish { topic: topic.to_owned(), payload, retain: false });
-            match (sent, timeout(ECHO_LIMIT, message(&mut link)).await) {
-                (Ok(()), Ok(Ok(()))) => Finding::good(PART, format!("{address} lets us in and carries messages")),
-                (Ok(()), Ok(Err(reason))) => Finding::bad(PART, reason.clone(), advise(&reason, id)),
-                (Ok(()), Err(_)) => Finding::bad(
-                    PART,
-                    format!("{address} lets us in, and a message to {topic} does not come back"),
-                    format!(
-                        "the broker's rules must let this client (id {id}) publish and subscribe there, and the node in its own topics"
-                    ),
-                ),
-                (Err(error), _) => Finding::bad(PART, error.to_string(), "try again: the broker went away in between"),
+/// Whether the broker lets us in, and carries a message to ourselves. Also whether it refuses our wishes.
+async fn echo(link: &mut impl Link, address: &str, id: &str, topic: &str) -> (Finding, bool) {
+    let entered = enter(link, address, id).await;
+    let found = match entered {
+        Ok(is_deaf) => (said(link, address, id, topic).await, is_deaf),
+        Err(finding) => (finding, false),
+    };
+    link.close(Vec::new()).await;
+    found
+}
+
+/// Waits until the link is up: whether our wishes are refused.
+async fn enter(link: &mut impl Link, address: &str, id: &str) -> Result<bool, Finding> {
+    let mut is_deaf = false;
+    let up = timeout(CONNECT_LIMIT, async {
+        loop {
+            match link.next().await {
+                Some(LinkEvent::Up { .. }) => return Ok(()),
+                Some(LinkEvent::Refused(_)) => is_deaf = true,
+                Some(LinkEvent::Down { reason }) => return Err(reason),
+                Some(LinkEvent::Message { .. } | LinkEvent::Contested(_)) | None => return Err(ENDED.to_owned()),
             }
         }
-        Ok(Some(LinkEvent::Down { reason })) => {
+    });
+    match up.await {
+        Ok(Ok(())) => Ok(is_deaf),
+        Ok(Err(reason)) if reason == ENDED => Err(Finding::bad(PART, reason, "this is a bug; please report it")),
+        Ok(Err(reason)) => {
             let advice = advise(&reason, id);
-            Finding::bad(PART, reason, advice)
+            Err(Finding::bad(PART, reason, advice))
         }
-        Ok(Some(LinkEvent::Message { .. } | LinkEvent::Contested(_)) | None) => {
-            Finding::bad(PART, "the link ended", "this is a bug; please report it")
+        Err(_) => {
+            let detail = format!("{address} did not let us in within {} s", CONNECT_LIMIT.as_secs());
+            Err(Finding::bad(PART, detail, advise("did not answer in time", id)))
         }
-    };
-    link.close(Vec::new()).await;
-    finding
+    }
 }
 
-/// Waits for any message; an error is the reason why the link went down.
+/// Says something to ourselves.
+async fn said(link: &mut impl Link, address: &str, id: &str, topic: &str) -> Finding {
+    let payload = Bytes::from_static(b"check");
+    let sent = link.publish(Publish { topic: topic.to_owned(), payload, retain: false });
+    match (sent, timeout(ECHO_LIMIT, message(link)).await) {
+        (Ok(()), Ok(Ok(()))) => Finding::good(PART, format!("{address} lets us in and carries messages")),
+        (Ok(()), Ok(Err(reason))) => Finding::bad(PART, reason.clone(), advise(&reason, id)),
+        (Ok(()), Err(_)) => Finding::bad(
+            PART,
+            format!("{address} lets us in, and a message to {topic} does not come back"),
+            format!(
+                "the broker's rules must let this client (id {id}) publish and subscribe there, and the node in its own topics"
+            ),
+        ),
+        (Err(error), _) => Finding::bad(PART, error.to_string(), "try again: the broker went away in between"),
+    }
+}
+
+/// Waits for what we said; an error is the reason why the link went down.
 async fn message(link: &mut impl Link) -> Result<(), String> {
     loop {
         match link.next().await {
-            Some(LinkEvent::Message { .. }) => return Ok(()),
+            Some(LinkEvent::Message { payload, .. }) if payload == b"check"[..] => return Ok(()),
             Some(LinkEvent::Down { reason }) => return Err(reason),
-            Some(LinkEvent::Up { .. } | LinkEvent::Contested(_)) => {}
-            None => return Err("the link ended".to_owned()),
+            Some(_) => {}
+            None => return Err(ENDED.to_owned()),
         }
     }
 }
@@ -256,14 +298,14 @@ mod tests {
         let broker = LoopbackBroker::new();
         let (id, topic) = own(&TopicPrefix::default(), &"porch".parse().expect("an id"));
         assert_eq!(topic, "camera-node/v1/porch-check/in/porch-check");
-        let found = echo(broker.link(setup(&id, &topic)), "mqtt://here", &id, &topic).await;
+        let (found, _) = echo(&mut broker.link(setup(&id, &topic)), "mqtt://here", &id, &topic).await;
         assert_eq!(found, Finding::good("broker", "mqtt://here lets us in and carries messages"));
     }
 
     #[tokio::test]
     async fn a_port_without_a_broker_is_said_to_be_that() {
         let broker = Broker { url: "mqtt://127.0.0.1:1".parse().expect("a URL"), ..Broker::default() };
-        let found = check(&broker, &"porch".parse().expect("an id")).await;
+        let found = check(&broker, &"porch".parse().expect("an id"), None).await;
         assert!(found[0].detail.contains("no broker listens there"), "{found:?}");
         assert!(found[0].advice.as_ref().is_some_and(|advice| advice.starts_with("start the broker")), "{found:?}");
     }
@@ -299,7 +341,7 @@ mod tests {
         let broker = Broker { url: url.parse().expect("a URL"), ..Broker::default() };
         let node = "porch".parse().expect("an id");
         // A plain broker reads nonsense, and closes.
-        let (found, _) = tokio::join!(check(&broker, &node), async { plain.accept().await.map(drop) });
+        let (found, _) = tokio::join!(check(&broker, &node, None), async { plain.accept().await.map(drop) });
         assert!(found[0].detail.contains("closed the connection in the TLS handshake"), "{found:?}");
         assert!(
             found[0].advice.as_ref().is_some_and(|advice| advice.starts_with("is the port the TLS one")),
@@ -311,7 +353,7 @@ mod tests {
     async fn a_file_that_is_not_there_is_named() {
         let url = "mqtts://127.0.0.1".parse().expect("a URL");
         let broker = Broker { url, ca_file: Some("/nowhere/ca.pem".into()), ..Broker::default() };
-        let found = check(&broker, &"porch".parse().expect("an id")).await;
+        let found = check(&broker, &"porch".parse().expect("an id"), None).await;
         assert!(found[0].detail.starts_with("broker.ca_file /nowhere/ca.pem: "), "{found:?}");
         assert!(
             found[0].advice.as_ref().is_some_and(|advice| advice.starts_with("the file must be there")),

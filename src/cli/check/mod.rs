@@ -22,6 +22,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::{ConfigFile, out};
+use crate::bell::config::RingTopic;
 use crate::config::Config;
 use report::Finding;
 
@@ -71,7 +72,8 @@ async fn check_all(config: &Config, say: impl Fn(&Finding) -> io::Result<()>) ->
         add(vec![blocking("camera", move || capture::check_video(&video)).await])?;
         add(vec![blocking("microphone", move || capture::check_audio(&audio)).await])?;
     }
-    add(broker::check(&config.broker, &config.node.id()).await)?;
+    let ring_topic = config.ring.topic.as_ref().map(RingTopic::as_str);
+    add(broker::check(&config.broker, &config.node.id(), ring_topic).await)?;
     add(certificates::check(config))?;
     add(access::check(&config.access, &config.node.id()))?;
     add(vec![ice::check_addresses(&config.ice)])?;

@@ -148,7 +148,7 @@ impl Watching {
         let endpoint = args.broker.endpoint(&peer)?;
         let topics = Topics::new(&args.prefix, &args.node);
         let subscriptions = topics.peer_subscriptions(&peer);
-        let setup = LinkSetup { client_id: peer.to_string(), subscriptions, will: None };
+        let setup = LinkSetup { client_id: peer.to_string(), subscriptions, ..LinkSetup::default() };
         let wants = WantsRequest { video: CameraChoice::All, audio: CameraChoice::All, ..WantsRequest::default() };
         let (reports, reported) = mpsc::unbounded_channel();
         let tokens = TokenFile::open(args.token_file.as_deref())?;
@@ -273,8 +273,8 @@ impl Watching {
                 self.down = None;
                 Input::LinkUp
             }
-            // A viewer's id is random.
-            LinkEvent::Contested(_) => return,
+            // A viewer's id is random, and it wishes for nothing more.
+            LinkEvent::Contested(_) | LinkEvent::Refused(_) => return,
             LinkEvent::Down { reason } => {
                 tracing::info!(reason, "the broker is away");
                 self.down = Some(reason);

@@ -64,7 +64,7 @@ async fn nobody_takes_the_nodes_place_without_its_password() {
     let reason = down(&mut thief).await;
     assert!(reason.starts_with("not authorised"), "{reason}");
     let with_login = broker.running.as_ref().expect("running").endpoint(Some(login));
-    let setup = LinkSetup { client_id: "cam".to_owned(), subscriptions: Vec::new(), will: None };
+    let setup = LinkSetup { client_id: "cam".to_owned(), subscriptions: Vec::new(), ..LinkSetup::default() };
     let mut cam = MqttLink::start(with_login, setup, 1);
     assert_eq!(up(&mut cam).await, 1);
 }
@@ -73,10 +73,25 @@ async fn nobody_takes_the_nodes_place_without_its_password() {
 async fn a_refused_subscription_is_named() {
     let broker = embedded(Vec::new()).await;
     let subscriptions = vec![format!("{PREFIX}/cam/out/eve"), format!("{PREFIX}/cam/out/+")];
-    let setup = LinkSetup { client_id: "eve".to_owned(), subscriptions, will: None };
+    let setup = LinkSetup { client_id: "eve".to_owned(), subscriptions, ..LinkSetup::default() };
     let mut eve = MqttLink::start(endpoint(broker.address()), setup, 1);
     let reason = down(&mut eve).await;
     assert!(reason.contains("does not let this client subscribe to camera-node/v1/cam/out/+"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_link_is_up_without_what_it_only_wishes_for() {
+    let broker = embedded(Vec::new()).await;
+    let subscriptions = vec![format!("{PREFIX}/cam/out/eve")];
+    let wishes = vec![format!("{PREFIX}/cam/out/+"), format!("{PREFIX}/+/status")];
+    let setup = LinkSetup { client_id: "eve".to_owned(), subscriptions, wishes, ..LinkSetup::default() };
+    let mut eve = MqttLink::start(endpoint(broker.address()), setup, 1);
+    assert_eq!(event(&mut eve).await, LinkEvent::Refused(vec![format!("{PREFIX}/cam/out/+")]));
+    assert_eq!(up(&mut eve).await, 1);
+    let mut cam = node(broker.address());
+    up(&mut cam).await;
+    cam.publish(message("status", "online", false)).expect("up");
+    assert_eq!(said(&mut eve).await, "status: online", "the other wish is granted");
 }
 
 #[tokio::test]

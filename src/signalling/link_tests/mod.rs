@@ -44,14 +44,15 @@ fn node(address: SocketAddr) -> MqttLink {
         retain: true,
     };
     let subscriptions = vec![format!("{PREFIX}/cam/in/+"), format!("{PREFIX}/cam/status")];
-    let setup = LinkSetup { client_id: "cam".to_owned(), subscriptions, will: Some(Box::new(will)) };
+    let setup =
+        LinkSetup { client_id: "cam".to_owned(), subscriptions, will: Some(Box::new(will)), ..LinkSetup::default() };
     MqttLink::start(endpoint(address), setup, 7)
 }
 
 /// A peer of `cam`.
 fn peer(address: SocketAddr, id: &str) -> MqttLink {
     let subscriptions = vec![format!("{PREFIX}/cam/status"), format!("{PREFIX}/cam/out/{id}")];
-    MqttLink::start(endpoint(address), LinkSetup { client_id: id.to_owned(), subscriptions, will: None }, 8)
+    MqttLink::start(endpoint(address), LinkSetup { client_id: id.to_owned(), subscriptions, ..LinkSetup::default() }, 8)
 }
 
 fn message(topic: &str, payload: impl Into<Bytes>, retain: bool) -> Publish {
@@ -169,7 +170,7 @@ async fn comes_back_after_a_broker_restart(broker: &mut impl TestBroker) {
 
 async fn a_changed_network_is_noticed_at_once(broker: &mut impl TestBroker) {
     let endpoint = endpoint(broker.address()).with_keep_alive(Duration::from_secs(1200));
-    let setup = LinkSetup { client_id: "ann".to_owned(), subscriptions: Vec::new(), will: None };
+    let setup = LinkSetup { client_id: "ann".to_owned(), subscriptions: Vec::new(), ..LinkSetup::default() };
     let mut link = MqttLink::start(endpoint, setup, 3);
     let reports = link.network_reports();
     assert_eq!(up(&mut link).await, 1);
@@ -224,7 +225,7 @@ async fn a_link_without_a_broker_says_why() {
 
     let mut nowhere = endpoint(address);
     nowhere.host = "no-such-broker.invalid".to_owned();
-    let setup = || LinkSetup { client_id: "ann".to_owned(), subscriptions: Vec::new(), will: None };
+    let setup = || LinkSetup { client_id: "ann".to_owned(), subscriptions: Vec::new(), ..LinkSetup::default() };
     let mut link = MqttLink::start(nowhere, setup(), 1);
     let reason = down(&mut link).await;
     assert!(reason.starts_with("the name no-such-broker.invalid cannot be resolved"), "{reason}");

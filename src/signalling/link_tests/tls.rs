@@ -87,7 +87,7 @@ fn url_is_tls(scheme: &str) -> bool {
 fn link(config: &Broker, id: &str) -> MqttLink {
     let endpoint = Endpoint::from_config(config).expect("its files are there");
     let subscriptions = vec![format!("{PREFIX}/cam/in/{id}")];
-    MqttLink::start(endpoint, LinkSetup { client_id: id.to_owned(), subscriptions, will: None }, 9)
+    MqttLink::start(endpoint, LinkSetup { client_id: id.to_owned(), subscriptions, ..LinkSetup::default() }, 9)
 }
 
 async fn why_not(config: &Broker) -> String {

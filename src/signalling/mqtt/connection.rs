@@ -3,24 +3,23 @@
 //! The packets are `rumqttc`'s, the rest is not: its event loop cannot be given a TLS server name of its own or a
 //! WebSocket on our TLS, and keeps what a lost connection leaves behind.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::future::poll_fn;
+use std::collections::BTreeSet;
 use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::{Sink, SinkExt, Stream as _};
-use rumqttc::{Codec, Connect, ConnectReturnCode, LastWill, Packet, PubAck, QoS, Subscribe, SubscribeReasonCode};
+use futures_util::SinkExt;
+use rumqttc::{Connect, ConnectReturnCode, LastWill, Packet, PubAck, QoS, Subscribe, SubscribeReasonCode};
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_util::codec::Framed;
 use tracing::{debug, trace};
 
-use super::dial::{Dialled, Ends, Stream, dial};
+use super::dial::{Dialled, Ends, dial};
 use super::driver::now;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
+use super::subscriptions::{Answer, Subscriptions};
+use super::wire::{Wire, turn, wire_on};
 use crate::signalling::backoff::Retry;
-use crate::signalling::{LinkEvent, LinkSetup, MAX_PAYLOAD_BYTES, NetworkChange, Publish};
+use crate::signalling::{LinkEvent, LinkSetup, NetworkChange, Publish};
 
 /// A connection that is being made, or is made.
 pub(super) struct Connection {
@@ -31,10 +30,8 @@ pub(super) struct Connection {
     has_certificate: bool,
     /// Sent when the way is open.
     connect: Option<Connect>,
-    /// Subscribed after CONNACK.
-    filters: Vec<String>,
-    /// Filters that wait for their SUBACK, by packet id.
-    subscribing: BTreeMap<u16, String>,
+    /// Asked for after CONNACK.
+    subscriptions: Subscriptions,
     /// Published and not acknowledged.
     in_flight: BTreeSet<u16>,
     last_id: u16,
@@ -52,7 +49,6 @@ enum Stage {
 }
 
 type Dialling = Pin<Box<dyn Future<Output = Result<Dialled, Failure>> + Send>>;
-type Wire = Framed<Box<dyn Stream>, Codec>;
 
 /// What happened on a connection.
 pub(super) enum Occurrence {
@@ -60,7 +56,7 @@ pub(super) enum Occurrence {
     Introduced,
     /// CONNACK: the broker holds the will now.
     Accepted,
-    /// The last SUBACK.
+    /// The last SUBACK: of the first ones, or of wishes that were asked for again.
     Ready,
     /// A PUBLISH.
     Message(LinkEvent),
@@ -90,8 +86,7 @@ impl Connection {
             keep_alive: endpoint.keep_alive.max(Duration::from_secs(1)),
             has_certificate: endpoint.transport.tls.as_ref().is_some_and(|tls| tls.has_certificate),
             connect: Some(connect(endpoint, setup, number)),
-            filters: setup.subscriptions.clone(),
-            subscribing: BTreeMap::new(),
+            subscriptions: Subscriptions::of(setup),
             in_flight: BTreeSet::new(),
             last_id: 0,
             deadline: now() + within,
@@ -107,7 +102,12 @@ impl Connection {
 
     /// No SUBSCRIBE is still to be sent or acknowledged.
     pub(super) fn is_subscribed(&self) -> bool {
-        self.filters.is_empty() && self.subscribing.is_empty()
+        self.subscriptions.is_settled()
+    }
+
+    /// Wishes that the broker does not grant.
+    pub(super) fn refused(&self) -> &[String] {
+        self.subscriptions.refused()
     }
 
     /// Everything published was acknowledged.
@@ -143,13 +143,15 @@ impl Connection {
                     () = sleep_until(self.deadline) => Step::Silence,
                 },
                 Stage::Open { wire, is_accepted, .. } => {
-                    let waits = !self.in_flight.is_empty() || !self.subscribing.is_empty() || self.ping_unanswered;
+                    let waits = !self.in_flight.is_empty() || self.subscriptions.is_waiting() || self.ping_unanswered;
                     let deadline = (waits || !*is_accepted).then_some(self.deadline);
                     let ping_at = is_accepted.then_some(self.ping_at);
+                    let ask_again_at = self.subscriptions.ask_again_at();
                     tokio::select! {
                         packet = turn(wire) => Step::Packet(packet),
                         () = until(deadline) => Step::Silence,
                         () = until(ping_at) => Step::Ping,
+                        () = until(ask_again_at) => Step::AskAgain,
                     }
                 }
                 Stage::Lost => return self.lost(&Failure::Closed),
@@ -190,8 +192,7 @@ impl Connection {
         match step {
             Step::Dialled(dialled) => {
                 let Dialled { stream, ends } = dialled?;
-                let codec = Codec { max_incoming_size: MAX_PACKET_BYTES, max_outgoing_size: MAX_PACKET_BYTES };
-                self.stage = Stage::Open { wire: Framed::new(stream, codec), ends, is_accepted: false };
+                self.stage = Stage::Open { wire: wire_on(stream), ends, is_accepted: false };
                 if let Some(connect) = self.connect.clone() {
                     self.send(Packet::Connect(connect));
                 }
@@ -206,6 +207,14 @@ impl Connection {
                 }
                 self.ping_unanswered = true;
                 self.send(Packet::PingReq);
+                Ok(None)
+            }
+            Step::AskAgain => {
+                if self.is_idle() && !self.ping_unanswered {
+                    self.expect_answer();
+                }
+                self.subscriptions.ask_again();
+                self.subscribe()?;
                 Ok(None)
             }
             Step::Packet(Ok(Some(packet))) if self.is_accepted() => self.packet(packet),
@@ -230,32 +239,38 @@ impl Connection {
         self.connect = None;
         self.ping_at = now() + self.keep_alive;
         self.expect_answer();
+        self.subscribe()?;
+        Ok(Some(Occurrence::Accepted))
+    }
+
+    fn subscribe(&mut self) -> Result<(), Failure> {
         // One filter a SUBSCRIBE: AWS takes at most eight, and a refusal then names its filter.
-        for filter in std::mem::take(&mut self.filters) {
-            if !rumqttc::valid_filter(&filter) {
-                return Err(Failure::Said(format!("{filter} is not a topic filter")));
+        while let Some(filter) = self.subscriptions.next() {
+            if !rumqttc::valid_filter(&filter.text) {
+                return Err(Failure::Said(format!("{} is not a topic filter", filter.text)));
             }
             let id = self.next_id();
-            let mut subscribe = Subscribe::new(&filter, QoS::AtLeastOnce);
+            let mut subscribe = Subscribe::new(&filter.text, QoS::AtLeastOnce);
             subscribe.pkid = id;
             self.send(Packet::Subscribe(subscribe));
-            self.subscribing.insert(id, filter);
+            self.subscriptions.asked(id, filter);
         }
-        Ok(Some(Occurrence::Accepted))
+        Ok(())
     }
 
     fn packet(&mut self, packet: Packet) -> Result<Option<Occurrence>, Failure> {
         Ok(match packet {
-            Packet::SubAck(ack) => match self.subscribing.remove(&ack.pkid) {
-                Some(_) if matches!(ack.return_codes.first(), Some(SubscribeReasonCode::Success(_))) => {
-                    self.is_subscribed().then_some(Occurrence::Ready)
+            Packet::SubAck(ack) => {
+                let is_granted = matches!(ack.return_codes.first(), Some(SubscribeReasonCode::Success(_)));
+                match self.subscriptions.answered(ack.pkid, is_granted, now()) {
+                    Answer::Pending => None,
+                    Answer::Settled => Some(Occurrence::Ready),
+                    Answer::Useless(filter) => {
+                        let words = format!("{} does not let this client subscribe to {filter}", self.address);
+                        return Err(Failure::Said(words));
+                    }
                 }
-                Some(filter) => {
-                    let words = format!("{} does not let this client subscribe to {filter}", self.address);
-                    return Err(Failure::Said(words));
-                }
-                None => None,
-            },
+            }
             Packet::Publish(publish) => {
                 if publish.qos == QoS::AtLeastOnce {
                     self.send(Packet::PubAck(PubAck::new(publish.pkid)));
@@ -323,24 +338,7 @@ enum Step {
     Packet(Result<Option<Packet>, rumqttc::Error>),
     Silence,
     Ping,
-}
-
-/// Writes what is to be written, until there is something to read; `None` is the end. Cancel-safe.
-async fn turn(wire: &mut Wire) -> Result<Option<Packet>, rumqttc::Error> {
-    poll_fn(|cx| {
-        // Reading comes first: a broker that closes has mostly said why, and writing then fails with less.
-        if let Poll::Ready(read) = Pin::new(&mut *wire).poll_next(cx) {
-            return Poll::Ready(read.transpose());
-        }
-        match Pin::new(&mut *wire).poll_flush(cx) {
-            Poll::Ready(Err(error)) => match Pin::new(&mut *wire).poll_next(cx) {
-                Poll::Ready(read) => Poll::Ready(read.transpose()),
-                Poll::Pending => Poll::Ready(Err(error)),
-            },
-            _ => Poll::Pending,
-        }
-    })
-    .await
+    AskAgain,
 }
 
 async fn until(due: Option<Instant>) {
@@ -369,8 +367,6 @@ fn connect(endpoint: &Endpoint, setup: &LinkSetup, number: u32) -> Connect {
     connect
 }
 
-/// Twice the payload limit: a larger packet would cost the connection, so sizes are checked before.
-pub(super) const MAX_PACKET_BYTES: usize = 2 * MAX_PAYLOAD_BYTES;
 /// Messages without a PUBACK; AWS IoT Core takes 100.
 const WINDOW: usize = 16;
 /// Name resolution, TCP and CONNACK together.

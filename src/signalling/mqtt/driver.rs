@@ -34,6 +34,8 @@ pub(super) struct Driver {
     pub(super) conn: u32,
     /// The reason last reported, while it stays the same.
     pub(super) told: Option<String>,
+    /// The refused wishes last reported.
+    pub(super) refused: Vec<String>,
 }
 
 /// How a broker connection ended.
@@ -139,6 +141,7 @@ impl Driver {
         while self.outbox.try_recv().is_ok() {}
         self.up.store(true, Ordering::Release);
         info!(conn = number, "broker connection up");
+        self.tell_refused(connection.refused().to_vec()).await;
         self.report(LinkEvent::Up { conn: number }).await;
         for message in early {
             self.report(message).await;
@@ -154,10 +157,8 @@ impl Driver {
                         self.report(message).await;
                     }
                     Occurrence::Lost { reason, retry, closed, .. } => return Ended::Lost { reason, retry, closed },
-                    Occurrence::Introduced
-                    | Occurrence::Accepted
-                    | Occurrence::Ready
-                    | Occurrence::Acknowledged => {}
+                    Occurrence::Ready => self.tell_refused(connection.refused().to_vec()).await,
+                    Occurrence::Introduced | Occurrence::Accepted | Occurrence::Acknowledged => {}
                 },
                 Some(message) = self.outbox.recv(), if has_budget && connection.has_room() => {
                     self.spend(message.topic.len() + message.payload.len());
@@ -179,6 +180,14 @@ impl Driver {
                     return Ended::Closed;
                 }
             }
+        }
+    }
+
+    /// Which wishes the broker refuses, if that is news.
+    async fn tell_refused(&mut self, refused: Vec<String>) {
+        if self.refused != refused {
+            self.refused = refused;
+            self.report(LinkEvent::Refused(self.refused.clone())).await;
         }
     }
 
@@ -234,7 +243,7 @@ impl Driver {
 fn size_of_event(event: &LinkEvent) -> usize {
     match event {
         LinkEvent::Message { topic, payload, .. } => topic.len() + payload.len(),
-        LinkEvent::Up { .. } | LinkEvent::Down { .. } | LinkEvent::Contested(_) => 0,
+        LinkEvent::Up { .. } | LinkEvent::Down { .. } | LinkEvent::Refused(_) | LinkEvent::Contested(_) => 0,
     }
 }
 

@@ -1,15 +1,18 @@
 //! [`Link`] over an MQTT 3.1.1 broker: the one place that knows MQTT.
 //!
 //! `endpoint` says how to get there, `dial` goes there (through `tls` and `websocket`), `connection` is one broker
-//! connection, `driver` makes one after the other, `failure` says why one ended.
+//! connection (`wire` its packets, `subscriptions` what it hears), `driver` makes one after the other, `failure` says why
+//! one ended.
 
 mod connection;
 mod dial;
 mod driver;
 mod endpoint;
 mod failure;
+mod subscriptions;
 mod tls;
 mod websocket;
+mod wire;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -77,6 +80,7 @@ impl MqttLink {
             rivalry: Rivalry::new(seed),
             conn: 0,
             told: None,
+            refused: Vec::new(),
         };
         let driver = tokio::spawn(driver.run().instrument(span));
         Self { outbox, events, up, close: Some(close), network: NetworkReports(network), driver }

@@ -14,9 +14,9 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-use super::connection::MAX_PACKET_BYTES;
 use super::dial::Stream;
 use super::failure::Failure;
+use super::wire::MAX_PACKET_BYTES;
 
 /// Asks for the upgrade to `mqtt` at `url`.
 pub(super) async fn upgrade<S: Stream>(url: &str, stream: S) -> Result<WebSocketBytes<S>, Failure> {
