@@ -29,7 +29,7 @@
 //! | [`encode`] | seam: raw pictures and sound to H.264 and Opus | `media`, `sys` |
 //! | [`signalling`] | seam: carries session messages, understands none; the embedded broker | `media`, `session`, `trust` |
 //! | [`peer`] | one WebRTC connection a viewer; the only place that knows the crate `webrtc` | `media`, `fanout`, `session`, `sys`, `trust` |
-//! | [`bell`] | what makes the node ring: socket, GPIO, webhook | `media`, `sys`, `session` |
+//! | [`bell`] | what makes the node ring: socket, GPIO, webhook | `media`, `sys`, `session`, `trust` |
 //! | [`http`] | the page, `/healthz`, `/metrics` | `media`, `session`, `signalling` |
 //! | [`config`] | the config file, composed of each module's own section | each module's `config` |
 //! | [`node`] | builds the parts from the config, supervises them, stops them in order | all |

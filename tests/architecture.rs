@@ -45,7 +45,7 @@ const EDGES: &[(&str, &[(&str, Part)])] = &[
             ("trust", All),
         ],
     ),
-    ("bell", &[("media", All), ("sys", All), ("session", All)]),
+    ("bell", &[("media", All), ("sys", All), ("session", All), ("trust", All)]),
     ("http", &[("media", All), ("session", All), ("signalling", All)]),
     ("config", &[("media", All), ("session", Of(&["ids"])), ("*", Config)]),
     ("node", &[("*", All)]),

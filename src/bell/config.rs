@@ -19,6 +19,9 @@ pub struct Ring {
     pub http_secret_file: Option<PathBuf>,
     /// URL that is told of every ring by a POST, for phones whose browser is closed.
     pub webhook: Option<WebhookUrl>,
+    /// PEM file with the certificates of the authorities that the webhook's certificate may come from. Without it, those
+    /// the system trusts; if the system has none, Mozilla's.
+    pub ca_file: Option<PathBuf>,
     /// The page's address as the webhook tells it; without it the address at which http listens.
     pub link: Option<String>,
     /// Line of the GPIO chip that a push button is wired to.
@@ -40,6 +43,7 @@ impl Default for Ring {
             topic: None,
             http_secret_file: None,
             webhook: None,
+            ca_file: None,
             link: None,
             gpio_line: None,
             gpio_chip: PathBuf::from("/dev/gpiochip0"),
@@ -113,6 +117,30 @@ impl WebhookUrl {
     /// The URL.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether TLS is spoken there.
+    pub fn is_https(&self) -> bool {
+        self.uri().scheme_str() == Some("https")
+    }
+
+    /// Name or address; an IPv6 address without brackets.
+    pub fn host(&self) -> String {
+        self.uri().host().unwrap_or_default().trim_matches(['[', ']']).to_owned()
+    }
+
+    /// The URL's port, or the scheme's own.
+    pub fn port(&self) -> u16 {
+        self.uri().port_u16().unwrap_or(if self.is_https() { 443 } else { 80 })
+    }
+
+    /// `host:port`, without what a person may have hidden in the path.
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.uri().host().unwrap_or_default(), self.port())
+    }
+
+    fn uri(&self) -> hyper::Uri {
+        self.0.parse().expect("it has been read as one")
     }
 }
 

@@ -1,14 +1,15 @@
 //! A push button on a line of a GPIO chip, through the character device
 //! ([uAPI v2](https://docs.kernel.org/userspace-api/gpio/chardev.html)); the kernel debounces it.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gpiocdev::Request;
+use gpiocdev::chip::chips;
 use gpiocdev::line::{Bias, EdgeDetection};
 use gpiocdev::request::Config as Lines;
+use gpiocdev::{Chip, Request};
 use tokio::task::JoinHandle;
 
 use super::Button;
@@ -18,6 +19,9 @@ use crate::sys::Readable;
 
 /// A chip that has gone comes back with its driver, or never.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// Who uses the line, for whoever asks the kernel.
+pub const CONSUMER: &str = "camera-node";
 
 /// Why there is no push button.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +34,53 @@ pub struct GpioError {
     chip: PathBuf,
     line: u32,
     source: gpiocdev::Error,
+}
+
+/// What is the matter with a line that cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LineTrouble {
+    /// There is no such device; there are these.
+    NoChip(Vec<PathBuf>),
+    /// The device is something else.
+    NotAChip,
+    /// We have no right to the device.
+    Denied,
+    /// The chip has only so many lines.
+    NoLine(u32),
+    /// Another program or driver uses it, by its own name for itself.
+    Busy(String),
+    /// Something else: the error has the kernel's words.
+    Other,
+}
+
+/// Takes the line of the config, if it names one, and lets it go again.
+///
+/// # Errors
+/// As for [`PushButton::listen`], and what is the matter.
+pub fn try_line(ring: &Ring) -> Result<(), (GpioError, LineTrouble)> {
+    let Some(line) = ring.gpio_line else { return Ok(()) };
+    let opened = Line { ring: ring.clone(), line: line.value() }.open();
+    opened.map(drop).map_err(|error| (error, trouble(&ring.gpio_chip, line.value())))
+}
+
+fn trouble(path: &Path, line: u32) -> LineTrouble {
+    let chip = match Chip::from_path(path) {
+        Ok(chip) => chip,
+        Err(gpiocdev::Error::GpioChip(..)) => return LineTrouble::NotAChip,
+        Err(gpiocdev::Error::Os(errno)) => {
+            return match io::Error::from_raw_os_error(errno.0).kind() {
+                ErrorKind::NotFound => LineTrouble::NoChip(chips().unwrap_or_default()),
+                ErrorKind::PermissionDenied => LineTrouble::Denied,
+                _ => LineTrouble::Other,
+            };
+        }
+        Err(_) => return LineTrouble::Other,
+    };
+    match (chip.info(), chip.line_info(line)) {
+        (Ok(chip), _) if line >= chip.num_lines => LineTrouble::NoLine(chip.num_lines),
+        (_, Ok(info)) if info.used => LineTrouble::Busy(info.consumer),
+        _ => LineTrouble::Other,
+    }
 }
 
 /// A button that is listened to until this is dropped.
@@ -64,7 +115,7 @@ struct Line {
 impl Line {
     fn open(&self) -> Result<Request, GpioError> {
         let failed = |source| GpioError { chip: self.ring.gpio_chip.clone(), line: self.line, source };
-        let request = Request::from_config(lines(&self.ring, self.line)).with_consumer("camera-node").request();
+        let request = Request::from_config(lines(&self.ring, self.line)).with_consumer(CONSUMER).request();
         request.map_err(failed)
     }
 }
@@ -153,5 +204,16 @@ mod tests {
         let error = PushButton::listen(&nowhere, button).expect_err("there is none").to_string();
         assert!(error.starts_with("ring.gpio_line 17 of /dev/gpiochip-nowhere: "), "{error}");
         assert!(error.contains("gpioinfo"), "{error}");
+    }
+
+    #[test]
+    fn what_is_the_matter_with_a_line_is_told() {
+        let of = |chip: &str| {
+            let ring = Ring { gpio_chip: PathBuf::from(chip), ..wired() };
+            try_line(&ring).err().map(|(_, trouble)| trouble)
+        };
+        assert!(matches!(of("/dev/gpiochip-nowhere"), Some(LineTrouble::NoChip(_))));
+        assert_eq!(of("/dev/null"), Some(LineTrouble::NotAChip));
+        assert!(try_line(&Ring::default()).is_ok(), "none is wired");
     }
 }

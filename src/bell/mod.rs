@@ -15,6 +15,6 @@ pub mod socket;
 mod webhook;
 
 pub use button::{Button, Press, Told};
-pub use gpio::{GpioError, PushButton};
+pub use gpio::{CONSUMER, GpioError, LineTrouble, PushButton, try_line};
 pub use socket::{BellSocket, SocketError};
 pub use webhook::{Visit, Webhook, WebhookError};

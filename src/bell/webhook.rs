@@ -1,5 +1,9 @@
 //! Tells a URL of every ring: what notifies a phone whose browser is closed.
 
+use std::error::Error;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,11 +14,15 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::Serialize;
+use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::rustls::crypto;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{self, ClientConfig};
 
 use super::config::WebhookUrl;
 use crate::session::NodeId;
+use crate::trust::{self, TrustError, certificate_in_words};
 
 /// One attempt; a phone that rings later than this rings for nobody.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -25,6 +33,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Webhook {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    tls: Arc<ClientConfig>,
     url: WebhookUrl,
     node: NodeId,
     name: String,
@@ -45,12 +54,15 @@ pub struct Visit {
 /// Why it was not told.
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
-    /// The TLS library has no authorities it could trust.
-    #[error("ring.webhook: TLS: {0}")]
-    Tls(std::io::Error),
+    /// There are no authorities that could be trusted.
+    #[error("ring.{0}")]
+    Trust(#[from] TrustError),
+    /// Somebody is there who is not believed to be the one, in words that name the server.
+    #[error("ring.webhook: {0}")]
+    Stranger(String),
     /// Nobody is there.
     #[error("ring.webhook: {0}")]
-    Lost(hyper_util::client::legacy::Error),
+    Lost(String),
     /// No answer in time.
     #[error("ring.webhook: no answer within {} s", ANSWER_WITHIN.as_secs())]
     Late,
@@ -63,7 +75,7 @@ impl WebhookError {
     /// Whether the same may go well a moment later.
     fn may_pass(&self) -> bool {
         match self {
-            Self::Tls(_) => false,
+            Self::Trust(_) | Self::Stranger(_) => false,
             Self::Lost(_) | Self::Late => true,
             Self::Refused(status) => status.is_server_error(),
         }
@@ -84,22 +96,57 @@ struct Told<'a> {
 }
 
 impl Webhook {
-    /// A webhook of this node; `link` leads to the page.
+    /// A webhook of this node; `link` leads to the page. Over https it believes the authorities in `ca_file`; without one,
+    /// those the system trusts, or Mozilla's.
     ///
     /// # Errors
-    /// [`WebhookError::Tls`].
-    pub fn new(url: WebhookUrl, node: NodeId, name: String, link: Option<String>) -> Result<Self, WebhookError> {
-        let builder = HttpsConnectorBuilder::new();
-        // A small board's image often has no `ca-certificates`.
-        let builder = match builder.with_provider_and_native_roots(crypto::ring::default_provider()) {
-            Ok(builder) => builder,
-            Err(_) => HttpsConnectorBuilder::new()
-                .with_provider_and_webpki_roots(crypto::ring::default_provider())
-                .map_err(|error| WebhookError::Tls(std::io::Error::other(error)))?,
-        };
-        let connector = builder.https_or_http().enable_http1().build();
+    /// [`WebhookError::Trust`].
+    pub fn new(
+        url: WebhookUrl,
+        ca_file: Option<&Path>,
+        node: NodeId,
+        name: String,
+        link: Option<String>,
+    ) -> Result<Self, WebhookError> {
+        let tls = trust::client(ca_file)?.with_no_client_auth();
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http().enable_http1().build();
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-        Ok(Self { client, url, node, name, link })
+        Ok(Self { client, tls: Arc::new(tls), url, node, name, link })
+    }
+
+    /// Goes as far as a visit would without telling of one: the name, TCP, TLS. Gives the server's `host:port`.
+    ///
+    /// # Errors
+    /// [`WebhookError::Lost`], [`WebhookError::Late`], [`WebhookError::Stranger`].
+    pub async fn reach(&self) -> Result<String, WebhookError> {
+        let (host, port, address) = (self.url.host(), self.url.port(), self.url.address());
+        let reached = timeout(ANSWER_WITHIN, async {
+            let tcp = TcpStream::connect((host.as_str(), port)).await?;
+            if self.url.is_https() {
+                let name = ServerName::try_from(host).map_err(io::Error::other)?;
+                TlsConnector::from(Arc::clone(&self.tls)).connect(name, tcp).await?;
+            }
+            Ok::<_, io::Error>(())
+        });
+        reached.await.map_err(|_| WebhookError::Late)?.map_err(|error| self.failed(&error))?;
+        Ok(address)
+    }
+
+    /// Why there was no answer.
+    fn failed(&self, error: &(dyn Error + 'static)) -> WebhookError {
+        let address = self.url.address();
+        let cause = cause(error);
+        match cause.downcast_ref() {
+            Some(rustls::Error::InvalidCertificate(problem)) => {
+                WebhookError::Stranger(certificate_in_words(&address, problem, "use that name in the URL"))
+            }
+            Some(rustls::Error::InvalidMessage(_)) => {
+                WebhookError::Stranger(format!("{address} does not speak TLS: is that its plain port (http://)?"))
+            }
+            Some(error) => WebhookError::Stranger(format!("TLS with {address} failed: {error}")),
+            None => WebhookError::Lost(format!("{address}: {cause}")),
+        }
     }
 
     /// Tells of a visit; tries twice, and gives up after some seconds.
@@ -140,8 +187,17 @@ impl Webhook {
             .body(Full::new(body))
             .expect("the URL has been read as one, the headers are ours");
         let answer = timeout(ANSWER_WITHIN, self.client.request(request)).await.map_err(|_| WebhookError::Late)?;
-        let status = answer.map_err(WebhookError::Lost)?.status();
+        let status = answer.map_err(|error| self.failed(&error))?.status();
         if status.is_success() { Ok(()) } else { Err(WebhookError::Refused(status)) }
+    }
+}
+
+/// What lies at the bottom: hyper says "client error (Connect)" of everything.
+fn cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    match inner.map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source()) {
+        Some(deeper) => cause(deeper),
+        None => error,
     }
 }
 
@@ -165,8 +221,15 @@ fn rfc3339(since_epoch: Duration) -> String {
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
+    use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::rustls::crypto::ring;
+    use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+    use tokio_rustls::rustls::pki_types::pem::PemObject;
+    use tokio_rustls::rustls::server::ServerConfig;
 
     use super::*;
+    use crate::trust::certificates::{Authority, Pair};
 
     #[test]
     fn times_are_those_of_the_calendar() {
@@ -202,7 +265,8 @@ mod tests {
         });
         let url = WebhookUrl::try_from(url).expect("a URL");
         let node = "porch".parse().expect("an id");
-        let hook = Webhook::new(url, node, "Porch".to_owned(), Some("https://cam/".to_owned())).expect("authorities");
+        let hook =
+            Webhook::new(url, None, node, "Porch".to_owned(), Some("https://cam/".to_owned())).expect("authorities");
         let visit = Visit { at: Duration::from_secs(1_795_264_496), source: "gpio", rung: vec!["Kitchen".to_owned()] };
         let told = hook.tell(&visit).await;
         (told, server.await.expect("no panic"))
@@ -232,5 +296,103 @@ mod tests {
         assert_eq!(heard.len(), 1);
         let (told, _) = told_to(&["500 Broken", "500 Broken"]).await;
         assert!(matches!(told, Err(WebhookError::Refused(StatusCode::INTERNAL_SERVER_ERROR))), "{told:?}");
+    }
+
+    /// Takes everybody who comes over TLS, and what they say up to the end of a JSON object; `None` for who goes before.
+    async fn tls_server(pair: &Pair) -> (u16, mpsc::UnboundedReceiver<Option<String>>) {
+        let chain = trust::certificates("cert_file", &pair.cert_file).expect("a certificate");
+        let key = PrivateKeyDer::from_pem_file(&pair.key_file).expect("a key");
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
+        let acceptor = TlsAcceptor::from(Arc::new(config.expect("a pair")));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        let (hear, heard) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let mut said = Vec::new();
+                if let Ok(mut stream) = acceptor.accept(stream).await {
+                    while !said.ends_with(b"}") && stream.read_buf(&mut said).await.is_ok_and(|read| read > 0) {}
+                    let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").await;
+                    let _ = stream.shutdown().await;
+                }
+                let said = Some(said).filter(|said| !said.is_empty());
+                let _ = hear.send(said.map(|said| String::from_utf8_lossy(&said).into()));
+            }
+        });
+        (port, heard)
+    }
+
+    fn hook(url: &str, ca_file: &Path) -> Webhook {
+        let url = WebhookUrl::try_from(url.to_owned()).expect("a URL");
+        let node = "porch".parse().expect("an id");
+        Webhook::new(url, Some(ca_file), node, "Porch".to_owned(), None).expect("an authority")
+    }
+
+    fn visit() -> Visit {
+        Visit { at: Duration::from_secs(1_795_264_496), source: "gpio", rung: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn over_https_it_believes_the_authority_of_the_config() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let ca = Authority::new(folder.path(), "ours");
+        let (port, mut heard) = tls_server(&ca.sign("hook", &["localhost"])).await;
+        let hook = hook(&format!("https://localhost:{port}/hook"), &ca.ca_file);
+        assert_eq!(hook.reach().await.expect("it is there"), format!("localhost:{port}"));
+        hook.tell(&visit()).await.expect("it was taken");
+        assert_eq!(heard.recv().await, Some(None), "who only looks says nothing");
+        let said = heard.recv().await.flatten().expect("a visit");
+        assert!(said.contains("\"event\":\"ring\""), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_stranger_is_told_nothing_and_is_said_to_be_one() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let (ca, other) = (Authority::new(folder.path(), "ours"), Authority::new(folder.path(), "other"));
+        for (pair, words) in [
+            (
+                other.sign("stranger", &["localhost"]),
+                "comes from an authority that is not known here: set ca_file to its CA",
+            ),
+            (ca.sign("elsewhere", &["elsewhere.example"]), "is not for localhost but for"),
+            (ca.sign_for("old", &["localhost"], (2020, 2021)), "expired on 2021-01-01"),
+        ] {
+            let (port, mut heard) = tls_server(&pair).await;
+            let hook = hook(&format!("https://localhost:{port}/hook"), &ca.ca_file);
+            let error = hook.tell(&visit()).await.expect_err("refused").to_string();
+            assert!(error.starts_with(&format!("ring.webhook: the certificate of localhost:{port} ")), "{error}");
+            assert!(error.contains(words), "{error}");
+            assert!(matches!(hook.reach().await, Err(WebhookError::Stranger(said)) if said.contains(words)));
+            assert_eq!((heard.recv().await, heard.recv().await), (Some(None), Some(None)));
+            assert!(heard.try_recv().is_err(), "once each: a second try would find the same");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_authority_that_cannot_be_read_and_a_port_without_tls_are_named() {
+        let url = WebhookUrl::try_from("https://h/".to_owned()).expect("a URL");
+        let node = "porch".parse().expect("an id");
+        let error = Webhook::new(url, Some(Path::new("/nowhere/ca.pem")), node, String::new(), None).err();
+        let error = error.expect("it is not there").to_string();
+        assert!(error.starts_with("ring.ca_file /nowhere/ca.pem: "), "{error}");
+
+        let plain = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = plain.local_addr().expect("bound").port();
+        let folder = tempfile::tempdir().expect("there is room");
+        let hook = hook(&format!("https://127.0.0.1:{port}/"), &Authority::new(folder.path(), "ours").ca_file);
+        let answer = async {
+            let (mut stream, _) = plain.accept().await.expect("a client");
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.expect("sent");
+            // Until it has read that, and goes.
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        };
+        let (reached, ()) = tokio::join!(hook.reach(), answer);
+        let error = reached.expect_err("no TLS").to_string();
+        assert_eq!(
+            error,
+            format!("ring.webhook: 127.0.0.1:{port} does not speak TLS: is that its plain port (http://)?")
+        );
     }
 }

@@ -51,6 +51,8 @@ pub fn given(config: &Config) -> Vec<GivenCertificate> {
     let files = [
         ("broker.client_cert_file", &broker.client_cert_file, !broker.embedded),
         ("broker.ca_file", &broker.ca_file, !broker.embedded),
+        ("ice.ca_file", &config.ice.ca_file, !config.ice.servers.is_empty()),
+        ("ring.ca_file", &config.ring.ca_file, config.ring.webhook.is_some()),
         ("http.tls.cert_file", &tls.cert_file, config.http.enabled),
     ];
     let used = files.into_iter().filter(|(_, _, is_used)| *is_used);

@@ -84,7 +84,11 @@ impl Doorbell {
     }
 }
 
-fn read_secret(path: &Path) -> anyhow::Result<String> {
+/// The secret of `POST /ring`.
+///
+/// # Errors
+/// A file that cannot be read, or a secret that is too short.
+pub fn read_secret(path: &Path) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(path)?;
     let secret = text.trim().to_owned();
     anyhow::ensure!(
@@ -98,13 +102,14 @@ fn read_secret(path: &Path) -> anyhow::Result<String> {
 /// What tells phones of a ring, if the config has one; `page` is where http listens.
 ///
 /// # Errors
-/// TLS cannot be had.
+/// `ring.ca_file` cannot be used.
 pub fn webhook(config: &Config, page: Option<SocketAddr>) -> anyhow::Result<Option<Arc<Webhook>>> {
     let Some(url) = config.ring.webhook.clone() else { return Ok(None) };
     // An address that listens everywhere leads nowhere.
     let page = page.filter(|page| !page.ip().is_unspecified()).map(|page| format!("http://{page}/"));
     let link = config.ring.link.clone().or(page);
-    Ok(Some(Arc::new(Webhook::new(url, config.node.id(), config.node.name(), link)?)))
+    let ca_file = config.ring.ca_file.as_deref();
+    Ok(Some(Arc::new(Webhook::new(url, ca_file, config.node.id(), config.node.name(), link)?)))
 }
 
 struct SecretBell {

@@ -57,6 +57,7 @@ use self::state::Board;
 
 pub use self::access::{AccessFiles, read_key};
 pub use self::certificates::{GivenCertificate, given as given_certificates};
+pub use self::doorbell::{read_secret as read_ring_secret, webhook};
 pub use self::https::CERTIFICATE;
 pub use self::lan::{known_password, pages};
 pub use self::state::{Condition, State};

@@ -11,6 +11,7 @@ mod certificates;
 mod http;
 mod ice;
 mod report;
+mod ring;
 mod stun;
 mod surroundings;
 
@@ -79,6 +80,7 @@ async fn check_all(config: &Config, say: impl Fn(&Finding) -> io::Result<()>) ->
     add(vec![ice::check_addresses(&config.ice)])?;
     add(ice::check(&config.ice).await)?;
     add(vec![http::check(&config.http).await])?;
+    add(ring::check(config).await)?;
     Ok(findings)
 }
 
