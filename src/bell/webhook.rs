@@ -223,7 +223,7 @@ mod tests {
     use tokio::net::TcpListener;
     use tokio::sync::mpsc;
     use tokio_rustls::TlsAcceptor;
-    use tokio_rustls::rustls::crypto::ring;
+    use tokio_rustls::rustls::crypto;
     use tokio_rustls::rustls::pki_types::PrivateKeyDer;
     use tokio_rustls::rustls::pki_types::pem::PemObject;
     use tokio_rustls::rustls::server::ServerConfig;
@@ -302,7 +302,7 @@ mod tests {
     async fn tls_server(pair: &Pair) -> (u16, mpsc::UnboundedReceiver<Option<String>>) {
         let chain = trust::certificates("cert_file", &pair.cert_file).expect("a certificate");
         let key = PrivateKeyDer::from_pem_file(&pair.key_file).expect("a key");
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
         let acceptor = TlsAcceptor::from(Arc::new(config.expect("a pair")));

@@ -8,10 +8,10 @@ mod advice;
 mod broker;
 mod capture;
 mod certificates;
+mod doorbell;
 mod http;
 mod ice;
 mod report;
-mod ring;
 mod stun;
 mod surroundings;
 
@@ -80,7 +80,7 @@ async fn check_all(config: &Config, say: impl Fn(&Finding) -> io::Result<()>) ->
     add(vec![ice::check_addresses(&config.ice)])?;
     add(ice::check(&config.ice).await)?;
     add(vec![http::check(&config.http).await])?;
-    add(ring::check(config).await)?;
+    add(doorbell::check(config).await)?;
     Ok(findings)
 }
 
