@@ -14,6 +14,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
@@ -203,18 +205,10 @@ fn cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
 
 /// The time in words that programs read ([RFC 3339](https://www.rfc-editor.org/rfc/rfc3339)), in UTC, by the second.
 fn rfc3339(since_epoch: Duration) -> String {
-    let seconds = since_epoch.as_secs();
-    // Days since the first of March of the year 0, so that leap days come last: 719,468 of them lie before 1970.
-    let days = seconds / 86_400 + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    let seconds = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX);
+    // A clock past the year 9999 says nothing.
+    let at = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    at.format(&Rfc3339).expect("a year of four digits")
 }
 
 #[cfg(test)]
@@ -240,6 +234,7 @@ mod tests {
             (951_868_800, "2000-03-01T00:00:00Z"),
             (1_795_264_496, "2026-11-21T12:34:56Z"),
             (4_107_542_400, "2100-03-01T00:00:00Z"),
+            (u64::MAX, "1970-01-01T00:00:00Z"),
         ] {
             assert_eq!(rfc3339(Duration::from_secs(seconds)), text);
         }
