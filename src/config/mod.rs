@@ -15,10 +15,10 @@ mod reach;
 mod read;
 mod rules;
 mod schema;
+mod small_file;
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,7 @@ pub use document::Place;
 pub use error::{ConfigError, Problem};
 pub use log::{Format, Level, Log};
 pub use node::NodeSection;
+pub use small_file::read_small_file;
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -159,16 +160,8 @@ impl Config {
     }
 }
 
-/// A config written by hand is a few thousand bytes; what is longer is another file.
-const MAX_BYTES: u64 = 1 << 20;
-
 fn read_to_string(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "too large for a config: more than 1 MiB"));
-    }
-    Ok(text)
+    String::from_utf8(read_small_file(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// The variables that start with our prefix, in the order of their names.

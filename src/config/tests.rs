@@ -162,7 +162,7 @@ fn a_file_that_cannot_be_read_is_named() {
     let error = Config::load(Some(Path::new("/nowhere/camera-node.toml")), []).expect_err("there is no such file");
     assert_eq!(error.to_string(), "/nowhere/camera-node.toml: cannot be read: No such file or directory (os error 2)");
     let error = Config::load(Some(Path::new("/dev/zero")), []).expect_err("that never ends");
-    assert_eq!(error.to_string(), "/dev/zero: cannot be read: too large for a config: more than 1 MiB");
+    assert_eq!(error.to_string(), "/dev/zero: cannot be read: more than 1 MiB: is it the right file?");
 }
 
 #[test]

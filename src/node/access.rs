@@ -1,7 +1,7 @@
 //! The files behind `[access]`: the keys, the list of revoked tokens, and the latest time that was seen.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -9,11 +9,10 @@ use anyhow::Context;
 
 use crate::access::config::{Access, KeyFile};
 use crate::access::{Guard, Key, KeyRing, Mode, WallClock};
+use crate::config::read_small_file;
 use crate::session::NodeId;
 use crate::sys;
 
-/// A key file is a few hundred bytes; a list of revoked tokens as long as this names thousands.
-const MAX_BYTES: u64 = 1 << 20;
 /// A board that loses its power forgets at most so much of the time; flash does not like more writes.
 const REMEMBER_EVERY_S: u64 = 3_600;
 
@@ -23,7 +22,7 @@ const REMEMBER_EVERY_S: u64 = 3_600;
 /// A file that cannot be read, or that holds something else.
 pub fn read_key(file: &KeyFile) -> anyhow::Result<Key> {
     let told = || format!("access.keys: {}: {}", file.kid, file.file.display());
-    let content = read(&file.file).with_context(told)?;
+    let content = read_small_file(&file.file).with_context(told)?;
     Key::from_file(file.algorithm, &content).with_context(told)
 }
 
@@ -109,7 +108,8 @@ impl AccessFiles {
         let keys = keys.collect::<anyhow::Result<KeyRing>>()?;
         let revoked = match &self.config.revoked_file {
             Some(path) => {
-                let content = read(path).with_context(|| format!("access.revoked_file: {}", path.display()))?;
+                let content =
+                    read_small_file(path).with_context(|| format!("access.revoked_file: {}", path.display()))?;
                 String::from_utf8_lossy(&content).into_owned()
             }
             None => String::new(),
@@ -128,18 +128,9 @@ impl AccessFiles {
     }
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > MAX_BYTES {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "more than 1 MiB: is it the right file?"));
-    }
-    Ok(content)
-}
-
 /// The time in the file; 0 if there is none yet.
 fn remembered(path: &Path) -> u64 {
-    read(path).ok().and_then(|text| String::from_utf8(text).ok()?.trim().parse().ok()).unwrap_or(0)
+    read_small_file(path).ok().and_then(|text| String::from_utf8(text).ok()?.trim().parse().ok()).unwrap_or(0)
 }
 
 /// Leaves the old file or the new one, never half of it, whenever the power goes.

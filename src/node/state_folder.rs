@@ -1,21 +1,18 @@
 //! The folder for what the node makes itself and must have again after a restart. What is in it is readable for the
 //! node's own user alone.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::config::NodeSection;
+use crate::config::{NodeSection, read_small_file};
 
 /// `node.state_folder`, and in it a folder for this node: two nodes on one machine do not meet.
 #[derive(Debug, Clone)]
 pub struct StateFolder(PathBuf);
-
-/// What is kept here is a few kilobytes.
-const MAX_BYTES: u64 = 1 << 20;
 
 impl StateFolder {
     /// The folder of the node that `node` describes; nothing is looked at yet.
@@ -43,12 +40,7 @@ impl StateFolder {
     /// The file is there and cannot be read.
     pub fn read(&self, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
         let path = self.0.join(name);
-        let read = File::open(&path).and_then(|file| {
-            let mut content = Vec::new();
-            file.take(MAX_BYTES).read_to_end(&mut content)?;
-            Ok(content)
-        });
-        match read {
+        match read_small_file(&path) {
             Ok(content) => Ok(Some(content)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("node.state_folder: {} cannot be read", path.display())),
