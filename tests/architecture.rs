@@ -71,6 +71,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("qrcode", &["cli"]),
     ("gpiocdev", &["bell"]),
     ("hyper_rustls", &["bell"]),
+    ("sd_notify", &["node"]),
 ];
 
 /// One idea a file.

@@ -7,6 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::ConfigFile;
 use crate::node::Node;
+use crate::node::service::Service;
 
 /// Options of `run`.
 #[derive(Debug, clap::Args)]
@@ -24,7 +25,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     for url in node.pages() {
         tracing::info!(url, "page");
     }
-    signals.until(node).await
+    let service = Service::start(&node).context("no thread to watch over the node")?;
+    signals.until(node, Some(service)).await
 }
 
 /// SIGINT, SIGTERM and SIGHUP (the terminal was closed), caught from the moment this is made: a node that is still starting is stopped in order too.
@@ -54,12 +56,15 @@ impl Signals {
     }
 
     /// Waits for one, then stops the node in order; a second one ends the process at once.
-    pub async fn until(mut self, mut node: Node) -> anyhow::Result<ExitCode> {
+    pub async fn until(mut self, mut node: Node, service: Option<Service>) -> anyhow::Result<ExitCode> {
         tokio::select! {
             () = self.next() => {}
             () = node.ended() => bail!("the node ended by itself: this is a defect, please report it with its log"),
         }
         tracing::info!("stopping");
+        if let Some(service) = service {
+            service.stopping();
+        }
         tokio::select! {
             stopped = node.stop() => stopped.map(|()| ExitCode::SUCCESS),
             () = self.next() => Ok(at_once()),

@@ -35,11 +35,12 @@ impl Demand {
         *self.wish.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Blocks until delivery is wanted or the end is near.
-    pub fn wait_until_wanted(&self) -> Wish {
+    /// Blocks until delivery is wanted or the end is near, at most for `time`.
+    pub fn wait_until_wanted(&self, time: Duration) -> Wish {
         let wish = self.wish.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = |wish: &mut Wish| !wish.wanted && !wish.stop;
-        *self.changed.wait_while(wish, idle).unwrap_or_else(PoisonError::into_inner)
+        let (wish, _) = self.changed.wait_timeout_while(wish, time, idle).unwrap_or_else(PoisonError::into_inner);
+        *wish
     }
 
     /// Pauses for `time`, less when delivery is no longer wanted or the end is near.
@@ -61,12 +62,14 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
+    const LONG: Duration = Duration::from_secs(60);
+
     #[test]
     fn a_waiting_thread_wakes_for_a_wish_and_for_the_end() {
         let demand = Arc::new(Demand::default());
         let waiting = std::thread::spawn({
             let demand = Arc::clone(&demand);
-            move || (demand.wait_until_wanted(), demand.pause(Duration::from_secs(60)))
+            move || (demand.wait_until_wanted(LONG), demand.pause(LONG))
         });
         demand.want(true);
         while !demand.wish().wanted {}

@@ -101,6 +101,7 @@ impl Running {
         mut stop: oneshot::Receiver<()>,
     ) {
         let mut news = self.desk.board.watch();
+        let pulse = self.desk.board.pulses.begin("desk");
         let mut bitrates = tokio::time::interval(BITRATE_INTERVAL);
         let mut looks = tokio::time::interval(ACCESS_INTERVAL);
         self.tell_cameras();
@@ -123,6 +124,7 @@ impl Running {
                 () = changed(&mut news) => self.tell_cameras(),
                 () = changed(&mut self.desk.network) => self.handle(Input::NetworkChanged),
                 _ = bitrates.tick() => {
+                    pulse.beat();
                     self.take_bitrates();
                     self.tell_sum();
                 }

@@ -11,6 +11,7 @@ use crate::rate::KeyFrameGate;
 
 use super::clock::{media_now, now};
 use super::metrics::Metrics;
+use super::pulse::Pulse;
 use super::state::{Board, State};
 
 /// How long to wait for a frame before looking whether the slot is closed; it is also the slowest a shutdown can be.
@@ -58,12 +59,13 @@ impl Encoding {
     /// Runs until the frames end.
     pub fn run(mut self) {
         let part = format!("encoder:{}", self.camera);
+        let pulse = self.board.pulses.begin(format!("encode-{}", self.camera));
         let mut card_encoder = None;
         while !self.frames.is_closed() {
             self.board.note(&part, State::Idle, "");
-            if let Err(error) = self.run_once(&part) {
+            if let Err(error) = self.run_once(&part, &pulse) {
                 self.board.note(&part, State::Failed, error.to_string());
-                let shown = self.show_card_for(REBUILD_PAUSE, &error, &mut card_encoder);
+                let shown = self.show_card_for(REBUILD_PAUSE, &error, &mut card_encoder, &pulse);
                 if let Err(error) = shown {
                     tracing::debug!(%error, "not even a card can be encoded");
                 }
@@ -72,10 +74,11 @@ impl Encoding {
     }
 
     /// Builds an encoder for the frames that come and encodes until they end (`Ok`) or it fails.
-    fn run_once(&mut self, part: &str) -> Result<(), EncodeError> {
+    fn run_once(&mut self, part: &str, pulse: &Pulse) -> Result<(), EncodeError> {
         let mut current: Option<(bool, Box<dyn VideoEncoder>)> = None;
         let camera = [self.camera.as_str()];
         while !self.frames.is_closed() {
+            pulse.beat();
             let Some(frame) = self.frames.take(FRAME_WAIT) else { continue };
             let passes = frame.format.pixel == PixelFormat::H264;
             let encoder = match &mut current {
@@ -130,6 +133,7 @@ impl Encoding {
         time: Duration,
         error: &EncodeError,
         encoder: &mut Option<Box<dyn VideoEncoder>>,
+        pulse: &Pulse,
     ) -> Result<(), EncodeError> {
         let card = Card::new(self.size.0, self.size.1, "not encodable", &error.to_string()).frame(media_now(), 0);
         let encoder = match encoder {
@@ -141,6 +145,7 @@ impl Encoding {
         };
         let end = now() + time;
         while !self.frames.is_closed() && now() < end {
+            pulse.beat();
             let key = self.gate().poll(now());
             if let Some(encoded) = encoder.encode(&Frame { captured: media_now(), ..card.clone() }, key)? {
                 self.packets.publish(Arc::new(VideoPackets::from_access_unit(&encoded, MAX_PAYLOAD_BYTES)));

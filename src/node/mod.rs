@@ -16,19 +16,22 @@ mod lan;
 mod metrics;
 pub(crate) mod network;
 mod picture;
+mod pulse;
 mod report;
 mod ringing;
+pub mod service;
 mod sound;
 mod standing;
 mod state;
 mod state_folder;
 mod surroundings;
 mod thread;
+mod view;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -54,6 +57,7 @@ use self::https::Https;
 use self::metrics::Metrics;
 use self::report::Report;
 use self::state::Board;
+use self::view::About;
 
 pub use self::access::{AccessFiles, read_key};
 pub use self::certificates::{GivenCertificate, given as given_certificates};
@@ -62,6 +66,7 @@ pub use self::https::CERTIFICATE;
 pub use self::lan::{known_password, pages};
 pub use self::state::{Condition, State};
 pub use self::state_folder::StateFolder;
+pub use self::view::View;
 
 /// Time for the device threads to end, after the viewers have been told, which takes 1.7 s at most.
 const THREADS_LIMIT: Duration = Duration::from_millis(1_200);
@@ -73,14 +78,12 @@ const EVENTS_KEPT: usize = 256;
 
 /// A running node.
 pub struct Node {
-    board: Arc<Board>,
+    view: View,
     page: Option<SocketAddr>,
-    pages: Vec<String>,
     broker: Brokers,
     http: Option<HttpServer>,
     announcement: Option<Announcement>,
     keepers: Vec<JoinHandle<()>>,
-    cameras: Cameras,
     network: JoinHandle<()>,
     desk: JoinHandle<()>,
     stop: oneshot::Sender<()>,
@@ -111,6 +114,8 @@ impl Node {
         }
         let cameras = Cameras(Arc::new(cameras));
         let connector = Arc::new(Connector::new(&config.ice)?);
+        let pulse = board.pulses.begin("net-media");
+        connector.on_each_second(move || pulse.beat());
         if let Err(error) = media_addresses(&config.ice) {
             tracing::warn!(%error, "no viewer can be served: `camera-node check` says more");
         }
@@ -174,6 +179,8 @@ impl Node {
         let page = http.as_ref().map(HttpServer::addr);
         bells.webhook = doorbell::webhook(&config, page)?;
         let registered = Arc::clone(&bells.registered);
+        let about = Arc::new(Mutex::new(About { name: config.node.name(), pages }));
+        let view = View { board: Arc::clone(&board), cameras: cameras.clone(), about };
 
         let config = Arc::new(config);
         let watch = certificates::watch(Arc::clone(&config), Arc::clone(&board), AccessFiles::is_clock_set);
@@ -186,9 +193,9 @@ impl Node {
             core,
             link,
             connector,
-            cameras: cameras.clone(),
+            cameras,
             config,
-            board: Arc::clone(&board),
+            board,
             metrics,
             access,
             network: network_news,
@@ -196,14 +203,12 @@ impl Node {
             events: events.clone(),
         };
         Ok(Self {
-            board,
+            view,
             page,
-            pages,
             broker,
             http,
             announcement,
             keepers,
-            cameras,
             network,
             desk: tokio::spawn(desk.run(stopped)),
             stop,
@@ -219,8 +224,13 @@ impl Node {
     }
 
     /// Where browsers find the page, the best address first.
-    pub fn pages(&self) -> &[String] {
-        &self.pages
+    pub fn pages(&self) -> Vec<String> {
+        self.view.pages()
+    }
+
+    /// For whoever watches over it.
+    pub fn view(&self) -> View {
+        self.view.clone()
     }
 
     /// The broker's URL for MQTT clients on this machine.
@@ -235,12 +245,12 @@ impl Node {
 
     /// What every part is doing now, by the part's name (`camera:main`, `microphone:main`, `encoder:main`, `broker`).
     pub fn conditions(&self) -> BTreeMap<String, Condition> {
-        self.board.conditions()
+        self.view.conditions()
     }
 
     /// Viewers that are being sent a picture or sound.
     pub fn viewers(&self) -> usize {
-        self.cameras.0.values().map(|camera| camera.viewers()).sum()
+        self.view.viewers()
     }
 
     /// Viewers that have registered and can be rung.
@@ -274,7 +284,7 @@ impl Node {
         if !self.desk.is_finished() {
             let _ = self.desk.await;
         }
-        let cameras = self.cameras;
+        let cameras = self.view.cameras;
         let ended = tokio::task::spawn_blocking(move || {
             let results: Vec<_> = cameras.0.values().map(|camera| camera.stop(THREADS_LIMIT)).collect();
             results.into_iter().collect::<Result<(), _>>()

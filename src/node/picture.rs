@@ -10,6 +10,7 @@ use crate::media::{CameraName, Frame, PixelFormat};
 use super::clock::media_now;
 use super::demand::Demand;
 use super::metrics::Metrics;
+use super::pulse::{Pulse, ROUND};
 use super::state::{Board, State};
 
 /// How long a camera may be silent before it is opened anew. A long exposure is under a second; vivid's slowest rate and
@@ -29,6 +30,10 @@ const CARD_INTERVAL: Duration = Duration::from_millis(200);
 /// Pause between attempts to open a camera: short at first, as a replugged one is there within a second.
 const RETRY_PAUSES: [Duration; 4] =
     [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5)];
+
+/// A camera that is away is looked for at least this often: its picture is to be back two seconds after the plug, and a
+/// look costs little.
+const LOOK_FOR_EVERY: Duration = Duration::from_secs(1);
 
 /// What a camera delivers, which need not be what was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,24 +79,31 @@ impl Picture {
     /// Runs until the demand stops it.
     pub fn run(self) {
         let part = format!("camera:{}", self.camera);
+        let pulse = self.board.pulses.begin(format!("capture-{}", self.camera));
         let mut failures = 0;
         loop {
+            pulse.beat();
             if !self.demand.wish().wanted {
                 self.board.note(&part, State::Idle, "");
             }
-            if self.demand.wait_until_wanted().stop {
+            let wish = self.demand.wait_until_wanted(ROUND);
+            if wish.stop {
                 break;
+            }
+            if !wish.wanted {
+                continue;
             }
             if failures == 0 {
                 self.board.note(&part, State::Starting, "");
             }
             let mut delivered = false;
-            if let Err(error) = self.run_once(&part, &mut delivered) {
+            if let Err(error) = self.run_once(&part, &pulse, &mut delivered) {
                 failures = if delivered { 1 } else { failures + 1 };
                 let state = State::after(&error);
                 self.board.note(&part, state, error.to_string());
                 let pause = RETRY_PAUSES[(failures - 1).min(RETRY_PAUSES.len() - 1)];
-                self.show_card(state, &error, pause);
+                let pause = if state == State::Away { pause.min(LOOK_FOR_EVERY) } else { pause };
+                self.show_card(state, &error, pause, &pulse);
             } else {
                 failures = 0;
             }
@@ -100,11 +112,12 @@ impl Picture {
     }
 
     /// Opens the camera and delivers until nobody wants it (`Ok`) or it fails.
-    fn run_once(&self, part: &str, delivered: &mut bool) -> Result<(), CaptureError> {
+    fn run_once(&self, part: &str, pulse: &Pulse, delivered: &mut bool) -> Result<(), CaptureError> {
         let mut source = capture::open_video(&self.config)?;
         let mut last_sequence = None;
         let mut silent = Duration::ZERO;
         while self.wanted() {
+            pulse.beat();
             let frame = match source.next(READ_LIMIT) {
                 Err(CaptureError::Stalled { .. }) if silent + READ_LIMIT < SILENCE_LIMIT => {
                     silent += READ_LIMIT;
@@ -143,7 +156,7 @@ impl Picture {
     }
 
     /// Delivers the card that tells viewers what is wrong, for as long as `pause`.
-    fn show_card(&self, state: State, error: &CaptureError, pause: Duration) {
+    fn show_card(&self, state: State, error: &CaptureError, pause: Duration, pulse: &Pulse) {
         let (width, height) = (self.config.width.value(), self.config.height.value());
         let headline = match state {
             State::Away => "camera away",
@@ -156,6 +169,7 @@ impl Picture {
         let mut sequence = 0;
         let mut left = pause;
         while !left.is_zero() && self.wanted() {
+            pulse.beat();
             self.frames.put(card.frame(media_now(), sequence));
             sequence += 1;
             let step = left.min(CARD_INTERVAL);

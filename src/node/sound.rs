@@ -10,6 +10,7 @@ use crate::fanout::Fanout;
 use crate::media::{CameraName, EncodedAudio, Pcm};
 
 use super::demand::Demand;
+use super::pulse::{Pulse, ROUND};
 use super::state::{Board, State};
 
 /// A card delivers a period every 20 ms; after this long it is opened anew.
@@ -20,7 +21,7 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(1);
 const PERIODS_IN_BETWEEN: usize = 4;
 
 /// Pauses between attempts to open a card.
-const RETRY_PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
+const RETRY_PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 
 /// The way from the card's thread to the encoder's.
 pub fn periods() -> (SyncSender<Pcm>, Receiver<Pcm>) {
@@ -45,16 +46,22 @@ impl Sound {
     /// Runs until the demand stops it.
     pub fn run(self) {
         let part = format!("microphone:{}", self.camera);
+        let pulse = self.board.pulses.begin(format!("sound-{}", self.camera));
         let mut failures = 0;
         loop {
+            pulse.beat();
             if !self.demand.wish().wanted {
                 self.board.note(&part, State::Idle, "");
             }
-            if self.demand.wait_until_wanted().stop {
+            let wish = self.demand.wait_until_wanted(ROUND);
+            if wish.stop {
                 return;
             }
+            if !wish.wanted {
+                continue;
+            }
             let mut delivered = false;
-            match self.run_once(&part, &mut delivered) {
+            match self.run_once(&part, &pulse, &mut delivered) {
                 Ok(()) => failures = 0,
                 Err(error) => {
                     failures = if delivered { 1 } else { failures + 1 };
@@ -66,15 +73,17 @@ impl Sound {
     }
 
     /// Opens the card and delivers until nobody wants it (`Ok`) or it fails.
-    fn run_once(&self, part: &str, delivered: &mut bool) -> Result<(), CaptureError> {
+    fn run_once(&self, part: &str, pulse: &Pulse, delivered: &mut bool) -> Result<(), CaptureError> {
         let Some(mut source) = capture::open_audio(&self.config)? else {
             self.board.note(part, State::Idle, "none configured");
             while self.wanted() {
-                self.demand.pause(Duration::from_secs(60));
+                pulse.beat();
+                self.demand.pause(ROUND);
             }
             return Ok(());
         };
         while self.wanted() {
+            pulse.beat();
             let pcm = source.next(SILENCE_LIMIT)?;
             if !*delivered {
                 *delivered = true;
@@ -114,16 +123,18 @@ pub struct SoundEncoding {
 impl SoundEncoding {
     /// Runs until the periods end.
     pub fn run(self) {
-        if let Err(error) = self.run_once() {
+        let pulse = self.board.pulses.begin(format!("opus-{}", self.camera));
+        if let Err(error) = self.run_once(&pulse) {
             // Opus fails only for reasons that trying again does not cure.
             self.board.note(&format!("opus:{}", self.camera), State::Failed, error.to_string());
         }
     }
 
-    fn run_once(&self) -> Result<(), EncodeError> {
+    fn run_once(&self, pulse: &Pulse) -> Result<(), EncodeError> {
         let mut encoder: Box<dyn AudioEncoder> = encode::open_audio(&self.config)?;
         let mut loss_set = 0.0;
         loop {
+            pulse.beat();
             match self.periods.recv_timeout(Duration::from_secs(1)) {
                 Ok(pcm) => {
                     let loss = *self.loss.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,6 +7,8 @@ use tokio::sync::watch;
 
 use crate::capture::CaptureError;
 
+use super::pulse::Pulses;
+
 /// What one part of the node is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
@@ -77,13 +79,15 @@ pub struct Condition {
 /// reports or shows them.
 #[derive(Debug)]
 pub struct Board {
+    /// Signs of life of the threads that note what they do.
+    pub pulses: Pulses,
     parts: Mutex<BTreeMap<String, Condition>>,
     changed: watch::Sender<u32>,
 }
 
 impl Default for Board {
     fn default() -> Self {
-        Self { parts: Mutex::default(), changed: watch::Sender::new(0) }
+        Self { pulses: Pulses::default(), parts: Mutex::default(), changed: watch::Sender::new(0) }
     }
 }
 

@@ -25,6 +25,8 @@ pub enum Priority {
     Sound,
     /// Picture: a late frame is replaced by the next.
     Picture,
+    /// Watching over all the others, for a moment each second.
+    Watch,
 }
 
 impl Priority {
@@ -33,6 +35,7 @@ impl Priority {
         match self {
             Self::Sound => -5,
             Self::Picture => 3,
+            Self::Watch => -5,
         }
     }
 }

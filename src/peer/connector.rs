@@ -89,6 +89,17 @@ impl Connector {
         })
     }
 
+    /// Calls `beat` once a second from the thread that all connections live on, as long as that goes on.
+    pub fn on_each_second(&self, beat: impl Fn() + Send + 'static) {
+        self.thread.tasks().spawn(async move {
+            let mut seconds = tokio::time::interval(Duration::from_secs(1));
+            loop {
+                seconds.tick().await;
+                beat();
+            }
+        });
+    }
+
     /// Where connections' tasks are started.
     pub(super) fn tasks(&self) -> &Handle {
         self.thread.tasks()

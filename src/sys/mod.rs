@@ -1,4 +1,5 @@
-//! The only `unsafe`: thin safe wrappers over V4L2 ioctls, memory mapping, netlink, sockets and the system's clocks.
+//! The only `unsafe`: thin safe wrappers over V4L2 ioctls, memory mapping, netlink, sockets, the system's clocks and the
+//! end of this process.
 //!
 //! Nothing here decides anything, and nothing here knows the rest of the program: times are plain nanoseconds of
 //! `CLOCK_MONOTONIC`, errors are [`std::io::Error`].
@@ -10,6 +11,7 @@ mod controls;
 mod h264_bitrate;
 mod mapping;
 mod network_changes;
+mod process;
 mod random;
 mod readable;
 mod sockets;
@@ -21,6 +23,7 @@ pub use clock::{local_offset_s, monotonic_nanos, since_unix_epoch, sleep_until_n
 pub use controls::{Control, ControlKind, controls};
 pub use h264_bitrate::set_openh264_bitrate;
 pub use network_changes::{NetworkChange, NetworkChanges};
+pub use process::end_process;
 pub use random::random_bits;
 pub use readable::Readable;
 pub use sockets::limit_unsent_bytes;

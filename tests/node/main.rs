@@ -18,6 +18,7 @@ mod relay;
 mod restarts;
 mod ring_topic;
 mod rivals;
+mod service;
 mod stage;
 mod streets;
 mod tokens;
