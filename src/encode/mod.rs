@@ -107,6 +107,9 @@ pub enum EncodeError {
     /// The frame's format is not one this encoder takes.
     #[error("cannot encode {0}")]
     Unsupported(String),
+    /// Pictures go in, and nothing comes out.
+    #[error("the encoder has given nothing for {} s", .0.as_secs())]
+    Stalled(std::time::Duration),
     /// The codec library failed.
     #[error("{codec}: {message}")]
     Codec {

@@ -11,6 +11,7 @@ use crate::rate::KeyFrameGate;
 
 use super::clock::{media_now, now};
 use super::metrics::Metrics;
+use super::output_watch::OutputWatch;
 use super::pulse::Pulse;
 use super::state::{Board, State};
 
@@ -64,7 +65,8 @@ impl Encoding {
         while !self.frames.is_closed() {
             self.board.note(&part, State::Idle, "");
             if let Err(error) = self.run_once(&part, &pulse) {
-                self.board.note(&part, State::Failed, error.to_string());
+                let state = if matches!(error, EncodeError::Stalled(_)) { State::Stalled } else { State::Failed };
+                self.board.note(&part, state, error.to_string());
                 let shown = self.show_card_for(REBUILD_PAUSE, &error, &mut card_encoder, &pulse);
                 if let Err(error) = shown {
                     tracing::debug!(%error, "not even a card can be encoded");
@@ -77,6 +79,7 @@ impl Encoding {
     fn run_once(&mut self, part: &str, pulse: &Pulse) -> Result<(), EncodeError> {
         let mut current: Option<(bool, Box<dyn VideoEncoder>)> = None;
         let camera = [self.camera.as_str()];
+        let mut output = OutputWatch::default();
         while !self.frames.is_closed() {
             pulse.beat();
             let Some(frame) = self.frames.take(FRAME_WAIT) else { continue };
@@ -99,7 +102,10 @@ impl Encoding {
             }
             let key = self.gate().poll(now());
             let begun = media_now();
-            match encoder.encode(&frame, key) {
+            let result = encoder.encode(&frame, key);
+            // A camera's own stream is handed on as it comes, from its next key frame on: that may take its time.
+            let gave = passes || !matches!(result, Ok(None));
+            match result {
                 Ok(Some(encoded)) => {
                     let seconds = encoded.encoded.since(begun).as_secs_f64();
                     self.metrics.encode_seconds.with_label_values(&camera).observe(seconds);
@@ -122,6 +128,9 @@ impl Encoding {
                     self.metrics.dropped.with_label_values(&[self.camera.as_str(), "damaged"]).inc();
                 }
                 Err(error) => return Err(error),
+            }
+            if let Some(silent) = output.gave(gave, now()) {
+                return Err(EncodeError::Stalled(silent));
             }
         }
         Ok(())

@@ -15,6 +15,7 @@ mod journal;
 mod lan;
 mod metrics;
 pub(crate) mod network;
+mod output_watch;
 mod picture;
 mod pulse;
 mod report;
