@@ -70,8 +70,9 @@ function watch(settings: Settings, { token, password }: Secrets, https: string |
   const measured = measureLatency();
 
   const state = (): void => {
-    const detail = shown === undefined ? undefined : camera.status?.state_detail?.cameras[shown];
-    showState(camera.state, { detail, isStill: stillFor >= 3, mayChange });
+    const details = camera.status?.state_detail;
+    const detail = shown === undefined ? undefined : details?.cameras[shown];
+    showState(camera.state, { detail, warnings: details?.warnings ?? [], isStill: stillFor >= 3, mayChange });
   };
 
   camera.on("state", ({ state: name }) => {

@@ -8,6 +8,8 @@ import { numberTexts, secondsUntil } from "./numbers.ts";
 interface More {
   /** How the camera itself is, while the node is there. */
   readonly detail: CameraDetail | undefined;
+  /** What else is not well, each in a sentence. */
+  readonly warnings: readonly string[];
   /** The picture has not changed for some seconds. */
   readonly isStill: boolean;
   /** Whether another camera may be chosen. */
@@ -30,6 +32,7 @@ export function showState(state: CameraState, more: More): void {
   root.dataset["reason"] = state.reason;
   root.dataset["attention"] = String(attention);
   plate.state.textContent = word;
+  plate.state.title = more.warnings.join("\n");
   title();
   const waitsForPicture = state.state === "live" && root.dataset["picture"] !== "true";
   const needsTap = root.dataset["tap"] === "true";
@@ -64,11 +67,14 @@ export function showNumbers(stats: Stats | undefined, measuredMs: number | undef
   numbers.title = measuredMs === undefined ? LATENCY_ESTIMATED : LATENCY_MEASURED;
 }
 
-function oneWord(state: CameraState, { detail, isStill }: More): { attention: boolean; word: string } {
+function oneWord(state: CameraState, { detail, warnings, isStill }: More): { attention: boolean; word: string } {
   if (state.state !== "live") return { attention: false, word: state.title };
   if (detail?.state === "away") return { attention: true, word: "Camera unplugged" };
   if (detail?.state === "failed") return { attention: true, word: "Camera failed" };
   if (isStill) return { attention: true, word: "Picture stands still" };
+  // Of the rest, what whoever watches would miss.
+  const silent = warnings.find((warning) => warning.startsWith("microphone "));
+  if (silent !== undefined) return { attention: true, word: `${state.title}, ${silent.split(":")[0] ?? silent}` };
   if (state.brokerAway === true) return { attention: true, word: "Live, broker away" };
   return { attention: false, word: state.title };
 }
