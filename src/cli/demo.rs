@@ -66,7 +66,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         out::line(&format!("node    {}", addresses.node))?;
         out::line("Open the page in a browser on this machine; Ctrl-C ends the demo.")?;
     }
-    signals.until(node, None).await
+    signals.until(node).await
 }
 
 /// The config with everything that leaves the machine brought back to loopback.

@@ -13,6 +13,7 @@ use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{Format, FormatEvent, FormatFields, Full, Writer};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Registry};
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{self, Log};
@@ -28,15 +29,31 @@ const VARIABLE: &str = "CAMERA_NODE_LOG";
 )]
 pub struct BadFilter(String);
 
+/// Logging at work.
+pub struct Logging(Box<Exchange>);
+
+/// Puts another filter in the place of the one there is.
+type Exchange = dyn Fn(Targets) -> Result<(), reload::Error> + Send + Sync;
+
+impl Logging {
+    /// Logs from `log.level` on from now on, unless the environment says otherwise.
+    ///
+    /// # Errors
+    /// A filter that cannot be read.
+    pub fn exchange(&self, log: &Log) -> Result<(), BadFilter> {
+        let filter = filter(log)?;
+        // It fails only when nothing is logged any more.
+        let _ = (self.0)(filter);
+        Ok(())
+    }
+}
+
 /// Starts logging, once in a process; panics are logged from here on.
 ///
 /// # Errors
 /// A filter that cannot be read.
-pub fn start(log: &Log) -> Result<(), BadFilter> {
-    let from_env = env::var(VARIABLE).ok().filter(|directives| !directives.is_empty());
-    let directives = directives(log.level, from_env.as_deref());
-    let filter = directives.parse::<Targets>().ok().filter(|_| from_env.as_deref().is_none_or(is_filter));
-    let filter = filter.ok_or_else(|| BadFilter(from_env.unwrap_or(directives)))?;
+pub fn start(log: &Log) -> Result<Logging, BadFilter> {
+    let (filter, handle) = reload::Layer::new(filter(log)?);
     // A line that cannot be written (a full disk, a reader that is gone) is lost: to say so where it could not be said
     // would panic.
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).log_internal_errors(false);
@@ -50,7 +67,15 @@ pub fn start(log: &Log) -> Result<(), BadFilter> {
     if started.is_ok() {
         log_panics();
     }
-    Ok(())
+    Ok(Logging(Box::new(move |filter| handle.reload(filter))))
+}
+
+/// What the config and the environment say, the environment first.
+fn filter(log: &Log) -> Result<Targets, BadFilter> {
+    let from_env = env::var(VARIABLE).ok().filter(|directives| !directives.is_empty());
+    let directives = directives(log.level, from_env.as_deref());
+    let filter = directives.parse::<Targets>().ok().filter(|_| from_env.as_deref().is_none_or(is_filter));
+    filter.ok_or_else(|| BadFilter(from_env.unwrap_or(directives)))
 }
 
 /// What remote peers can make the WebRTC crates say at WARN and ERROR would fill a log, and `peer` tells what matters.

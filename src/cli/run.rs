@@ -1,13 +1,15 @@
-//! `camera-node run`: the daemon.
+//! `camera-node run`: the daemon. SIGHUP makes it read its config again.
 
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::ConfigFile;
-use crate::node::Node;
+use super::logging::Logging;
+use super::out::whole_story;
 use crate::node::service::Service;
+use crate::node::{Node, Reloaded};
 
 /// Options of `run`.
 #[derive(Debug, clap::Args)]
@@ -19,17 +21,65 @@ pub struct Args {
 /// Runs the node until a signal stops it.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = args.file.load()?;
-    super::logging::start(&config.log)?;
-    let signals = Signals::new()?;
-    let node = Node::start(config).await?;
+    let logging = super::logging::start(&config.log)?;
+    let mut signals = Signals::new()?;
+    let mut node = Node::start(config).await?;
     for url in node.pages() {
         tracing::info!(url, "page");
     }
     let service = Service::start(&node).context("no thread to watch over the node")?;
-    signals.until(node, Some(service)).await
+    loop {
+        tokio::select! {
+            told = signals.next() => match told {
+                Told::Stop => return signals.stop(node, Some(service)).await,
+                Told::HangUp => {
+                    service.reloading();
+                    reload(&args.file, &mut node, &logging).await;
+                    service.ready();
+                }
+            },
+            () = node.ended() => return Err(ended()),
+        }
+    }
 }
 
-/// SIGINT, SIGTERM and SIGHUP (the terminal was closed), caught from the moment this is made: a node that is still starting is stopped in order too.
+/// Goes over to what the config file says now, or says why not.
+async fn reload(file: &ConfigFile, node: &mut Node, logging: &Logging) {
+    let reloaded = async {
+        let config = file.load()?;
+        let log = config.log.clone();
+        let reloaded = node.reload(config).await?;
+        logging.exchange(&log)?;
+        anyhow::Ok(reloaded)
+    };
+    match reloaded.await {
+        Ok(Reloaded { applied, left, troubles }) => {
+            tracing::info!(applied = applied.join(", "), "the config was read again");
+            troubles.iter().for_each(|trouble| tracing::warn!("{trouble}"));
+            if !left.is_empty() {
+                tracing::warn!(keys = left.join(", "), "start the program anew to apply the rest");
+            }
+        }
+        Err(error) => {
+            let why = whole_story(&error);
+            tracing::error!("the config before stays in force: {why}");
+            node.refused(&why);
+        }
+    }
+}
+
+fn ended() -> anyhow::Error {
+    anyhow!("the node ended by itself: this is a defect, please report it with its log")
+}
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Stop,
+    HangUp,
+}
+
+/// SIGINT, SIGTERM and SIGHUP, caught from the moment this is made: a node that is still starting is stopped in order too.
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -47,28 +97,38 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Told {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hang_up.recv() => {}
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.hang_up.recv() => Told::HangUp,
         }
     }
 
-    /// Waits for one, then stops the node in order; a second one ends the process at once.
-    pub async fn until(mut self, mut node: Node, service: Option<Service>) -> anyhow::Result<ExitCode> {
+    /// Waits for one, then stops the node in order; a second one ends the process at once. That the terminal was closed
+    /// (SIGHUP) ends what was started from it.
+    pub async fn until(mut self, mut node: Node) -> anyhow::Result<ExitCode> {
         tokio::select! {
-            () = self.next() => {}
-            () = node.ended() => bail!("the node ended by itself: this is a defect, please report it with its log"),
+            _ = self.next() => {}
+            () = node.ended() => return Err(ended()),
         }
+        self.stop(node, None).await
+    }
+
+    async fn stop(mut self, node: Node, service: Option<Service>) -> anyhow::Result<ExitCode> {
         tracing::info!("stopping");
         if let Some(service) = service {
             service.stopping();
         }
         tokio::select! {
             stopped = node.stop() => stopped.map(|()| ExitCode::SUCCESS),
-            () = self.next() => Ok(at_once()),
+            () = self.stop_again() => Ok(at_once()),
         }
+    }
+
+    /// A reload that comes too late is none.
+    async fn stop_again(&mut self) {
+        while self.next().await != Told::Stop {}
     }
 }
 

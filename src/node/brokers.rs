@@ -59,7 +59,11 @@ impl Brokers {
         )
     }
 
-    fn elsewhere(config: &Config) -> anyhow::Result<(Self, Option<Endpoint>)> {
+    /// A broker of others, by its URL.
+    ///
+    /// # Errors
+    /// Files of `[broker]` that cannot be used.
+    pub fn elsewhere(config: &Config) -> anyhow::Result<(Self, Option<Endpoint>)> {
         let endpoint = match config.broker.url {
             BrokerUrl::Mqtt { .. } => Some(Endpoint::from_config(&config.broker)?),
             BrokerUrl::Loopback => None,

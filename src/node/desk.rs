@@ -12,14 +12,16 @@ use crate::config::Config;
 use crate::peer::{Connector, PeerHandle, Reports};
 use crate::session::node::{self as core, Input, Output};
 use crate::session::{Event, Outgoing, PeerCommand, PeerEvent, SessionKey};
-use crate::signalling::{Link, LinkEvent, Publish};
+use crate::signalling::{LinkEvent, Publish};
 
 use super::access::AccessFiles;
 use super::clock::now;
 use super::doorbell::Bells;
 use super::feeds::Cameras;
 use super::journal::Journal;
+use super::line::{Caller, Line};
 use super::metrics::Metrics;
+use super::renewal::Renewal;
 use super::standing::Standing;
 use super::state::{Board, State};
 
@@ -38,7 +40,9 @@ pub struct Desk {
     /// The protocol's node side.
     pub core: core::Node,
     /// The way to the broker.
-    pub link: Box<dyn Link>,
+    pub line: Line,
+    /// Makes another one.
+    pub caller: Caller,
     /// Makes connections.
     pub connector: Arc<Connector>,
     /// What they send.
@@ -55,6 +59,8 @@ pub struct Desk {
     pub network: watch::Receiver<u32>,
     /// The doorbell.
     pub bells: Bells,
+    /// What holds once the config was read again.
+    pub renewals: mpsc::Receiver<Renewal>,
     /// Who follows the sessions' steps.
     pub events: broadcast::Sender<Event>,
 }
@@ -107,12 +113,13 @@ impl Running {
         self.tell_cameras();
         // Whoever joins at once finds the time known.
         self.look_at_access();
+        self.look_at_network();
         loop {
             self.perform();
             let due = self.due();
             tokio::select! {
                 _ = &mut stop => break,
-                event = self.desk.link.next() => match event {
+                event = self.desk.line.link.next() => match event {
                     Some(event) => self.link_event(event),
                     None => break,
                 },
@@ -122,7 +129,11 @@ impl Running {
                     self.pressed(press, at);
                 }
                 () = changed(&mut news) => self.tell_cameras(),
-                () = changed(&mut self.desk.network) => self.handle(Input::NetworkChanged),
+                () = changed(&mut self.desk.network) => {
+                    self.look_at_network();
+                    self.handle(Input::NetworkChanged);
+                }
+                Some(renewal) = self.desk.renewals.recv() => self.renew(renewal).await,
                 _ = bitrates.tick() => {
                     pulse.beat();
                     self.take_bitrates();
@@ -150,7 +161,7 @@ impl Running {
             }
             let due = self.due().map_or(end, |due| due.min(end));
             tokio::select! {
-                event = self.desk.link.next() => match event {
+                event = self.desk.line.link.next() => match event {
                     Some(event) => self.link_event(event),
                     None => break,
                 },
@@ -165,7 +176,9 @@ impl Running {
         for (_, viewer) in std::mem::take(&mut self.viewers) {
             self.closing.spawn(viewer.handle.closed());
         }
-        tokio::join!(self.desk.link.close(Vec::new()), async { while self.closing.join_next().await.is_some() {} });
+        tokio::join!(self.desk.line.link.close(Vec::new()), async {
+            while self.closing.join_next().await.is_some() {}
+        });
     }
 
     pub(super) fn elapsed(&self) -> Duration {
@@ -184,6 +197,7 @@ impl Running {
     fn link_event(&mut self, event: LinkEvent) {
         match event {
             LinkEvent::Up { conn } => {
+                let conn = self.desk.line.is_up(conn);
                 if conn > 1 {
                     self.desk.metrics.mqtt_reconnects.inc();
                 }
@@ -211,13 +225,13 @@ impl Running {
     }
 
     /// Does what the core says.
-    fn perform(&mut self) {
+    pub(super) fn perform(&mut self) {
         self.count_registered();
         while let Some(output) = self.desk.core.poll_output() {
             match output {
                 Output::Publish(outgoing) => {
                     let Outgoing { topic, payload, retain } = outgoing;
-                    if let Err(error) = self.desk.link.publish(Publish { topic, payload, retain }) {
+                    if let Err(error) = self.desk.line.link.publish(Publish { topic, payload, retain }) {
                         tracing::debug!(%error, "not published");
                     }
                 }

@@ -18,7 +18,7 @@ impl Feeds for Cameras {
         camera.touch();
         Some(VideoFeed {
             profile_level: camera.profile_level(),
-            packets: Arc::clone(&camera.packets),
+            packets: Arc::clone(camera.packets()),
             feedback: sink(camera),
             latency: Arc::clone(camera.latency()),
         })
@@ -27,7 +27,7 @@ impl Feeds for Cameras {
     fn audio(&self, camera: &CameraName) -> Option<AudioFeed> {
         let camera = self.0.get(camera)?;
         camera.touch();
-        Some(AudioFeed { packets: Arc::clone(camera.sound.as_ref()?), feedback: sink(camera) })
+        Some(AudioFeed { packets: Arc::clone(camera.sound()?), feedback: sink(camera) })
     }
 }
 

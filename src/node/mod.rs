@@ -13,11 +13,16 @@ mod feeds;
 mod https;
 mod journal;
 mod lan;
+mod line;
 mod metrics;
 pub(crate) mod network;
 mod output_watch;
+mod page;
 mod picture;
+mod pipeline;
 mod pulse;
+mod reload;
+mod renewal;
 mod report;
 mod ringing;
 pub mod service;
@@ -31,22 +36,20 @@ mod view;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::sync::{broadcast, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::access::TurnSecret;
 use crate::config::Config;
-use crate::http::{self, Announcement, Bound, Extras, HttpServer};
+use crate::peer::Connector;
 use crate::peer::config::{Login as IceLogin, ReadServer};
-use crate::peer::{Connector, media_addresses};
 use crate::session::node::{self as core, IceSource, Input, NodeSetup};
-use crate::session::{Boot, Event, IceServer, Outgoing, Topics};
-use crate::signalling::{Link, LinkSetup, LoopbackBroker, MqttLink, Publish};
+use crate::session::{Boot, Event, IceServer, Topics};
 use crate::sys;
 
 use self::brokers::Brokers;
@@ -55,16 +58,18 @@ use self::desk::Desk;
 use self::doorbell::Doorbell;
 use self::feeds::Cameras;
 use self::https::Https;
+use self::line::Caller;
 use self::metrics::Metrics;
-use self::report::Report;
+use self::page::Page;
+use self::renewal::Renewal;
 use self::state::Board;
-use self::view::About;
 
 pub use self::access::{AccessFiles, read_key};
 pub use self::certificates::{GivenCertificate, given as given_certificates};
 pub use self::doorbell::{read_secret as read_ring_secret, webhook};
 pub use self::https::CERTIFICATE;
 pub use self::lan::{known_password, pages};
+pub use self::reload::Reloaded;
 pub use self::state::{Condition, State};
 pub use self::state_folder::StateFolder;
 pub use self::view::View;
@@ -77,19 +82,26 @@ const SERVERS_LIMIT: Duration = Duration::from_millis(1_100);
 /// Steps of sessions kept for whoever follows them slowly.
 const EVENTS_KEPT: usize = 256;
 
+/// Reloads that wait for the desk: they come one at a time.
+const RENEWALS: usize = 1;
+
 /// A running node.
 pub struct Node {
+    config: Arc<Config>,
+    folder: StateFolder,
     view: View,
-    page: Option<SocketAddr>,
+    metrics: Metrics,
     broker: Brokers,
-    http: Option<HttpServer>,
-    announcement: Option<Announcement>,
-    keepers: Vec<JoinHandle<()>>,
-    network: JoinHandle<()>,
+    page: Page,
+    /// Looks at the certificates, for ever.
+    keeper: JoinHandle<()>,
+    /// The servers of `[ice]` with what their files held.
+    servers: Vec<ReadServer>,
     desk: JoinHandle<()>,
     stop: oneshot::Sender<()>,
+    renewals: mpsc::Sender<Renewal>,
     events: broadcast::Sender<Event>,
-    doorbell: Doorbell,
+    doorbell: Option<Doorbell>,
     registered: Arc<AtomicUsize>,
 }
 
@@ -114,13 +126,8 @@ impl Node {
             cameras.insert(camera.name.clone(), Arc::new(running));
         }
         let cameras = Cameras(Arc::new(cameras));
-        let connector = Arc::new(Connector::new(&config.ice)?);
-        let pulse = board.pulses.begin("net-media");
-        connector.on_each_second(move || pulse.beat());
-        if let Err(error) = media_addresses(&config.ice) {
-            tracing::warn!(%error, "no viewer can be served: `camera-node check` says more");
-        }
-        let ice_servers = config.ice.read_servers()?.into_iter().map(ice_source).collect();
+        let connector = connector(&config, &board)?;
+        let servers = config.ice.read_servers()?;
 
         let (doorbell, mut bells) = Doorbell::start(&config.ring, &id).await?;
         let topics = Topics::new(&config.broker.prefix, &id);
@@ -134,94 +141,57 @@ impl Node {
             guard,
             entropy: Box::new(sys::random_bits),
         });
-        core.handle(Input::IceServers(ice_servers), Duration::ZERO);
-        let will = core.will();
+        core.handle(Input::IceServers(servers.iter().cloned().map(ice_source).collect()), Duration::ZERO);
         board.note("broker", State::Starting, "");
-        let setup = LinkSetup {
-            client_id: id.to_string(),
-            subscriptions: topics.node_subscriptions(),
-            wishes: bells.topic.iter().cloned().collect(),
-            will: Some(Box::new(move |conn| {
-                let Outgoing { topic, payload, retain } = will.of_connection(conn);
-                Publish { topic, payload, retain }
-            })),
-        };
         let (network_changes, network_news) = watch::channel(0);
-        let (link, network): (Box<dyn Link>, _) = match endpoint {
-            Some(endpoint) => {
-                let link = MqttLink::start(endpoint, setup, sys::random_bits());
-                let network = tokio::spawn(network::watch(link.network_reports(), network_changes));
-                (Box::new(link), network)
-            }
-            // `loopback:`, where nobody else is.
-            None => (Box::new(LoopbackBroker::new().link(setup)), tokio::spawn(std::future::ready(()))),
-        };
-
-        let http = if config.http.enabled {
-            let report = Report {
-                node: id.clone(),
-                prefix: config.broker.prefix.to_string(),
-                broker: broker.page.clone(),
-                board: Arc::clone(&board),
-                metrics: metrics.clone(),
-                cameras: cameras.clone(),
-                bell: doorbell.behind_http(&config.ring)?,
-            };
-            let certificate = https.as_ref().map(|https| Arc::clone(&https.certificate));
-            let extras = Extras { door: broker.door(), certificate };
-            Some(http::serve(&config.http, Arc::new(report), extras).await?)
-        } else {
-            None
-        };
-
-        let announcement = http.as_ref().and_then(|http| lan::announce(&config, http));
-        let bound = http.as_ref().map(|http| Bound { plain: Some(http.addr()), tls: http.tls_addr() });
-        let pages = lan::pages(&config, &bound.unwrap_or_default());
-        let page = http.as_ref().map(HttpServer::addr);
-        bells.webhook = doorbell::webhook(&config, page)?;
-        let registered = Arc::clone(&bells.registered);
-        let about = Arc::new(Mutex::new(About { name: config.node.name(), pages }));
-        let view = View { board: Arc::clone(&board), cameras: cameras.clone(), about };
+        let caller = Caller { topics, will: core.will(), changes: network_changes };
+        let line = caller.call(endpoint, bells.topic.clone(), 0);
 
         let config = Arc::new(config);
-        let watch = certificates::watch(Arc::clone(&config), Arc::clone(&board), AccessFiles::is_clock_set);
-        let mut keepers = vec![tokio::spawn(watch)];
-        keepers.extend(https.map(|https| tokio::spawn(https.keep_fresh())));
-
-        let (events, _) = broadcast::channel(EVENTS_KEPT);
+        let view = View { board: Arc::clone(&board), cameras: cameras.clone(), about: Arc::default() };
         let (stop, stopped) = oneshot::channel();
+        let (renewals, renewed) = mpsc::channel(RENEWALS);
+        let (events, _) = broadcast::channel(EVENTS_KEPT);
+        let page = Page::serve(&config, https, &broker, (&view, &metrics), Some(&doorbell)).await?;
+        bells.webhook = doorbell::webhook(&config, page.address())?;
+        let registered = Arc::clone(&bells.registered);
+        let keeper = keeper(&config, &board);
         let desk = Desk {
             core,
-            link,
+            line,
+            caller,
             connector,
             cameras,
-            config,
+            config: Arc::clone(&config),
             board,
-            metrics,
+            metrics: metrics.clone(),
             access,
             network: network_news,
             bells,
+            renewals: renewed,
             events: events.clone(),
         };
         Ok(Self {
+            config,
+            folder,
             view,
-            page,
+            metrics,
             broker,
-            http,
-            announcement,
-            keepers,
-            network,
+            page,
+            keeper,
+            servers,
             desk: tokio::spawn(desk.run(stopped)),
             stop,
+            renewals,
             events,
-            doorbell,
+            doorbell: Some(doorbell),
             registered,
         })
     }
 
     /// Where the page is served, if it is.
     pub fn page(&self) -> Option<SocketAddr> {
-        self.page
+        self.page.address()
     }
 
     /// Where browsers find the page, the best address first.
@@ -275,9 +245,7 @@ impl Node {
     /// # Errors
     /// A device thread is stuck in its driver and was left behind: the process should end with an error.
     pub async fn stop(self) -> anyhow::Result<()> {
-        self.network.abort();
-        self.keepers.iter().for_each(JoinHandle::abort);
-        drop(self.announcement);
+        self.keeper.abort();
         // Nobody rings any more.
         drop(self.doorbell);
         // The desk may have ended by itself; then there is nobody left to tell.
@@ -290,19 +258,27 @@ impl Node {
             let results: Vec<_> = cameras.0.values().map(|camera| camera.stop(THREADS_LIMIT)).collect();
             results.into_iter().collect::<Result<(), _>>()
         });
-        let page = async {
-            if let Some(http) = self.http {
-                http.stop().await;
-            }
-        };
         // Whoever is left connected has been told; what does not end in time is cut off.
-        let servers = async { tokio::join!(page, self.broker.stop()) };
+        let servers = async { tokio::join!(self.page.end(), self.broker.stop()) };
         if tokio::time::timeout(SERVERS_LIMIT, servers).await.is_err() {
             tracing::debug!("page and broker cut off with connections open");
         }
         ended.await??;
         Ok(())
     }
+}
+
+/// Looks at the certificates of `config`, for ever.
+fn keeper(config: &Arc<Config>, board: &Arc<Board>) -> JoinHandle<()> {
+    tokio::spawn(certificates::watch(Arc::clone(config), Arc::clone(board), AccessFiles::is_clock_set))
+}
+
+/// Makes connections by `[ice]`; its thread shows that it goes on.
+fn connector(config: &Config, board: &Board) -> anyhow::Result<Arc<Connector>> {
+    let connector = Connector::new(&config.ice)?;
+    let pulse = board.pulses.begin("net-media");
+    connector.on_each_second(move || pulse.beat());
+    Ok(Arc::new(connector))
 }
 
 fn ice_source(server: ReadServer) -> IceSource {

@@ -32,7 +32,6 @@ impl OutputWatch {
 mod tests {
     use super::*;
     use crate::node::clock::now;
-    use crate::node::clock::now;
 
     #[test]
     fn an_encoder_that_skips_is_well_and_one_that_gives_nothing_for_five_seconds_is_not() {

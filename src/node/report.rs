@@ -47,6 +47,8 @@ impl Probe for Report {
                 | State::Contested
                 | State::Refused
                 | State::Expiring
+                | State::Full
+                | State::Restart
                 | State::Unsupported => PartState::Waiting,
                 State::Failed => PartState::Failed,
             };

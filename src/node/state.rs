@@ -26,12 +26,16 @@ pub enum State {
     Stalled,
     /// Another client of the broker uses this node's id: the two are let in by turns.
     Contested,
-    /// Somebody denies us a right; we ask again in case it is given.
+    /// What is asked is refused (a right by the broker, an edited config by us); what was before stays.
     Refused,
     /// The device gives nothing we can use; it is tried again in case it is exchanged.
     Unsupported,
     /// At work, but not for much longer unless somebody does something.
     Expiring,
+    /// Nothing more can be written where the node keeps what it must have again.
+    Full,
+    /// What was asked anew waits until the program is started anew.
+    Restart,
     /// Something else is wrong; it is tried again.
     Failed,
 }
@@ -50,6 +54,8 @@ impl State {
             Self::Refused => "refused",
             Self::Unsupported => "unsupported",
             Self::Expiring => "expiring",
+            Self::Full => "full",
+            Self::Restart => "restart",
             Self::Failed => "failed",
         }
     }
@@ -111,6 +117,14 @@ impl Board {
             _ => tracing::warn!(part, state = state.word(), detail, "state"),
         }
         self.changed.send_modify(|n| *n = n.wrapping_add(1));
+    }
+
+    /// There is no such part any more.
+    pub fn forget(&self, part: &str) {
+        let was_there = self.parts.lock().unwrap_or_else(PoisonError::into_inner).remove(part).is_some();
+        if was_there {
+            self.changed.send_modify(|n| *n = n.wrapping_add(1));
+        }
     }
 
     /// What every part is doing now.

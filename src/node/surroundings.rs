@@ -2,6 +2,7 @@
 
 use crate::access::WallClock;
 use crate::encode::Turn;
+use crate::peer::media_addresses;
 use crate::session::node::{self as core, Input};
 use crate::session::{CameraDetail, CameraInfo, CameraState, Text};
 
@@ -60,8 +61,10 @@ impl Running {
                 State::Busy
                 | State::Stalled
                 | State::Contested
-                | State::Refused
                 | State::Unsupported
+                | State::Refused
+                | State::Restart
+                | State::Full
                 | State::Failed => CameraState::Failed,
             });
             let words = condition.filter(|_| matches!(state, CameraState::Away | CameraState::Failed));
@@ -90,5 +93,13 @@ impl Running {
         let ending = certificates.filter(|(_, condition)| condition.state != State::Live);
         let warnings = ending.map(|(_, condition)| Text::clipped(&condition.detail)).collect();
         self.handle(Input::Warnings(warnings));
+    }
+
+    /// Notes whether viewers can be given any address at all.
+    pub(super) fn look_at_network(&self) {
+        match media_addresses(&self.desk.config.ice) {
+            Ok(_) => self.desk.board.note("network", State::Live, ""),
+            Err(error) => self.desk.board.note("network", State::Away, format!("no viewer can be served: {error}")),
+        }
     }
 }

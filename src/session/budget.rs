@@ -33,15 +33,13 @@ struct Budget {
 impl Budgets {
     /// Full budgets for everyone.
     pub(super) fn new(limits: &Limits) -> Self {
-        let per_second = |n: u32| Rate { each: Duration::from_secs(1) / n, burst: 2 * n };
-        let joins = limits.joins_per_minute.value();
-        Self {
-            joins: Rate { each: Duration::from_secs(60) / joins, burst: JOINS_AT_ONCE.min(joins) },
-            messages: per_second(limits.messages_per_second.value()),
-            messages_in_all: per_second(limits.messages_per_second_in_all.value()),
-            all: Bucket::default(),
-            peers: BTreeMap::new(),
-        }
+        let [joins, messages, messages_in_all] = rates(limits);
+        Self { joins, messages, messages_in_all, all: Bucket::default(), peers: BTreeMap::new() }
+    }
+
+    /// Other rates from now on; what each has left stays.
+    pub(super) fn set_limits(&mut self, limits: &Limits) {
+        [self.joins, self.messages, self.messages_in_all] = rates(limits);
     }
 
     /// Takes one message, not yet read.
@@ -86,6 +84,17 @@ impl Budgets {
         budget.touched = now;
         budget
     }
+}
+
+/// Of one peer's joins and messages, and of all peers' messages.
+fn rates(limits: &Limits) -> [Rate; 3] {
+    let per_second = |n: u32| Rate { each: Duration::from_secs(1) / n, burst: 2 * n };
+    let joins = limits.joins_per_minute.value();
+    [
+        Rate { each: Duration::from_secs(60) / joins, burst: JOINS_AT_ONCE.min(joins) },
+        per_second(limits.messages_per_second.value()),
+        per_second(limits.messages_per_second_in_all.value()),
+    ]
 }
 
 /// `burst` at once, then one each `each`.

@@ -15,12 +15,14 @@ mod network;
 mod ports;
 mod recorder;
 mod relay;
+mod reload;
 mod restarts;
 mod ring_topic;
 mod rivals;
 mod service;
 mod stage;
 mod streets;
+mod systemd;
 mod tokens;
 
 use std::time::Duration;

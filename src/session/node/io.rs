@@ -62,6 +62,12 @@ pub enum Input {
     /// What the wall clock shows; at the start, and again every few seconds, as it may be set at any time. Between, the
     /// core's own time counts on.
     WallClock(WallClock),
+    /// The node's name for people from now on.
+    Name(String),
+    /// The limits from now on: of what is asked, and of sessions that begin.
+    Limits(Limits),
+    /// What the cameras send is not what was offered any more: all sessions end, and viewers join anew.
+    StreamChanged,
     /// Addresses, routes or links of this machine have changed.
     NetworkChanged,
     /// The program ends: says `leave` to every viewer, and `offline`.

@@ -139,6 +139,16 @@ impl Node {
                 self.renew_all_relays(now);
             }
             Input::Guard(guard) => self.set_guard(guard, now),
+            Input::Name(name) => {
+                self.setup.name = name;
+                self.announcer.changed(now);
+            }
+            Input::Limits(limits) => {
+                self.budgets.set_limits(&limits);
+                self.setup.limits = limits;
+                self.announcer.changed(now);
+            }
+            Input::StreamChanged => self.leave_all(LeaveReason::Closed, now),
             Input::NetworkChanged => {
                 self.sessions.values_mut().for_each(|session| session.network_changed(now, &mut self.out));
             }
@@ -336,11 +346,16 @@ impl Node {
     fn shut_down(&mut self, now: Duration) {
         self.shutting_down = true;
         self.stop_ringing(CancelReason::Closed, NoAnswer::Gone, now);
-        for (_, session) in std::mem::take(&mut self.sessions) {
-            self.leave(session, LeaveReason::Shutdown, now);
-        }
+        self.leave_all(LeaveReason::Shutdown, now);
         self.handle_timeout(now);
         self.out.extend(self.announcer.farewell().map(Output::Publish));
+    }
+
+    fn leave_all(&mut self, reason: LeaveReason, now: Duration) {
+        for (_, session) in std::mem::take(&mut self.sessions) {
+            self.leave(session, reason, now);
+        }
+        self.viewers_changed(now);
     }
 
     fn publish(&mut self, peer: &PeerId, message: &Message) {

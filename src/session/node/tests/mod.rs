@@ -3,6 +3,7 @@
 mod access;
 mod admission;
 mod calls;
+mod lasting;
 mod later;
 mod presence;
 mod relays;

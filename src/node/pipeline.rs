@@ -1,0 +1,250 @@
+//! The threads that make a camera's media, begun and ended together.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::capture::{self, config::Audio, config::AudioSourceKind, config::Video};
+use crate::config;
+use crate::encode::{self, Turn, VideoEncoder};
+use crate::fanout::{Fanout, Latest};
+use crate::media::{CameraName, EncodedAudio, Frame, FrameFormat, PixelFormat, ProfileLevelId, VideoPackets};
+use crate::rate::KeyFrameGate;
+
+use super::clock::now;
+use super::demand::Demand;
+use super::encoding::Encoding;
+use super::metrics::Metrics;
+use super::picture::{Picture, Settled};
+use super::sound::{self, Sound, SoundEncoding};
+use super::state::Board;
+use super::thread::{self, Priority, Thread, Wedged};
+
+/// What outlives a pipeline: where its media go, and what viewers ask of it.
+#[derive(Clone)]
+pub struct Outlets {
+    /// Whose.
+    pub name: CameraName,
+    /// Pictures, packetized.
+    pub packets: Arc<Fanout<Arc<VideoPackets>>>,
+    /// Sound, if the pipeline makes any.
+    pub sound: Arc<Fanout<EncodedAudio>>,
+    /// `profile_idc`, constraint flags and `level_idc` of the stream.
+    pub profile_level: Arc<Mutex<[u8; 3]>>,
+    /// When a key frame is due.
+    pub gate: Arc<Mutex<KeyFrameGate>>,
+    /// The loss that viewers report.
+    pub loss: Arc<Mutex<f32>>,
+    /// What the camera has settled on.
+    pub settled: Arc<Mutex<Option<Settled>>>,
+    /// Where to say what it does.
+    pub board: Arc<Board>,
+    /// Where to count.
+    pub metrics: Metrics,
+}
+
+/// A pipeline that could be begun: its config is good, and its encoder exists.
+pub struct Prepared {
+    config: config::Camera,
+    video: Video,
+    audio: Audio,
+    turn: Turn,
+    warm: Box<dyn VideoEncoder>,
+}
+
+/// A pipeline at work.
+pub struct Pipeline {
+    config: config::Camera,
+    video: Video,
+    audio: Audio,
+    frames: Arc<Latest<Frame>>,
+    demands: Vec<Arc<Demand>>,
+    threads: Vec<Thread>,
+}
+
+impl Prepared {
+    /// Decides what is left open (`auto`), as `before` did where the same is asked, and makes the encoder: before the first
+    /// offer, so that the offer can tell the truth about profile and level.
+    ///
+    /// # Errors
+    /// No encoder can be made for the size asked.
+    pub fn new(config: &config::Camera, before: Option<&Pipeline>) -> anyhow::Result<Self> {
+        let video = match before {
+            // A camera that is unplugged just now is waited for, and not replaced.
+            Some(before) if asks_the_same(&config.video, &before.config.video) => {
+                let Video { source, device, .. } = before.video.clone();
+                Video { source, device, ..config.video.clone() }
+            }
+            _ => capture::resolve_video(&config.video),
+        };
+        let audio = match before {
+            Some(before) if config.audio == before.config.audio => before.audio.clone(),
+            _ => capture::resolve_audio(&config.audio),
+        };
+        let turn = Turn { rotation: video.rotate, flip: video.flip };
+        let format = FrameFormat {
+            pixel: PixelFormat::I420,
+            width: video.width.value(),
+            height: video.height.value(),
+            stride: video.width.value(),
+            full_range: false,
+        };
+        let warm = encode::open_video(&config.h264, format, video.fps.value(), turn)?;
+        Ok(Self { config: config.clone(), video, audio, turn, warm })
+    }
+
+    /// Whether it makes sound.
+    pub fn has_sound(&self) -> bool {
+        self.audio.source != AudioSourceKind::None
+    }
+
+    /// `profile_idc`, constraint flags and `level_idc` of its stream.
+    pub fn profile_level(&self) -> [u8; 3] {
+        self.warm.profile_level()
+    }
+
+    /// Starts the threads; the devices open when somebody wants them.
+    ///
+    /// # Errors
+    /// The system has no threads to give.
+    pub fn begin(self, outlets: &Outlets) -> std::io::Result<Pipeline> {
+        let Self { config, video, audio, turn, warm } = self;
+        let Outlets { name, packets, sound, profile_level, gate, loss, settled, board, metrics } = outlets.clone();
+        let mut pipeline = Pipeline {
+            config,
+            video: video.clone(),
+            audio: audio.clone(),
+            frames: Arc::new(Latest::new()),
+            demands: Vec::new(),
+            threads: Vec::new(),
+        };
+        *profile_level.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = warm.profile_level();
+        let encoding = Encoding {
+            camera: name.clone(),
+            config: pipeline.config.h264.clone(),
+            size: (video.width.value(), video.height.value()),
+            turn,
+            fps: video.fps.value(),
+            warm: Some(warm),
+            profile_level,
+            frames: Arc::clone(&pipeline.frames),
+            packets,
+            gate,
+            board: Arc::clone(&board),
+            metrics: metrics.clone(),
+        };
+        pipeline.add(format!("encode-{name}"), Priority::Picture, move || encoding.run())?;
+        let picture = Picture {
+            camera: name.clone(),
+            config: video,
+            frames: Arc::clone(&pipeline.frames),
+            settled,
+            demand: pipeline.demand(),
+            board: Arc::clone(&board),
+            metrics,
+        };
+        pipeline.add(format!("capture-{name}"), Priority::Picture, move || picture.run())?;
+        if audio.source == AudioSourceKind::None {
+            return Ok(pipeline);
+        }
+        let (periods_in, periods_out) = sound::periods();
+        let encoding = SoundEncoding {
+            camera: name.clone(),
+            config: pipeline.config.opus.clone(),
+            periods: periods_out,
+            packets: sound,
+            loss,
+            board: Arc::clone(&board),
+        };
+        pipeline.add(format!("opus-{name}"), Priority::Sound, move || encoding.run())?;
+        let demand = pipeline.demand();
+        let sound = Sound { camera: name.clone(), config: audio, periods: periods_in, demand, board };
+        pipeline.add(format!("sound-{name}"), Priority::Sound, move || sound.run())?;
+        Ok(pipeline)
+    }
+}
+
+/// Whether both name the same camera in the same words.
+fn asks_the_same(a: &Video, b: &Video) -> bool {
+    (a.source, &a.device, a.format) == (b.source, &b.device, b.format)
+}
+
+impl Pipeline {
+    /// The wishes its devices wait for.
+    pub fn demands(&self) -> &[Arc<Demand>] {
+        &self.demands
+    }
+
+    /// What it was made from.
+    pub fn config(&self) -> &config::Camera {
+        &self.config
+    }
+
+    /// Tells its threads to end, and waits at most `limit` for all of them together.
+    ///
+    /// # Errors
+    /// A thread is stuck in its driver and was abandoned.
+    pub fn end(self, limit: Duration) -> Result<(), Wedged> {
+        for demand in &self.demands {
+            demand.stop();
+        }
+        self.frames.close();
+        let end = now() + limit;
+        let mut result = Ok(());
+        for thread in self.threads {
+            if let Err(wedged) = thread.join(end.saturating_duration_since(now())) {
+                result = Err(wedged);
+            }
+        }
+        result
+    }
+
+    fn demand(&mut self) -> Arc<Demand> {
+        let demand = Arc::new(Demand::default());
+        self.demands.push(Arc::clone(&demand));
+        demand
+    }
+
+    fn add(&mut self, name: String, priority: Priority, body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        self.threads.push(thread::start(name, priority, body)?);
+        Ok(())
+    }
+}
+
+/// Whether a viewer who was offered a stream like `before` can go on with one like `after`: the offer says the same.
+pub fn is_same_stream(before: [u8; 3], after: [u8; 3]) -> bool {
+    ProfileLevelId::of_sps(before) == ProfileLevelId::of_sps(after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_the_same_when_its_offer_would_be() {
+        assert!(is_same_stream([0x42, 0xc0, 0x0d], [0x42, 0xc0, 0x1f]), "every offer says level 3.1 at least");
+        assert!(!is_same_stream([0x42, 0xc0, 0x1f], [0x42, 0xc0, 0x28]), "1080p needs a higher one");
+        assert!(!is_same_stream([0x42, 0xc0, 0x1f], [0x64, 0x00, 0x1f]), "another profile");
+    }
+
+    #[test]
+    fn what_auto_has_been_decided_for_stays_when_the_same_is_asked_again() {
+        let config = config::Camera::default();
+        let here = Prepared::new(&config, None).expect("an encoder");
+        let pretended = Video { device: "usb-cam".to_owned(), ..here.video.clone() };
+        let before = Pipeline {
+            config: config.clone(),
+            video: pretended,
+            audio: here.audio.clone(),
+            frames: Arc::default(),
+            demands: Vec::new(),
+            threads: Vec::new(),
+        };
+        let mut wider = config.clone();
+        wider.video.width = const { crate::media::Bounded::new(640) };
+        let again = Prepared::new(&wider, Some(&before)).expect("an encoder");
+        assert_eq!((again.video.device.as_str(), again.video.width.value()), ("usb-cam", 640));
+        wider.video.device = "usb-other".to_owned();
+        let other = Prepared::new(&wider, Some(&before)).expect("an encoder");
+        assert_eq!(other.video.device, "usb-other");
+    }
+}

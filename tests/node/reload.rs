@@ -1,0 +1,198 @@
+//! SIGHUP: the config is read again, and whoever watches sees on.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use camera_node::signalling::{Endpoint, Link, LinkEvent, LinkSetup, MqttLink};
+use rustix::process::Signal;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Child;
+use tokio::time::timeout;
+
+use crate::ports::free_ports;
+use crate::stage::{Report, SMALL, Watch, alone, embedded_broker, watch_at};
+use crate::systemd::{Systemd, by_itself, signal};
+
+const SOON: Duration = Duration::from_secs(20);
+/// A picture may stand for so long while its camera is opened anew, on a machine that does other things too.
+const STANDS_MS: f64 = 6_000.0;
+
+/// A node that has said READY.
+async fn start(systemd: &mut Systemd, config: &str) -> Child {
+    systemd.write("node.toml", config);
+    let node = systemd.start().stderr(Stdio::null()).spawn().expect("it can be run");
+    systemd.hears("ready", SOON, |line| line == "READY=1").await;
+    node
+}
+
+/// `systemctl reload`, with what systemd 253 and later want to hear.
+async fn reload(systemd: &mut Systemd, node: &Child, config: &str) {
+    systemd.write("node.toml", config);
+    signal(node, Signal::HUP);
+    systemd.hears("it reloads", SOON, |line| line == "RELOADING=1").await;
+    let stamp = systemd.hears("since when", SOON, |line| line.starts_with("MONOTONIC_USEC=")).await;
+    assert!(stamp["MONOTONIC_USEC=".len()..].parse::<u64>().is_ok_and(|since| since > 0), "{stamp}");
+    systemd.hears("ready again", SOON, |line| line == "READY=1").await;
+}
+
+/// The next status line with these words in it.
+async fn says(systemd: &mut Systemd, words: &str) -> String {
+    systemd.hears(words, SOON, |line| line.starts_with("STATUS=") && line.contains(words)).await
+}
+
+async fn stop(mut node: Child) {
+    signal(&node, Signal::TERM);
+    assert!(timeout(SOON, node.wait()).await.expect("in time").expect("ours").success());
+}
+
+fn joins(seen: &Report) -> usize {
+    seen.events.iter().filter(|step| *step == "join").count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn viewers_see_on_while_name_camera_and_limits_change() {
+    let _alone = alone().await;
+    let any = ([127, 0, 0, 1], 0).into();
+    let broker = embedded_broker(any, any).await;
+    let url = format!("mqtt://{}", broker.tcp_addr());
+    let mut systemd = Systemd::new();
+    let config = format!("{SMALL}\n[broker]\nurl = \"{url}\"\n");
+    let node = start(&mut systemd, &config).await;
+    let viewer = Watch::at(&url, &[]);
+    says(&mut systemd, "1 viewer").await;
+
+    let other = config
+        .replace("id = \"stage\"", "id = \"stage\"\nname = \"Porch\"")
+        .replace("width = 320\nheight = 180", "width = 384\nheight = 216")
+        .replace("source = \"tone\"", "source = \"none\"");
+    reload(&mut systemd, &node, &format!("{other}\n[limits]\nmax_viewers = 2\n[log]\nlevel = \"debug\"\n")).await;
+    let well = |line: &str| line.starts_with("STATUS=Porch: 1 viewer") && line.contains("camera ok");
+    systemd.hears("well again", SOON, well).await;
+    // Somebody new sees the new size, and in silence.
+    let late = watch_at(&url, &["--seconds", "1"]).await;
+    assert!(late.frames >= 10 && late.audio_packets == 0, "{late:?}");
+    assert_eq!((late.cameras[0].width, late.cameras[0].height), (384, 216));
+
+    // A level that was not offered: everybody joins anew.
+    let large = other.replace("width = 384\nheight = 216\nfps = 30", "width = 1344\nheight = 768\nfps = 5");
+    assert_ne!(large, other);
+    reload(&mut systemd, &node, &large).await;
+    let other_viewer = Watch::at(&url, &[]);
+    says(&mut systemd, "2 viewers").await;
+    other_viewer.kill();
+    viewer.interrupt();
+    let seen = viewer.report().await;
+    assert_eq!(joins(&seen), 2, "one for each level: {seen:?}");
+    assert!(seen.frames >= 40 && seen.longest_gap_ms < 2.0 * STANDS_MS, "{seen:?}");
+    stop(node).await;
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_config_is_refused_in_words_and_the_one_before_goes_on() {
+    let _alone = alone().await;
+    let mut systemd = Systemd::new();
+    let good = by_itself("");
+    let node = start(&mut systemd, &good).await;
+    says(&mut systemd, "stage: 0 viewers").await;
+    reload(&mut systemd, &node, &format!("{good}\n[brokr]\n")).await;
+    let status = says(&mut systemd, "config refused").await;
+    assert!(status.contains("stays in force") && status.contains("node.toml:"), "{status}");
+    // A file that it names is not there.
+    let broken = format!("{good}\n[access]\nmode = \"token\"\n[[access.keys]]\nfile = \"/nowhere/key.pem\"\n");
+    reload(&mut systemd, &node, &broken).await;
+    says(&mut systemd, "/nowhere/key.pem").await;
+    // What needs a restart is named, and the rest is applied.
+    let other = good.replace("id = \"stage\"", "id = \"other\"\nname = \"Barn\"");
+    reload(&mut systemd, &node, &other).await;
+    let status = says(&mut systemd, "config restart").await;
+    assert!(status.starts_with("STATUS=Barn: ") && status.contains("node.id"), "{status}");
+    reload(&mut systemd, &node, &good).await;
+    let status = says(&mut systemd, "stage: 0 viewers").await;
+    assert!(!status.contains("config"), "{status}");
+    stop(node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_broker_is_gone_to_while_viewers_see_on() {
+    let _alone = alone().await;
+    let any = ([127, 0, 0, 1], 0).into();
+    let (first, second) = (embedded_broker(any, any).await, embedded_broker(any, any).await);
+    let urls = [&first, &second].map(|broker| format!("mqtt://{}", broker.tcp_addr()));
+    let setup = LinkSetup {
+        client_id: "eve".to_owned(),
+        subscriptions: vec!["camera-node/v1/stage/status".to_owned()],
+        ..LinkSetup::default()
+    };
+    let mut eve = MqttLink::start(Endpoint::plain("127.0.0.1", first.tcp_addr().port()), setup, 1);
+    let mut systemd = Systemd::new();
+    let config = format!("{SMALL}\n[broker]\nurl = \"{}\"\n", urls[0]);
+    let node = start(&mut systemd, &config).await;
+    let online = heard(&mut eve, "online").await;
+    let viewer = Watch::at(&urls[0], &["--seconds", "8"]);
+    says(&mut systemd, "1 viewer").await;
+
+    reload(&mut systemd, &node, &config.replace(&urls[0], &urls[1])).await;
+    let offline = heard(&mut eve, "offline").await;
+    assert_eq!((&offline["boot"], &offline["conn"]), (&online["boot"], &online["conn"]), "of that connection");
+    let late = watch_at(&urls[1], &["--seconds", "1"]).await;
+    assert!(late.frames >= 10, "there for new viewers: {late:?}");
+    let seen = viewer.report().await;
+    // Of 240; a busy machine leaves some out.
+    assert!(joins(&seen) == 1 && seen.frames >= 80 && seen.longest_gap_ms < STANDS_MS, "{seen:?}");
+    stop(node).await;
+    eve.close(Vec::new()).await;
+    first.stop().await;
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_moves_and_stays_where_it_is_if_the_new_place_is_taken() {
+    let _alone = alone().await;
+    let [here, there] = free_ports();
+    let mut systemd = Systemd::new();
+    let at = |port: u16| by_itself("").replace("127.0.0.1:0", &format!("127.0.0.1:{port}"));
+    let node = start(&mut systemd, &at(here)).await;
+    assert!(healthz(here).await["parts"]["config"].is_null(), "nothing to say of it");
+    reload(&mut systemd, &node, &at(there)).await;
+    says(&mut systemd, &format!("page http://127.0.0.1:{there}/")).await;
+    assert_eq!(healthz(there).await["parts"]["config"]["state"], "ok");
+    assert!(TcpStream::connect(("127.0.0.1", here)).await.is_err(), "nobody is there any more");
+
+    let taken = TcpListener::bind(("127.0.0.1", here)).await.expect("free again");
+    reload(&mut systemd, &node, &at(here)).await;
+    let status = says(&mut systemd, "config refused").await;
+    assert!(status.contains("[http] stays as it was") || status.contains("http cannot listen"), "{status}");
+    let config = healthz(there).await["parts"]["config"].clone();
+    assert_eq!(config["state"], "waiting", "degraded, and not down: {config}");
+    assert!(config["detail"].as_str().is_some_and(|detail| detail.starts_with("refused: ")), "{config}");
+    drop(taken);
+    reload(&mut systemd, &node, &at(here)).await;
+    assert_eq!(healthz(here).await["parts"]["config"]["state"], "ok");
+    stop(node).await;
+}
+
+/// What the node says of itself.
+async fn healthz(port: u16) -> serde_json::Value {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("it listens");
+    let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    timeout(SOON, stream.read_to_string(&mut answer)).await.expect("in time").expect("text");
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
+    serde_json::from_str(body).expect("JSON")
+}
+
+/// The next status with this state.
+async fn heard(link: &mut MqttLink, state: &str) -> serde_json::Value {
+    loop {
+        let event = timeout(SOON, link.next()).await.expect("in time").expect("it lives");
+        if let LinkEvent::Message { payload, .. } = event {
+            let status: serde_json::Value = serde_json::from_slice(&payload).expect("JSON");
+            if status["state"] == state {
+                return status;
+            }
+        }
+    }
+}
