@@ -1,7 +1,7 @@
 //! What no single key can get wrong: keys that need, or rule out, each other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use super::document::{Document, Step, shown};
@@ -202,6 +202,9 @@ fn listeners(config: &Config, found: &mut Findings<'_>) {
         claims.push((config.broker.embedded_bind, vec![key("broker"), key("embedded_bind")]));
         claims.push((config.broker.embedded_websocket_bind, vec![key("broker"), key("embedded_websocket_bind")]));
     }
+    if config.ice.tcp {
+        claims.push(((Ipv4Addr::UNSPECIFIED, config.ice.tcp_port).into(), vec![key("ice"), key("tcp_port")]));
+    }
     for (address, path) in claims.into_iter().filter(|(address, _)| address.port() != 0) {
         match ports.get(&address.port()) {
             Some((other, owner))
@@ -230,6 +233,15 @@ fn ice(config: &Config, found: &mut Findings<'_>) {
     }
     if ice.public_address.ip().is_some() && ice.port_range.bounds().is_none() {
         found.add(&path("public_address"), "a router forwards known ports: set `port_range` to those it forwards");
+    }
+    if ice.tcp && ice.public_address.ip().is_some() && ice.tcp_port == 0 {
+        found.add(&path("public_address"), "a router forwards known ports: set `tcp_port` to the one it forwards");
+    }
+    if !ice.tcp && ice.tcp_port != 0 {
+        found.add(&path("tcp_port"), "nobody comes in there: set `tcp` to true");
+    }
+    if ice.tcp && ice.policy == IcePolicy::Relay {
+        found.add(&path("tcp"), "media goes through TURN servers only, so nobody comes in: leave `tcp` out");
     }
     if let Some((first, last)) = ice.port_range.bounds() {
         let ports = u32::from(last - first) + 1;

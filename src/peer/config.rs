@@ -21,7 +21,11 @@ pub struct Ice {
     pub include_loopback: bool,
     /// UDP ports for media, such as `"40000-40100"`; a viewer takes one. Empty: any free port.
     pub port_range: PortRange,
-    /// The address under which a router forwards `port_range`, unchanged, to this machine. Empty: none.
+    /// Let viewers come in over TCP too (ICE over TCP, RFC 6544), for those whose network lets no UDP out.
+    pub tcp: bool,
+    /// The TCP port for that, for all viewers; 0 for any that is free.
+    pub tcp_port: u16,
+    /// The address under which a router forwards `port_range`, and `tcp_port`, unchanged, to this machine. Empty: none.
     pub public_address: PublicAddress,
     /// `"all"`, or `"relay"` to send and receive through TURN servers only.
     pub policy: IcePolicy,
@@ -248,6 +252,8 @@ mod tests {
             interfaces = []
             include_loopback = true
             port_range = "40000-40100"
+            tcp = true
+            tcp_port = 8189
             public_address = "203.0.113.7"
             policy = "relay"
             mdns = true

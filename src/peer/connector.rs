@@ -23,6 +23,7 @@ use super::link::{Failure, Link};
 use super::names::Names;
 use super::notice::Forward;
 use super::runtime::WatchedRuntime;
+use super::tcp::{Entrance, Paths, Tcp};
 use super::thread::MediaThread;
 use super::turn::{Authorities, Carriage, Office};
 use super::watch::Watch;
@@ -52,6 +53,7 @@ pub struct Connector {
     ice: Arc<Ice>,
     plan: BindPlan,
     office: Arc<Office>,
+    entrance: Option<Arc<Entrance>>,
     certificate: RTCCertificate,
     thread: MediaThread,
 }
@@ -80,7 +82,10 @@ impl Connector {
         let certificate = RTCCertificate::generate(provider.crypto(), scheme, parameters);
         let ice = Arc::new(ice.clone());
         let authorities = Authorities::new(ice.ca_file.clone());
+        // Who goes through relays alone is not to be reached otherwise.
+        let lets_in = ice.tcp && ice.policy != IcePolicy::Relay;
         Ok(Self {
+            entrance: lets_in.then(|| Arc::new(Entrance::new(ice.tcp_port, Arc::clone(&provider)))),
             plan: BindPlan::new(Arc::clone(&ice), fastrand::u16(..)),
             ice,
             office: Arc::new(Office::new(authorities, Names::default())),
@@ -116,7 +121,8 @@ impl Connector {
         let watch = Arc::new(Watch::default());
         let (forward, notices) = mpsc::unbounded_channel();
         let carriage = Arc::new(Carriage::new(Arc::clone(&self.office)));
-        let runtime = WatchedRuntime::new(Arc::clone(&watch), Arc::clone(&carriage));
+        let paths = Arc::new(Paths::default());
+        let runtime = WatchedRuntime::new(Arc::clone(&watch), Arc::clone(&carriage), Arc::clone(&paths));
         let configuration = self.configuration(servers, &carriage);
         let configuration = configuration.with_certificates(vec![self.certificate.clone()]).build();
         let pc = PeerConnectionBuilder::new()
@@ -134,7 +140,8 @@ impl Connector {
         desk.keep(Arc::clone(&pc), Arc::clone(&watch));
         let addressing =
             Addressing { public: self.ice.public_address.ip(), relay_only: self.ice.policy == IcePolicy::Relay };
-        Ok(Link::new(pc, watch, self.plan.clone(), notices, addressing, carriage))
+        let tcp = Tcp::new(paths, self.entrance.clone());
+        Ok(Link::new(pc, watch, self.plan.clone(), notices, addressing, carriage, tcp))
     }
 
     /// Uses these servers, with these logins, from the next ICE restart on.

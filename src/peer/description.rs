@@ -168,6 +168,12 @@ pub(super) fn ice_ufrag(sdp: &str) -> Option<&str> {
     sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:")).map(str::trim)
 }
 
+/// The ICE user name fragment and password of a description.
+pub(super) fn ice_credentials(sdp: &str) -> Option<(&str, &str)> {
+    let password = sdp.lines().find_map(|line| line.strip_prefix("a=ice-pwd:")).map(str::trim)?;
+    Some((ice_ufrag(sdp)?, password))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

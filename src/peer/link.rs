@@ -18,6 +18,7 @@ use super::connector::SILENT_AFTER;
 use super::continuation::Refused;
 use super::description::{Addressing, is_host, public_twin, relay_alone};
 use super::notice::Notice;
+use super::tcp::Tcp;
 use super::trickle::{Output, Trickle};
 use super::turn::Carriage;
 use super::watch::Watch;
@@ -105,6 +106,7 @@ pub(super) struct Link {
     notices: mpsc::UnboundedReceiver<Notice>,
     pub(super) addressing: Addressing,
     pub carriage: Arc<Carriage>,
+    pub(super) tcp: Tcp,
     /// Servers and logins to use from the next ICE restart on.
     pub(super) after_restart: Option<RTCConfiguration>,
     pub(super) trickle: Option<Trickle>,
@@ -138,6 +140,7 @@ impl Link {
         notices: mpsc::UnboundedReceiver<Notice>,
         addressing: Addressing,
         carriage: Arc<Carriage>,
+        tcp: Tcp,
     ) -> Self {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -148,6 +151,7 @@ impl Link {
             notices,
             addressing,
             carriage,
+            tcp,
             after_restart: None,
             trickle: None,
             describing: Describing::Offer,

@@ -9,6 +9,8 @@
 //! [`PeerEvent`]: crate::session::PeerEvent
 
 mod addresses;
+mod alias;
+mod carrying;
 mod channels;
 mod clock;
 mod codecs;
@@ -31,6 +33,8 @@ mod runtime;
 mod sender;
 mod sender_report;
 mod stats;
+mod stream;
+mod tcp;
 #[cfg(test)]
 mod tests;
 mod thread;

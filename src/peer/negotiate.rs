@@ -1,5 +1,7 @@
 //! Offers and answers of one connection, from either side, the first ones and those that follow.
 
+use std::net::SocketAddr;
+
 use rtc::peer_connection::configuration::{RTCAnswerOptions, RTCOfferOptions};
 use webrtc::peer_connection::{RTCIceCandidateInit, RTCSessionDescription};
 
@@ -7,6 +9,7 @@ use super::clock::now;
 use super::continuation::{Agreed, first_sections, with_refused};
 use super::description::{for_sending, host_addresses, ice_ufrag, our_setup, sections, with_setup};
 use super::link::{CONNECT_LIMIT, Describing, Failure, Link, LinkEvent, Phase};
+use super::tcp::{description_for_crate, for_crate, with_candidates};
 use super::trickle::Trickle;
 use crate::session::{Candidate, FailedStep};
 
@@ -32,6 +35,7 @@ impl Link {
     async fn make_offer(&mut self, options: Option<RTCOfferOptions>) -> Result<(), Failure> {
         let restart = options.is_some();
         if restart {
+            self.tcp.paths.hold();
             self.take_new_logins().await?;
         }
         let offer = self.pc.create_offer(options).await.map_err(Failure::at(FailedStep::Offer))?;
@@ -77,8 +81,10 @@ impl Link {
 
     async fn make_answer(&mut self, offer: String, restart: bool) -> Result<(), Failure> {
         if restart {
+            self.tcp.paths.hold();
             self.take_new_logins().await?;
         }
+        let offer = description_for_crate(&offer, |target| self.tcp.paths.to_dial(target));
         let offer = RTCSessionDescription::offer(offer).map_err(Failure::at(FailedStep::RemoteDescription))?;
         self.set_remote(offer).await?;
         let options: Option<RTCAnswerOptions> = None;
@@ -108,6 +114,7 @@ impl Link {
             return Err(Failure { step: FailedStep::RemoteDescription, message });
         }
         let sdp = if self.refused.is_empty() { sdp } else { first_sections(&sdp, offered) };
+        let sdp = description_for_crate(&sdp, |target| self.tcp.paths.to_dial(target));
         let answer = RTCSessionDescription::answer(sdp).map_err(Failure::at(FailedStep::RemoteDescription))?;
         self.set_remote(answer).await
     }
@@ -137,6 +144,7 @@ impl Link {
     async fn set_remote(&mut self, description: RTCSessionDescription) -> Result<(), Failure> {
         let set = self.pc.set_remote_description(description).await;
         set.map_err(Failure::at(FailedStep::RemoteDescription))?;
+        self.tcp.paths.agreed(now());
         self.remote_candidates = 0;
         if self.phase == Phase::Connecting {
             self.connect_by = Some(now() + CONNECT_LIMIT);
@@ -161,7 +169,10 @@ impl Link {
         };
         let mid = sections(&local).into_iter().next().map(|section| section.mid);
         self.generation = (mid, ice_ufrag(&local).map(str::to_owned));
-        let sdp = with_refused(for_sending(&local, self.addressing), &self.refused);
+        let ips: Vec<_> = self.watch.addresses().iter().map(SocketAddr::ip).collect();
+        let over_tcp = self.tcp.candidates(&local, &ips, self.addressing.public);
+        let sdp = with_candidates(&for_sending(&local, self.addressing), &over_tcp);
+        let sdp = with_refused(sdp, &self.refused);
         self.ready.push_back(match self.describing {
             Describing::Offer => LinkEvent::Offer(sdp),
             Describing::Answer => LinkEvent::Answer(match self.setup {
@@ -198,8 +209,9 @@ impl Link {
         let room = MAX_REMOTE_CANDIDATES.saturating_sub(self.remote_candidates);
         for candidate in candidates.into_iter().filter(current).take(room) {
             self.remote_candidates += 1;
+            let Some(told) = for_crate(&candidate.candidate, |target| self.tcp.paths.to_dial(target)) else { continue };
             let init = RTCIceCandidateInit {
-                candidate: candidate.candidate,
+                candidate: told,
                 sdp_mid: candidate.sdp_mid,
                 sdp_mline_index: candidate.sdp_m_line_index,
                 username_fragment: candidate.username_fragment,

@@ -17,7 +17,9 @@ use webrtc::runtime::{
     Transmit,
 };
 
-use super::turn::{Carriage, CarryingSocket};
+use super::carrying::CarryingSocket;
+use super::tcp::Paths;
+use super::turn::Carriage;
 use super::watch::{Bound, Watch};
 
 /// First byte of a DTLS alert record ([RFC 6347 §4.1](https://www.rfc-editor.org/rfc/rfc6347#section-4.1)).
@@ -35,12 +37,13 @@ const MDNS_PORT: u16 = 5_353;
 pub(super) struct WatchedRuntime {
     watch: Arc<Watch>,
     carriage: Arc<Carriage>,
+    paths: Arc<Paths>,
     driver: OnceLock<tokio::task::Id>,
 }
 
 impl WatchedRuntime {
-    pub(super) fn new(watch: Arc<Watch>, carriage: Arc<Carriage>) -> Self {
-        Self { watch, carriage, driver: OnceLock::new() }
+    pub(super) fn new(watch: Arc<Watch>, carriage: Arc<Carriage>, paths: Arc<Paths>) -> Self {
+        Self { watch, carriage, paths, driver: OnceLock::new() }
     }
 }
 
@@ -55,7 +58,7 @@ impl Drop for EndNotice {
 
 impl Runtime for WatchedRuntime {
     fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Box<dyn JoinHandle> {
-        // Without ICE over TCP, which we do not use, the driver is all that is ever spawned.
+        // Without ICE over TCP, which the crate hears nothing of, the driver is all that it ever spawns.
         let notice = EndNotice(Arc::clone(&self.watch));
         let task = tokio::spawn(
             async move {
@@ -77,7 +80,7 @@ impl Runtime for WatchedRuntime {
             return Ok(inner);
         }
         let bound = Some(self.watch.bound(address));
-        let inner = Arc::new(CarryingSocket::new(inner, Arc::clone(&self.carriage))?);
+        let inner = Arc::new(CarryingSocket::new(inner, Arc::clone(&self.carriage), &self.paths)?);
         Ok(Arc::new(WatchedSocket { inner, watch: Arc::clone(&self.watch), bound }))
     }
 

@@ -134,7 +134,11 @@ impl Viewer {
             .with(Slot::NackGenerator, NackGeneratorBuilder::new().build())
             .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build());
         let link = self.connector.open(engine, interceptors, servers, &self.desk).await?;
-        self.link.insert(link).answer(sdp).await
+        let link = self.link.insert(link);
+        if !link.addressing.relay_only {
+            link.tcp.paths.allow_dialling();
+        }
+        link.answer(sdp).await
     }
 
     async fn on_event(&mut self, event: LinkEvent) -> bool {

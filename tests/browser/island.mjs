@@ -1,10 +1,11 @@
-// Two network namespaces and a hub between them that lets TCP through and no UDP, with Debian's coturn on it; needs root.
+// Two network namespaces and a hub between them that lets TCP through and no UDP: a node's, a browser's, and Debian's coturn on
+// the hub; needs root.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import readline from 'node:readline';
 
-import { Child, root, temporaryFolder } from './processes.mjs';
+import { Child, binary, root, temporaryFile, temporaryFolder, until } from './processes.mjs';
 
 /** Where coturn is; the node and the browser have 10.79.1.2 and 10.79.2.2. */
 export const SERVER = '10.79.0.1';
@@ -12,14 +13,14 @@ export const NODE = '10.79.1.2';
 
 const ip = (words) => execFileSync('ip', words.split(' '), { stdio: ['ignore', 'ignore', 'pipe'] });
 
-/** Why not here; false if nothing is missing. */
-export function cannotRaise() {
+/** Why not here; false if none of `programs` is missing. */
+export function cannotRaise(programs) {
   if (process.getuid() !== 0) return 'network namespaces need root';
-  const missing = ['/usr/bin/turnserver', '/usr/sbin/nft'].filter((file) => spawnSync('test', ['-x', file]).status !== 0);
+  const missing = programs.filter((file) => spawnSync('test', ['-x', file]).status !== 0);
   return missing.length > 0 && `${missing.join(' and ')}: not installed`;
 }
 
-/** The names of the three namespaces; all gone with the test `t`. */
+/** The names of the three namespaces, all gone with the test `t`; `atViewers` makes of a program one that runs at the browser's. */
 export function raiseIsland(t) {
   const [hub, node, browser] = ['bhub', 'bnode', 'bview'].map((name) => `cn-${name}-${process.pid}`);
   t.after(() => [hub, node, browser].forEach((name) => spawnSync('ip', ['netns', 'del', name])));
@@ -40,7 +41,41 @@ export function raiseIsland(t) {
   const chain = (hook) => `chain ${hook} { type filter hook ${hook} priority 0; iif lo accept; meta l4proto udp drop; };`;
   const rules = `table inet island { ${chain('input')} ${chain('forward').replace('iif lo accept; ', '')} }`;
   execFileSync('ip', ['netns', 'exec', hub, 'nft', rules]);
-  return { hub, node, browser };
+  const atViewers = (program) => {
+    const wrapper = temporaryFile(t, 'there', `#!/bin/sh\nexec ip netns exec ${browser} ${program} "$@"\n`);
+    chmodSync(wrapper, 0o755);
+    return wrapper;
+  };
+  return { hub, node, browser, atViewers };
+}
+
+/** A node with its own broker and its page; `ice` stands in its section of that name. */
+export async function startNode(t, name, island, ice) {
+  const config = temporaryFile(t, 'node.toml', `
+[node]
+id = "porch"
+[[camera]]
+[camera.video]
+source = "test-pattern"
+width = 640
+height = 360
+[camera.audio]
+source = "tone"
+[broker]
+embedded = true
+embedded_bind = "127.0.0.1:1883"
+embedded_websocket_bind = "${NODE}:9001"
+embedded_password = false
+[http]
+bind = "${NODE}:8080"
+[access]
+i_trust_the_broker = true
+[ice]
+${ice}`);
+  const child = new Child(t, name, 'ip', ['netns', 'exec', island.node, binary, 'run', '--config', config]);
+  const there = ['netns', 'exec', island.browser, 'bash', '-c', `: </dev/tcp/${NODE}/8080`];
+  await child.before(until('the page is there', () => spawnSync('ip', there).status === 0));
+  return child;
 }
 
 /** The shipped coturn config on the hub; `ca` is the PEM file of its authority. */

@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket, lookup_host};
 use tokio::time::timeout;
 
+use super::http::check_listener;
 use super::report::Finding;
 use super::stun::{Answer, Transaction, allocate_request, binding_request, read_answer};
 use crate::access::TurnSecret;
@@ -37,6 +38,15 @@ pub fn check_addresses(ice: &Ice) -> Finding {
             "set `ice.bind` or `ice.interfaces` to what `ip address` lists, or leave both out to use all of it",
         ),
     }
+}
+
+/// Whether viewers could come in over TCP, where they may.
+pub async fn check_entrances(ice: &Ice) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for ip in media_addresses(ice).unwrap_or_default().into_iter().filter(|_| ice.tcp) {
+        findings.push(check_listener("ice tcp", (ip, ice.tcp_port).into(), "ice.tcp_port").await);
+    }
+    findings
 }
 
 /// Asks each server of the config, one after the other.

@@ -78,6 +78,7 @@ async fn check_all(config: &Config, say: impl Fn(&Finding) -> io::Result<()>) ->
     add(certificates::check(config))?;
     add(access::check(&config.access, &config.node.id()))?;
     add(vec![ice::check_addresses(&config.ice)])?;
+    add(ice::check_entrances(&config.ice).await)?;
     add(ice::check(&config.ice).await)?;
     add(vec![http::check(&config.http).await])?;
     add(doorbell::check(config).await)?;

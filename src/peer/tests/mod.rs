@@ -8,6 +8,7 @@ mod later;
 mod lifecycle;
 mod media;
 mod relaying;
+mod tcp;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -15,13 +14,11 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{self, ClientConfig};
 
 use super::url::{ServerUrl, Transport};
-use crate::sys::limit_unsent_bytes;
+use crate::peer::stream::connect;
 use crate::trust::{self, certificate_in_words};
 
 /// A server that takes longer to let us in is of no use to a viewer who waits.
 const LIMIT: Duration = Duration::from_secs(5);
-/// What the kernel may hold back: two or three milliseconds of a fast uplink, a tenth of a second of a slow one.
-const UNSENT_BYTES: u16 = 16 * 1024;
 
 /// What TURN is spoken on.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -90,16 +87,6 @@ pub async fn dial(
         Ok(Box::new(connected.map_err(|error| tls_error(server, error))?) as Box<dyn Stream>)
     });
     dialled.await.unwrap_or_else(|_| Err(DialError::Tcp(ErrorKind::TimedOut.into())))
-}
-
-async fn connect(address: SocketAddr, from: Option<IpAddr>) -> io::Result<TcpStream> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(ip) = from {
-        socket.bind((ip, 0).into())?;
-    }
-    socket.set_nodelay(true)?;
-    limit_unsent_bytes(&socket, UNSENT_BYTES)?;
-    socket.connect(address).await
 }
 
 fn tls_error(server: &ServerUrl, error: io::Error) -> DialError {

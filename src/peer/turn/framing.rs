@@ -5,6 +5,8 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::peer::stream::Framing;
+
 /// RFC 8489 §5.
 const STUN_HEADER_BYTES: usize = 20;
 const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
@@ -12,6 +14,9 @@ const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const CHANNEL_HEADER_BYTES: usize = 4;
 /// RFC 8656 §10: data for or from the other side, of which a little may be lost.
 const SEND_INDICATION: [u8; 2] = [0x00, 0x16];
+
+/// For a [`Desk`](crate::peer::stream::Desk).
+pub(in crate::peer) const FRAMING: Framing = Framing { carries_data, frame };
 
 /// Something else than STUN and ChannelData came in: nobody can tell any more where the next message begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -88,7 +93,7 @@ pub(super) fn frame(datagram: &[u8], stream: &mut Vec<u8>) -> bool {
 }
 
 /// Whether a datagram of a TURN client carries data for the other side; all else is between client and server.
-pub(super) fn carries_data(datagram: &[u8]) -> bool {
+fn carries_data(datagram: &[u8]) -> bool {
     datagram.first().is_some_and(|first| first >> 6 == 0b01) || datagram.starts_with(&SEND_INDICATION)
 }
 

@@ -3,23 +3,20 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
-use tokio::sync::{Notify, watch};
+use tokio::io::{AsyncReadExt, ReadHalf, split};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tracing::Instrument;
 
 use super::Office;
 use super::dial::{DialError, Stream, dial};
-use super::framing::Unframer;
-use super::inbox::Inbox;
-use super::outbox::Outbox;
+use super::framing::{FRAMING, Unframer};
 use super::url::ServerUrl;
-use crate::peer::clock::now;
+use crate::peer::stream::{Desk, Inbox, READ_BYTES};
 
 /// How long a server has to grant a relay over UDP before one is asked for over TCP: two round trips to the other side of
 /// the earth. A relay over UDP is better in every way, and the crate takes whichever it has.
@@ -28,13 +25,9 @@ const UDP_FIRST: Duration = Duration::from_millis(300);
 /// However slow the machine is.
 #[cfg(test)]
 const UDP_FIRST: Duration = Duration::from_secs(15);
-/// As much as one write takes.
-const WRITE_BYTES: usize = 8 * 1024;
-/// As much as one read gives.
-const READ_BYTES: usize = 16 * 1024;
 
 /// Where a line leads, and on whose behalf.
-pub(super) struct Way {
+pub(in crate::peer) struct Way {
     /// As it was configured.
     pub url: String,
     /// Read from that.
@@ -53,22 +46,15 @@ pub(super) struct Way {
 
 /// The crate's end of a line. Dropping it cuts the line; the server then frees what it had allocated.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(in crate::peer) struct Line {
     desk: Arc<Desk>,
     task: AbortHandle,
 }
 
-#[derive(Debug, Default)]
-struct Desk {
-    outbox: Mutex<Outbox>,
-    more: Notify,
-    broken: AtomicBool,
-}
-
 impl Line {
     /// Starts to dial. `granted` becomes true when the socket has got a relay over UDP.
-    pub(super) fn start(way: Way, inbox: Arc<Inbox>, granted: watch::Receiver<bool>) -> Self {
-        let desk = Arc::new(Desk::default());
+    pub(in crate::peer) fn start(way: Way, inbox: Arc<Inbox>, granted: watch::Receiver<bool>) -> Self {
+        let desk = Arc::new(Desk::new(FRAMING));
         let task = tokio::spawn(run(way, Arc::clone(&desk), inbox, granted).in_current_span());
         Self { desk, task: task.abort_handle() }
     }
@@ -77,13 +63,8 @@ impl Line {
     ///
     /// # Errors
     /// There is no connection any more, or there never will be.
-    pub(super) fn send(&self, datagram: &[u8]) -> io::Result<()> {
-        if self.desk.broken.load(Ordering::Relaxed) {
-            return Err(ErrorKind::ConnectionAborted.into());
-        }
-        self.desk.outbox.lock().unwrap_or_else(PoisonError::into_inner).push(datagram, now());
-        self.desk.more.notify_one();
-        Ok(())
+    pub(in crate::peer) fn send(&self, datagram: &[u8]) -> io::Result<()> {
+        self.desk.send(datagram)
     }
 }
 
@@ -104,14 +85,14 @@ async fn run(way: Way, desk: Arc<Desk>, inbox: Arc<Inbox>, mut granted: watch::R
                 let (reading, writing) = split(stream);
                 let ended = tokio::select! {
                     ended = read(reading, &way, &inbox) => ended,
-                    ended = write(writing, &desk) => ended,
+                    error = desk.write_to(writing) => Err(error),
                 };
                 tracing::debug!(url = way.url, ended = %ended.unwrap_or_else(|error| error.to_string()), "turn connection over");
             }
             Err(error) => way.office.complaints.failed(&way.url, &in_words(&way, &error)),
         }
     }
-    desk.broken.store(true, Ordering::Relaxed);
+    desk.close();
 }
 
 async fn read(mut stream: ReadHalf<Box<dyn Stream>>, way: &Way, inbox: &Inbox) -> io::Result<String> {
@@ -132,20 +113,6 @@ async fn read(mut stream: ReadHalf<Box<dyn Stream>>, way: &Way, inbox: &Inbox) -
                 }
             }
         }
-    }
-}
-
-async fn write(mut stream: WriteHalf<Box<dyn Stream>>, desk: &Desk) -> io::Result<String> {
-    let mut bytes = Vec::with_capacity(WRITE_BYTES + 2_048);
-    loop {
-        desk.outbox.lock().unwrap_or_else(PoisonError::into_inner).take(now(), WRITE_BYTES, &mut bytes);
-        if bytes.is_empty() {
-            desk.more.notified().await;
-            continue;
-        }
-        stream.write_all(&bytes).await?;
-        stream.flush().await?;
-        bytes.clear();
     }
 }
 

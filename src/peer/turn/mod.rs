@@ -1,9 +1,9 @@
 //! TURN over TCP and TLS (RFC 8656 §3.1), which the crate does not do: it skips such URLs.
 //!
-//! The crate sees an ordinary TURN server over UDP, at an [alias](is_alias) that is nobody's address. All its sockets are
-//! [`CarryingSocket`]s, which put what goes to an alias onto a [`Line`](line::Line) of their own to the server, as a
-//! 5-tuple has an allocation of its own, and give what the server sends back to the crate as if it came from there. So
-//! nothing listens anywhere for this, not even on loopback, and the other side sees the relayed address and no alias.
+//! The crate sees an ordinary TURN server over UDP, at an [alias](super::alias) that is nobody's address. All its sockets are
+//! [`CarryingSocket`](super::carrying::CarryingSocket)s, which put what goes to an alias onto a [`Line`] of their own to the
+//! server, as a 5-tuple has an allocation of its own, and give what the server sends back to the crate as if it came from
+//! there. So nothing listens anywhere for this, not even on loopback, and the other side sees the relayed address and no alias.
 //!
 //! A line that breaks stays broken, for the server's allocation is gone with it: the crate hears of it with the next
 //! datagram, and an ICE restart, which binds new sockets, brings new lines.
@@ -11,22 +11,22 @@
 mod complaints;
 mod dial;
 mod framing;
-mod inbox;
 mod line;
-mod outbox;
 mod passes;
 mod probe;
-mod socket;
 mod url;
 
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use self::complaints::Complaints;
+#[cfg(test)]
+pub(super) use self::framing::FRAMING;
+pub(super) use self::line::Line;
 use self::line::Way;
 use self::passes::Passes;
-pub(super) use self::socket::CarryingSocket;
+use super::alias::alias;
 use super::clock::now;
 use super::names::Names;
 
@@ -35,22 +35,10 @@ pub use framing::{NotTurn, Unframer};
 pub use probe::{ProbeError, probe};
 pub use url::{ServerUrl, Transport};
 
-/// The "IPv4 dummy address" (RFC 7600), and one of IPv6's discard-only prefix (RFC 6666): what would go there by mistake
-/// goes nowhere.
-const ALIAS_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
-const ALIAS_V6: Ipv6Addr = Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 8);
 /// What the crate is given to resolve.
 const ALIAS_DOMAIN: &str = ".turn.invalid";
 /// No session has more servers; they come from the config, or from the node's message.
 const MAX_SERVERS: usize = 16;
-
-/// Whether an address stands for a server that is reached over TCP.
-fn is_alias(address: SocketAddr) -> bool {
-    match address.ip() {
-        IpAddr::V4(ip) => ip == ALIAS_V4,
-        IpAddr::V6(ip) => ip == ALIAS_V6,
-    }
-}
 
 /// What all connections share: whose certificates are good, names, and what was last said of a server.
 #[derive(Debug)]
@@ -126,15 +114,17 @@ impl Carriage {
         let addresses = found.inspect_err(|error| self.office.complaints.failed(&url, &error.to_string()))?;
         let port = alias_port(number);
         let mut aliases = Vec::new();
-        if addresses.iter().any(SocketAddr::is_ipv4) {
-            aliases.push(SocketAddr::from((ALIAS_V4, port)));
-        }
-        if addresses.iter().any(SocketAddr::is_ipv6) {
-            aliases.push(SocketAddr::from((ALIAS_V6, port)));
+        for family in [SocketAddr::is_ipv4, SocketAddr::is_ipv6] {
+            aliases.extend(addresses.iter().find(|address| family(address)).map(|like| alias(like.ip(), port)));
         }
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         servers.get_mut(number).ok_or_else(unknown)?.addresses = addresses;
         Ok(aliases)
+    }
+
+    /// This went through a socket: to or from a TURN server, if it is one of TURN's messages.
+    pub(super) fn saw(&self, datagram: &[u8]) {
+        self.passes.saw(datagram, now());
     }
 
     /// Whether the driver, which is about to wait, should go [round again](passes) instead.
@@ -143,7 +133,7 @@ impl Carriage {
     }
 
     /// The way from the local address `from` to the server behind `alias`.
-    fn way(&self, alias: SocketAddr, from: IpAddr) -> Option<Way> {
+    pub(super) fn way(&self, alias: SocketAddr, from: IpAddr) -> Option<Way> {
         let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         let server = servers.get(usize::from(alias.port()).checked_sub(1)?)?;
         let reachable = |address: &&SocketAddr| {

@@ -1,4 +1,4 @@
-//! What came in from TURN servers for one local socket, until the crate reads it.
+//! What came in on streams for one local socket, until the crate reads it.
 
 use std::collections::VecDeque;
 use std::io::IoSliceMut;
@@ -14,7 +14,7 @@ const MAX_MESSAGES: usize = 256;
 
 /// Messages, each with the address it seems to come from.
 #[derive(Debug, Default)]
-pub(super) struct Inbox(Mutex<Inside>);
+pub(in crate::peer) struct Inbox(Mutex<Inside>);
 
 #[derive(Debug, Default)]
 struct Inside {
@@ -24,7 +24,7 @@ struct Inside {
 
 impl Inbox {
     /// A message has come.
-    pub(super) fn push(&self, from: SocketAddr, message: Bytes) {
+    pub(in crate::peer) fn push(&self, from: SocketAddr, message: Bytes) {
         let reader = {
             let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if inside.messages.len() == MAX_MESSAGES {
@@ -39,7 +39,7 @@ impl Inbox {
     }
 
     /// Reads as many messages as there are and as fit, one into each buffer.
-    pub(super) fn poll_recv(
+    pub(in crate::peer) fn poll_recv(
         &self,
         cx: &mut Context<'_>,
         bufs: &mut [IoSliceMut<'_>],

@@ -1,4 +1,4 @@
-//! What waits to go onto the stream to a TURN server. Pure.
+//! What waits to go onto a stream. Pure.
 //!
 //! A stream keeps everything and in order, so on a slow path media would come later and later. Here it is lost instead, as
 //! on a path of datagrams, oldest first: what viewers then report brings the bit rate down.
@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::framing::{carries_data, frame};
+use super::Framing;
 
 /// Media older than this is not worth sending: as much as a router's buffer holds on a path that is full.
 const MAX_AGE: Duration = Duration::from_millis(400);
@@ -16,8 +16,9 @@ const MAX_BYTES: usize = 512 * 1024;
 const MAX_REQUESTS: usize = 64;
 
 /// Datagrams in their order, each since when.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outbox {
+    framing: Framing,
     waiting: VecDeque<(Instant, Vec<u8>)>,
     bytes: usize,
     requests: usize,
@@ -26,9 +27,14 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// Takes a datagram for the server.
+    /// An empty one.
+    pub(super) fn new(framing: Framing) -> Self {
+        Self { framing, waiting: VecDeque::new(), bytes: 0, requests: 0, dropped: 0 }
+    }
+
+    /// Takes a datagram for the other side.
     pub(super) fn push(&mut self, datagram: &[u8], now: Instant) {
-        let is_data = carries_data(datagram);
+        let is_data = (self.framing.carries_data)(datagram);
         if !is_data {
             // On a stream nothing is lost, so a repetition is one too many (RFC 8489 §6.2.2).
             let waits = self.waiting.iter().any(|(_, waiting)| waiting == datagram);
@@ -47,17 +53,18 @@ impl Outbox {
         while stream.len() < enough {
             let Some((since, datagram)) = self.waiting.pop_front() else { return };
             self.bytes -= datagram.len();
-            if !carries_data(&datagram) {
+            if !(self.framing.carries_data)(&datagram) {
                 self.requests -= 1;
             } else if now.saturating_duration_since(since) > MAX_AGE {
                 self.dropped += 1;
                 continue;
             }
-            frame(&datagram, stream);
+            (self.framing.frame)(&datagram, stream);
         }
     }
 
     fn drop_oldest_data(&mut self) -> bool {
+        let Framing { carries_data, .. } = self.framing;
         let Some(oldest) = self.waiting.iter().position(|(_, datagram)| carries_data(datagram)) else { return false };
         if let Some((_, datagram)) = self.waiting.remove(oldest) {
             self.bytes -= datagram.len();
@@ -71,6 +78,7 @@ impl Outbox {
 mod tests {
     use super::*;
     use crate::peer::clock::now;
+    use crate::peer::turn::FRAMING;
 
     fn data(number: u8, bytes: u16) -> Vec<u8> {
         let mut datagram = vec![0x40, 0x00];
@@ -94,7 +102,7 @@ mod tests {
     #[test]
     fn what_is_put_in_comes_out_in_order_a_few_at_a_time() {
         let start = now();
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new(FRAMING);
         for datagram in [request(1), data(2, 8), data(3, 8)] {
             outbox.push(&datagram, start);
         }
@@ -109,7 +117,7 @@ mod tests {
     #[test]
     fn media_that_waited_too_long_is_dropped_and_requests_are_not() {
         let start = now();
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new(FRAMING);
         outbox.push(&data(1, 4), start);
         outbox.push(&request(2), start);
         let later = start + MAX_AGE + Duration::from_millis(1);
@@ -121,7 +129,7 @@ mod tests {
     #[test]
     fn a_stream_that_takes_nothing_costs_a_bounded_amount_of_memory() {
         let start = now();
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new(FRAMING);
         outbox.push(&request(0), start);
         for _ in 0..2_000 {
             outbox.push(&data(1, 1_200), start);
@@ -140,7 +148,7 @@ mod tests {
     #[test]
     fn a_request_that_waits_is_not_repeated() {
         let start = now();
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new(FRAMING);
         outbox.push(&request(1), start);
         outbox.push(&request(1), start);
         assert_eq!(taken(&mut outbox, start), request(1));

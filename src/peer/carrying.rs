@@ -1,4 +1,5 @@
-//! A UDP socket of the crate that also reaches TURN servers over TCP and TLS.
+//! A UDP socket of the crate that also carries what travels on streams: to TURN servers over TCP and TLS, and in ICE over
+//! TCP.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, IoSliceMut};
@@ -9,35 +10,40 @@ use std::task::{Context, Poll};
 use tokio::sync::watch;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
-use super::inbox::Inbox;
-use super::line::Line;
-use super::{Carriage, is_alias};
-use crate::peer::clock::now;
+use super::alias::is_alias;
+use super::stream::Inbox;
+use super::tcp::{Flows, Paths};
+use super::turn::{Carriage, Line};
 
 /// RFC 8656 §18: the answer that grants a relay.
 const ALLOCATE_SUCCESS: [u8; 2] = [0x01, 0x03];
 
-/// One local socket. What goes to an alias of a server takes a [`Line`], opened by the first such datagram; all else takes
-/// the socket.
+/// One local socket. What goes to an alias of a server takes a [`Line`], opened by the first such datagram; what goes to a
+/// peer that came in over TCP takes its connection; all else takes the socket.
 #[derive(Debug)]
-pub(in crate::peer) struct CarryingSocket {
+pub(super) struct CarryingSocket {
     inner: Arc<dyn AsyncUdpSocket>,
     local: SocketAddr,
     carriage: Arc<Carriage>,
     lines: Mutex<HashMap<SocketAddr, Line>>,
+    flows: Arc<Flows>,
     inbox: Arc<Inbox>,
     granted_over_udp: watch::Sender<bool>,
 }
 
 impl CarryingSocket {
-    pub(in crate::peer) fn new(inner: Arc<dyn AsyncUdpSocket>, carriage: Arc<Carriage>) -> io::Result<Self> {
+    /// # Errors
+    /// The socket has no address.
+    pub(super) fn new(inner: Arc<dyn AsyncUdpSocket>, carriage: Arc<Carriage>, paths: &Arc<Paths>) -> io::Result<Self> {
         let local = inner.local_addr()?;
+        let inbox = Arc::default();
         Ok(Self {
             inner,
             local,
             carriage,
             lines: Mutex::default(),
-            inbox: Arc::default(),
+            flows: paths.from(local.ip(), Arc::clone(&inbox)),
+            inbox,
             granted_over_udp: watch::Sender::new(false),
         })
     }
@@ -62,7 +68,10 @@ impl AsyncUdpSocket for CarryingSocket {
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        self.carriage.passes.saw(transmit.contents, now());
+        self.carriage.saw(transmit.contents);
+        if self.flows.carry(transmit) {
+            return Poll::Ready(Ok(transmit.contents.len()));
+        }
         // TURN messages come one by one: the crate makes runs of what goes straight to viewers only.
         if is_alias(transmit.destination) {
             Poll::Ready(self.carry(transmit))
@@ -90,8 +99,7 @@ impl AsyncUdpSocket for CarryingSocket {
             }
         };
         if let Poll::Ready(Ok(messages)) = &received {
-            let now = now();
-            bufs.iter().take(*messages).for_each(|buf| self.carriage.passes.saw(buf, now));
+            bufs.iter().take(*messages).for_each(|buf| self.carriage.saw(buf));
         }
         received
     }
