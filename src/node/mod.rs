@@ -30,6 +30,8 @@ mod sound;
 mod standing;
 mod state;
 mod state_folder;
+#[cfg(test)]
+mod storm_tests;
 mod surroundings;
 mod thread;
 mod view;

@@ -11,16 +11,21 @@ pub mod embedded;
 mod link_tests;
 mod loopback;
 mod mqtt;
+mod outbox;
 mod profile;
 mod rivalry;
 mod url;
 
+#[cfg(test)]
+pub(crate) use budget::Budget;
 pub use crowd::{Crowd, Seat};
 pub use door::{Door, DoorStream};
 #[cfg(feature = "embedded-broker")]
 pub use embedded::{EmbeddedBroker, EmbeddedConfig, EmbeddedError};
 pub use loopback::{LoopbackBroker, LoopbackLink};
 pub use mqtt::{Endpoint, EndpointError, Login, MqttLink, NetworkReports, TlsError};
+#[cfg(test)]
+pub(crate) use outbox::Outbox;
 pub use profile::Profile;
 pub use url::{BadBrokerUrl, BrokerUrl, Scheme};
 
@@ -95,7 +100,7 @@ pub enum NetworkChange {
 /// A running link to other peers.
 #[async_trait]
 pub trait Link: Send {
-    /// Queues a message at QoS 1; never waits.
+    /// Queues a message at QoS 1, unless the same waits already; never waits.
     ///
     /// # Errors
     /// [`PublishError`]: too large, not connected, or the queue is full. The session's own retransmission covers the

@@ -21,7 +21,7 @@ pub enum Profile {
 
 impl Profile {
     /// How many messages and bytes a second a connection may carry, both directions together.
-    pub(super) fn rate(self) -> Option<Rate> {
+    pub(crate) fn rate(self) -> Option<Rate> {
         match self {
             Self::Any => None,
             Self::AwsIot => Some(AWS_RATE),
@@ -87,10 +87,17 @@ const AWS_ALPN: &str = "x-amzn-mqtt-ca";
 const AWS_ALPN_LOGIN: &str = "mqtt";
 /// Shorter ones are made longer by AWS, and then the two sides differ.
 const AWS_KEEP_ALIVE_S: u32 = 30;
-/// AWS throttles at 100 a second, and drops what is beyond. A second may see the burst and forty more, so sixty at most:
-/// room is left for what others send us all at once.
+/// AWS throttles at 100 a second, both directions together, and drops what is beyond. A second may see the burst and forty
+/// more, so sixty at most: room is left for what others send us all at once. When that alone fills the second, eighteen go all
+/// the same: a hundred viewers who join in one second and hear nothing would join again, and again.
 ///
 /// It takes 512 KB a second too: a second sees at most what flows, the burst, and one message of the largest size, 460 KB in
 /// all.
-const AWS_RATE: Rate =
-    Rate { each: Duration::from_millis(25), burst: 20, bytes_per_s: 256 * 1024, burst_bytes: 64 * 1024 };
+const AWS_RATE: Rate = Rate {
+    each: Duration::from_millis(25),
+    burst: 20,
+    both: 60,
+    least: 18,
+    bytes_per_s: 256 * 1024,
+    burst_bytes: 64 * 1024,
+};

@@ -318,8 +318,9 @@ async fn a_burst_of_messages_is_spread_to_what_aws_iot_takes() {
     }
     let (_folder, _broker, recorder) = recorded().await;
     let link = link(&as_on_aws(&recorder, true), "stage", &[]).await;
-    for _ in 0..150 {
-        say(&link, "camera-node/v1/stage/out/ann");
+    // What waits already is not queued again: each to another.
+    for n in 0..150 {
+        say(&link, &format!("camera-node/v1/stage/out/ann-{n}"));
     }
     let sent = || recorder.seen().iter().filter(|entry| matches!(entry.packet, Packet::Publish(_))).count();
     eventually("all are sent", SOON, || sent() == 150).await;
@@ -335,9 +336,9 @@ async fn large_messages_are_spread_to_what_aws_iot_takes() {
     }
     let (_folder, _broker, recorder) = recorded().await;
     let link = link(&as_on_aws(&recorder, true), "stage", &[]).await;
-    for _ in 0..24 {
+    for n in 0..24 {
         let payload = vec![b' '; 64 * 1024].into();
-        let topic = "camera-node/v1/stage/out/ann".to_owned();
+        let topic = format!("camera-node/v1/stage/out/ann-{n}");
         link.publish(Publish { topic, payload, retain: false }).expect("up");
     }
     let sent = || recorder.seen().iter().filter(|entry| matches!(entry.packet, Packet::Publish(_))).count();

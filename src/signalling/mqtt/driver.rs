@@ -11,6 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::connection::{Connection, Occurrence};
 use super::endpoint::Endpoint;
+use super::queue::Queue;
 use crate::signalling::backoff::{Backoff, Retry};
 use crate::signalling::budget::Budget;
 use crate::signalling::rivalry::Rivalry;
@@ -20,7 +21,7 @@ use crate::signalling::{LinkEvent, LinkSetup, MAX_PAYLOAD_BYTES, NetworkChange, 
 pub(super) struct Driver {
     pub(super) endpoint: Endpoint,
     pub(super) setup: LinkSetup,
-    pub(super) outbox: mpsc::Receiver<Publish>,
+    pub(super) outbox: Arc<Queue>,
     pub(super) events: mpsc::Sender<LinkEvent>,
     pub(super) closing: oneshot::Receiver<Vec<Publish>>,
     /// Open as long as the link is there.
@@ -115,7 +116,7 @@ impl Driver {
                     }
                     Occurrence::Ready => break,
                     Occurrence::Message(message) => {
-                        self.spend(size_of_event(&message));
+                        self.count(&message);
                         if early.len() < EARLY_MESSAGES {
                             early.push(message);
                         }
@@ -138,7 +139,7 @@ impl Driver {
         self.rivalry.up(now().into_std());
         self.told = None;
         // Older than this connection: the sessions that sent it have repeated it or given up.
-        while self.outbox.try_recv().is_ok() {}
+        self.outbox.clear();
         self.up.store(true, Ordering::Release);
         info!(conn = number, "broker connection up");
         self.tell_refused(connection.refused().to_vec()).await;
@@ -153,15 +154,15 @@ impl Driver {
             tokio::select! {
                 occurrence = connection.next() => match occurrence {
                     Occurrence::Message(message) => {
-                        self.spend(size_of_event(&message));
+                        self.count(&message);
                         self.report(message).await;
                     }
                     Occurrence::Lost { reason, retry, closed, .. } => return Ended::Lost { reason, retry, closed },
                     Occurrence::Ready => self.tell_refused(connection.refused().to_vec()).await,
                     Occurrence::Introduced | Occurrence::Accepted | Occurrence::Acknowledged => {}
                 },
-                Some(message) = self.outbox.recv(), if has_budget && connection.has_room() => {
-                    self.spend(message.topic.len() + message.payload.len());
+                message = self.outbox.next(), if has_budget && connection.has_room() => {
+                    self.spend(&message);
                     connection.publish(message);
                 }
                 Some(change) = self.changes.recv() => if connection.is_cut_by(change) {
@@ -191,10 +192,17 @@ impl Driver {
         }
     }
 
-    /// A message of so many bytes, in either direction.
-    fn spend(&mut self, bytes: usize) {
+    /// A message goes out.
+    fn spend(&mut self, message: &Publish) {
         if let Some(budget) = &mut self.budget {
-            budget.take(now().into_std(), bytes);
+            budget.sent(now().into_std(), message.topic.len() + message.payload.len());
+        }
+    }
+
+    /// A message came in.
+    fn count(&mut self, event: &LinkEvent) {
+        if let (Some(budget), LinkEvent::Message { topic, payload, .. }) = (&mut self.budget, event) {
+            budget.received(now().into_std(), topic.len() + payload.len());
         }
     }
 
@@ -205,7 +213,7 @@ impl Driver {
 
     /// Sends what is queued, then `last`, waits for their PUBACKs within limits, then DISCONNECT: so no will.
     async fn say_goodbye(&mut self, mut connection: Connection, last: Vec<Publish>) {
-        let mut rest: VecDeque<Publish> = std::iter::from_fn(|| self.outbox.try_recv().ok()).chain(last).collect();
+        let mut rest: VecDeque<Publish> = std::iter::from_fn(|| self.outbox.take()).chain(last).collect();
         rest.retain(|message| message.payload.len() <= MAX_PAYLOAD_BYTES);
         let all_acknowledged = async {
             loop {
@@ -215,7 +223,7 @@ impl Driver {
                 if connection.has_room()
                     && let Some(message) = rest.pop_front()
                 {
-                    self.spend(message.topic.len() + message.payload.len());
+                    self.spend(&message);
                     connection.publish(message);
                     continue;
                 }
@@ -237,13 +245,6 @@ impl Driver {
     /// [`Link::close`](crate::signalling::Link::close).
     async fn report(&self, event: LinkEvent) {
         let _ = self.events.send(event).await;
-    }
-}
-
-fn size_of_event(event: &LinkEvent) -> usize {
-    match event {
-        LinkEvent::Message { topic, payload, .. } => topic.len() + payload.len(),
-        LinkEvent::Up { .. } | LinkEvent::Down { .. } | LinkEvent::Refused(_) | LinkEvent::Contested(_) => 0,
     }
 }
 

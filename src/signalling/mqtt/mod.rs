@@ -9,6 +9,7 @@ mod dial;
 mod driver;
 mod endpoint;
 mod failure;
+mod queue;
 mod subscriptions;
 mod tls;
 mod websocket;
@@ -27,13 +28,14 @@ use super::budget::Budget;
 use super::rivalry::Rivalry;
 use super::{Link, LinkEvent, LinkSetup, MAX_PAYLOAD_BYTES, NetworkChange, Publish, PublishError};
 use driver::{CLOSE_WITHIN, Driver};
+use queue::Queue;
 
 pub use endpoint::{Endpoint, EndpointError, Login};
 pub use tls::TlsError;
 
 /// A link over MQTT. Dropped without [`Link::close`], it vanishes like a killed process: the broker publishes its will.
 pub struct MqttLink {
-    outbox: mpsc::Sender<Publish>,
+    outbox: Arc<Queue>,
     events: mpsc::Receiver<LinkEvent>,
     up: Arc<AtomicBool>,
     close: Option<oneshot::Sender<Vec<Publish>>>,
@@ -61,7 +63,7 @@ impl MqttLink {
 
     /// Begins to connect. The jitter of the back-off is drawn from `seed`. Must be called inside a tokio runtime.
     pub fn start(endpoint: Endpoint, setup: LinkSetup, seed: u64) -> Self {
-        let (outbox, queued) = mpsc::channel(OUTBOX_MESSAGES);
+        let outbox = Arc::new(Queue::default());
         let (reports, events) = mpsc::channel(EVENTS);
         let (close, closing) = oneshot::channel();
         let (network, changes) = mpsc::channel(CHANGES);
@@ -71,7 +73,7 @@ impl MqttLink {
             budget: endpoint.profile.rate().map(Budget::new),
             endpoint,
             setup,
-            outbox: queued,
+            outbox: Arc::clone(&outbox),
             events: reports,
             closing,
             changes,
@@ -102,7 +104,7 @@ impl Link for MqttLink {
         if !self.up.load(Ordering::Acquire) {
             return Err(PublishError::Away { topic: message.topic });
         }
-        self.outbox.try_send(message).map_err(|refused| PublishError::Full { topic: refused.into_inner().topic })
+        self.outbox.put(message)
     }
 
     async fn next(&mut self) -> Option<LinkEvent> {
@@ -122,8 +124,6 @@ impl Link for MqttLink {
     }
 }
 
-/// Room for a burst to all viewers at once; a link that needs more is stuck, and sessions repeat what was lost.
-const OUTBOX_MESSAGES: usize = 256;
 /// Room for what comes in while the node is busy for a moment.
 const EVENTS: usize = 64;
 /// AWS IoT Core's limit.
