@@ -5,6 +5,7 @@
 //! time and chance it takes from the bytes.
 
 mod access;
+mod broker;
 mod delivery;
 mod media;
 mod messages;
@@ -13,12 +14,13 @@ mod script;
 mod viewer;
 
 pub use self::access::token;
+pub use self::broker::rights;
 pub use self::delivery::delivery;
 pub use self::media::{annex_b, depacketize, sps};
 pub use self::messages::{message, status, topic};
 pub use self::node::node;
 pub use self::viewer::viewer;
-pub use crate::peer::fuzz::{answer, datagram, description, ice_server, offer};
+pub use crate::peer::fuzz::{answer, datagram, description, ice_server, offer, stream};
 
 use self::script::Script;
 
@@ -37,8 +39,10 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("message", message),
     ("node", node),
     ("offer", offer),
+    ("rights", rights),
     ("sps", sps),
     ("status", status),
+    ("stream", stream),
     ("token", token),
     ("topic", topic),
     ("viewer", viewer),

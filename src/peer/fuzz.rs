@@ -30,6 +30,8 @@ use rtc::stun::xoraddr::XorMappedAddress;
 use super::clock::now;
 use super::codecs;
 use super::description::{Addressing, for_sending, ice_ufrag, is_host, public_twin, sections};
+use super::tcp::{self, Knock};
+use super::turn::{self, ServerUrl, Transport};
 use crate::media::ProfileLevelId;
 
 const OUR_PASSWORD: &str = "OurOurOurOurOurOurOurOur";
@@ -59,6 +61,83 @@ pub fn ice_server(bytes: &[u8]) {
     if let Ok(url) = rtc::ice::url::Url::parse_url(text) {
         let _ = url.to_string();
     }
+    if let Some(url) = ServerUrl::parse(text) {
+        let scheme = match (url.turn, url.transport) {
+            (false, Transport::Tls) => "stuns",
+            (false, _) => "stun",
+            (true, Transport::Tls) => "turns",
+            (true, _) => "turn",
+        };
+        let query = if url.transport == Transport::Tcp { "?transport=tcp" } else { "" };
+        assert_eq!(ServerUrl::parse(&format!("{scheme}:{url}{query}")), Some(url), "it reads as it is shown");
+    }
+}
+
+/// What a stream brings, from a TURN server (first byte even) or from a peer that comes in over TCP, in parts as long as the
+/// second byte says: the same datagrams as at once, and framed again the same stream, but for padding and empty frames.
+pub fn stream(bytes: &[u8]) {
+    let [kind, part, rest @ ..] = bytes else { return };
+    let parts = || rest.chunks(usize::from(*part).max(1));
+    if kind & 1 == 0 {
+        let datagrams = turn_datagrams(parts());
+        assert_eq!(datagrams, turn_datagrams(std::iter::once(rest)));
+        let mut again = Vec::new();
+        for datagram in &datagrams {
+            let begin = again.len();
+            assert!((turn::FRAMING.frame)(datagram, &mut again));
+            assert_eq!(again[begin..begin + datagram.len()], rest[begin..begin + datagram.len()]);
+        }
+        assert!(again.len() <= rest.len());
+    } else {
+        let datagrams = tcp_datagrams(parts());
+        assert_eq!(datagrams, tcp_datagrams(std::iter::once(rest)));
+        let mut at = 0;
+        for datagram in &datagrams {
+            while rest[at..].starts_with(&[0, 0]) {
+                at += 2;
+            }
+            let mut framed = Vec::new();
+            assert!((tcp::FRAMING.frame)(datagram, &mut framed));
+            assert!(rest[at..].starts_with(&framed));
+            at += framed.len();
+            if let Some(knock) = Knock::read(datagram) {
+                let _ = knock.ufrag();
+                let _ = knock.is_signed_with(OUR_PASSWORD, PROVIDER.crypto());
+            }
+        }
+    }
+}
+
+/// Until something else than TURN comes.
+fn turn_datagrams<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {
+    let (mut unframer, mut datagrams) = (turn::Unframer::default(), Vec::new());
+    for part in parts {
+        unframer.extend(part);
+        loop {
+            match unframer.next_message() {
+                Ok(Some(message)) => datagrams.push(message.to_vec()),
+                Ok(None) => break,
+                Err(_) => return datagrams,
+            }
+        }
+    }
+    datagrams
+}
+
+/// Until something too long comes.
+fn tcp_datagrams<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {
+    let (mut unframer, mut datagrams) = (tcp::Unframer::default(), Vec::new());
+    for part in parts {
+        unframer.extend(part);
+        loop {
+            match unframer.next_datagram() {
+                Ok(Some(datagram)) => datagrams.push(datagram.to_vec()),
+                Ok(None) => break,
+                Err(_) => return datagrams,
+            }
+        }
+    }
+    datagrams
 }
 
 /// An answer to our offer, with candidates that follow it, each in a line `+candidate`; and again, if after a line `=`.

@@ -13,6 +13,8 @@ mod loopback;
 mod mqtt;
 mod outbox;
 mod profile;
+#[cfg(any(feature = "embedded-broker", test, fuzzing))]
+pub(crate) mod rights;
 mod rivalry;
 mod url;
 

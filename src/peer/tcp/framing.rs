@@ -12,7 +12,7 @@ const MAX_FRAME_BYTES: usize = 2_000;
 const FIRST_AFTER_STUN: u8 = 4;
 
 /// For a [`Desk`](crate::peer::stream::Desk).
-pub(super) const FRAMING: Framing = Framing { carries_data, frame };
+pub(in crate::peer) const FRAMING: Framing = Framing { carries_data, frame };
 
 /// A frame is longer than any that ICE needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

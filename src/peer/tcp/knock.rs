@@ -9,25 +9,25 @@ use rtc::stun::message::{BINDING_REQUEST, Getter, Message};
 use rtc::stun::textattrs::TextAttribute;
 
 /// A check that somebody has sent us.
-pub(super) struct Knock(Message);
+pub(in crate::peer) struct Knock(Message);
 
 impl Knock {
     /// `None` for anything else than a binding request.
-    pub(super) fn read(datagram: &[u8]) -> Option<Self> {
+    pub(in crate::peer) fn read(datagram: &[u8]) -> Option<Self> {
         let mut message = Message::new();
         message.unmarshal_binary(datagram).ok()?;
         (message.typ == BINDING_REQUEST).then_some(Self(message))
     }
 
     /// The user name fragment of ours that it names: the first half of its user name.
-    pub(super) fn ufrag(&self) -> Option<String> {
+    pub(in crate::peer) fn ufrag(&self) -> Option<String> {
         let mut username = TextAttribute { attr: ATTR_USERNAME, text: String::new() };
         username.get_from(&self.0).ok()?;
         username.text.split_once(':').map(|(ours, _)| ours.to_owned())
     }
 
     /// Whether it was made by one who knows this password of ours.
-    pub(super) fn is_signed_with(mut self, password: &str, crypto: &dyn RTCCrypto) -> bool {
+    pub(in crate::peer) fn is_signed_with(mut self, password: &str, crypto: &dyn RTCCrypto) -> bool {
         MessageIntegrity::check(&mut self.0, password.as_bytes(), crypto).is_ok()
     }
 }

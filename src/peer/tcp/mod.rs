@@ -26,6 +26,10 @@ use self::entrance::Admission;
 pub(super) use self::entrance::Entrance;
 use self::flow::Arrival;
 pub(super) use self::flow::Flows;
+#[cfg(any(test, fuzzing))]
+pub(super) use self::framing::{FRAMING, Unframer};
+#[cfg(any(test, fuzzing))]
+pub(super) use self::knock::Knock;
 #[cfg(test)]
 pub(super) use self::knock::tests::check;
 use super::alias::{alias, is_alias};

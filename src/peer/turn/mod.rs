@@ -21,7 +21,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use self::complaints::Complaints;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(super) use self::framing::FRAMING;
 pub(super) use self::line::Line;
 use self::line::Way;

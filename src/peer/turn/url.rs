@@ -1,6 +1,7 @@
 //! URLs of STUN and TURN servers (RFC 7064, RFC 7065). Pure.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 
 /// Where a URL leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,9 +64,17 @@ impl ServerUrl {
             }
             None => authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port))),
         };
+        let is_bracketed = authority.starts_with('[');
+        let is_host = if is_bracketed { host.parse::<Ipv6Addr>().is_ok() } else { is_name(host) };
         let port = port.map_or(Ok(default_port), str::parse).ok()?;
-        (!host.is_empty()).then(|| Self { turn, transport, host: host.to_owned(), port })
+        is_host.then(|| Self { turn, transport, host: host.to_owned(), port })
     }
+}
+
+/// A name, or an IPv4 address ([RFC 3986 §3.2.2](https://www.rfc-editor.org/rfc/rfc3986#section-3.2.2)); never a user's name,
+/// which these URLs have no place for.
+fn is_name(host: &str) -> bool {
+    !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic() && !b"[]/@#".contains(&byte))
 }
 
 /// `host:port`, as a resolver and a person take it.
@@ -90,7 +99,18 @@ mod tests {
         assert_eq!(parse("turn:192.0.2.7"), target(true, Transport::Udp, "192.0.2.7", 3478));
         assert_eq!(parse("turns:[2001:db8::1]"), target(true, Transport::Tls, "2001:db8::1", 5349));
         assert_eq!(parse("turns:h:443?transport=tcp"), target(true, Transport::Tls, "h", 443));
-        for bad in ["", "http://x", "stun:", "stun:x:port", "turn:x?transport=quic", "turn:[::1", "turn:[::1]3478"] {
+        for bad in [
+            "",
+            "http://x",
+            "stun:",
+            "stun:x:port",
+            "turn:x?transport=quic",
+            "turn:[::1",
+            "turn:[::1]3478",
+            "turn:[x]",
+            "turn:a@b",
+            "turn:a b",
+        ] {
             assert_eq!(parse(bad), None, "{bad}");
         }
     }

@@ -17,9 +17,9 @@ use tokio::time::timeout;
 use tracing::{debug, info};
 
 use super::config::{Broker, WebOrigin};
+use super::rights::TopicRules;
 use super::{Door, Endpoint, Login};
 use crate::session::TopicPrefix;
-use access::TopicRules;
 use websocket::{Acceptor, Origins};
 
 /// What the embedded broker is started with.
