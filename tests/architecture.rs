@@ -65,7 +65,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rust_embed", &["http"]),
     // In `http`: the fingerprint of the page's certificate.
     ("ring", &["access", "signalling", "trust.rs", "http"]),
-    ("mdns_sd", &["http"]),
+    // In `peer`: the names that browsers hide their addresses behind.
+    ("mdns_sd", &["http", "peer"]),
     ("rcgen", &["http"]),
     ("x509_parser", &["http"]),
     ("qrcode", &["cli"]),

@@ -29,8 +29,8 @@ pub struct Ice {
     pub public_address: PublicAddress,
     /// `"all"`, or `"relay"` to send and receive through TURN servers only.
     pub policy: IcePolicy,
-    /// Resolve viewers' `.local` names (mDNS). Not needed as a rule, as such a viewer reaches us first; it costs a
-    /// socket for each viewer.
+    /// Resolve viewers' `.local` names (mDNS). Needed where a firewall lets in nobody whom the node has not addressed
+    /// itself; else such a viewer reaches us first. The names are asked for on all of the machine's networks.
     pub mdns: bool,
     /// PEM file with the certificates of the authorities that the certificates of `turns:` servers may come from. Without
     /// it, those the system trusts; if the system has none, Mozilla's.

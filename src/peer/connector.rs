@@ -20,6 +20,7 @@ use super::config::{Ice, IcePolicy};
 use super::description::Addressing;
 use super::handle::Desk;
 use super::link::{Failure, Link};
+use super::local_names::LocalNames;
 use super::names::Names;
 use super::notice::Forward;
 use super::runtime::WatchedRuntime;
@@ -54,6 +55,7 @@ pub struct Connector {
     plan: BindPlan,
     office: Arc<Office>,
     entrance: Option<Arc<Entrance>>,
+    local_names: Option<Arc<LocalNames>>,
     certificate: RTCCertificate,
     thread: MediaThread,
 }
@@ -86,6 +88,7 @@ impl Connector {
         let lets_in = ice.tcp && ice.policy != IcePolicy::Relay;
         Ok(Self {
             entrance: lets_in.then(|| Arc::new(Entrance::new(ice.tcp_port, Arc::clone(&provider)))),
+            local_names: ice.mdns.then(Arc::default),
             plan: BindPlan::new(Arc::clone(&ice), fastrand::u16(..)),
             ice,
             office: Arc::new(Office::new(authorities, Names::default())),
@@ -141,7 +144,9 @@ impl Connector {
         let addressing =
             Addressing { public: self.ice.public_address.ip(), relay_only: self.ice.policy == IcePolicy::Relay };
         let tcp = Tcp::new(paths, self.entrance.clone());
-        Ok(Link::new(pc, watch, self.plan.clone(), notices, addressing, carriage, tcp))
+        let mut link = Link::new(pc, watch, self.plan.clone(), notices, addressing, carriage, tcp);
+        link.local_names.clone_from(&self.local_names);
+        Ok(link)
     }
 
     /// Uses these servers, with these logins, from the next ICE restart on.
@@ -164,7 +169,6 @@ impl Connector {
     }
 
     fn settings(&self) -> SettingEngine {
-        let mdns = if self.ice.mdns { MulticastDnsMode::QueryOnly } else { MulticastDnsMode::Disabled };
         let relay_wait = if self.ice.policy == IcePolicy::Relay { Duration::ZERO } else { RELAY_WAIT };
         SettingEngineBuilder::new()
             .with_ice_timeouts(Some(SILENT_AFTER), Some(LOST_AFTER), Some(KEEPALIVE))
@@ -174,7 +178,8 @@ impl Connector {
             .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
             .with_srflx_acceptance_min_wait(Some(CHECK_INTERVAL))
             .with_relay_acceptance_min_wait(Some(relay_wait))
-            .with_multicast_dns_mode(mdns)
+            // Names are resolved before the crate hears of them.
+            .with_multicast_dns_mode(MulticastDnsMode::Disabled)
             .with_discard_local_candidates_during_ice_restart(true)
             .with_turn_allocation_refresh_interval_cap(RELAY_REFRESH)
             .build()

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rtc::peer_connection::transport::RTCDtlsTransportState;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_remote::TrackRemote;
@@ -17,6 +18,7 @@ use super::clock::now;
 use super::connector::SILENT_AFTER;
 use super::continuation::Refused;
 use super::description::{Addressing, is_host, public_twin, relay_alone};
+use super::local_names::LocalNames;
 use super::notice::Notice;
 use super::tcp::Tcp;
 use super::trickle::{Output, Trickle};
@@ -107,6 +109,10 @@ pub(super) struct Link {
     pub(super) addressing: Addressing,
     pub carriage: Arc<Carriage>,
     pub(super) tcp: Tcp,
+    /// Who asks for `.local` names, if they are asked for.
+    pub(super) local_names: Option<Arc<LocalNames>>,
+    /// Candidates whose names are being asked for.
+    pub(super) asking: JoinSet<()>,
     /// Servers and logins to use from the next ICE restart on.
     pub(super) after_restart: Option<RTCConfiguration>,
     pub(super) trickle: Option<Trickle>,
@@ -152,6 +158,8 @@ impl Link {
             addressing,
             carriage,
             tcp,
+            local_names: None,
+            asking: JoinSet::new(),
             after_restart: None,
             trickle: None,
             describing: Describing::Offer,

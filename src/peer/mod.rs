@@ -25,6 +25,7 @@ mod handle;
 mod handover;
 mod interceptor;
 mod link;
+mod local_names;
 mod names;
 mod negotiate;
 mod notice;

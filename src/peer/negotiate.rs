@@ -1,14 +1,17 @@
 //! Offers and answers of one connection, from either side, the first ones and those that follow.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use rtc::peer_connection::configuration::{RTCAnswerOptions, RTCOfferOptions};
-use webrtc::peer_connection::{RTCIceCandidateInit, RTCSessionDescription};
+use tracing::Instrument;
+use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCSessionDescription};
 
 use super::clock::now;
 use super::continuation::{Agreed, first_sections, with_refused};
 use super::description::{for_sending, host_addresses, ice_ufrag, our_setup, sections, with_setup};
 use super::link::{CONNECT_LIMIT, Describing, Failure, Link, LinkEvent, Phase};
+use super::local_names::{hidden_candidates, hidden_name};
 use super::tcp::{description_for_crate, for_crate, with_candidates};
 use super::trickle::Trickle;
 use crate::session::{Candidate, FailedStep};
@@ -142,10 +145,16 @@ impl Link {
     }
 
     async fn set_remote(&mut self, description: RTCSessionDescription) -> Result<(), Failure> {
+        let hidden = hidden_candidates(&description.sdp);
         let set = self.pc.set_remote_description(description).await;
         set.map_err(Failure::at(FailedStep::RemoteDescription))?;
         self.tcp.paths.agreed(now());
         self.remote_candidates = 0;
+        if self.local_names.is_some() {
+            let told =
+                |candidate| Candidate { candidate, sdp_mid: None, sdp_m_line_index: Some(0), username_fragment: None };
+            self.add_candidates(hidden.into_iter().map(told).collect()).await;
+        }
         if self.phase == Phase::Connecting {
             self.connect_by = Some(now() + CONNECT_LIMIT);
         }
@@ -217,8 +226,23 @@ impl Link {
                 username_fragment: candidate.username_fragment,
                 ..RTCIceCandidateInit::default()
             };
-            if let Err(error) = self.pc.add_ice_candidate(init).await {
-                tracing::debug!(%error, "a candidate cannot be used");
+            match (&self.local_names, hidden_name(&init.candidate).map(str::to_owned)) {
+                (Some(names), Some(name)) => {
+                    while self.asking.try_join_next().is_some() {}
+                    let (pc, names) = (Arc::clone(&self.pc), Arc::clone(names));
+                    let generation = ufrag.clone();
+                    let asked = async move {
+                        let Some(address) = names.resolve(&name).await else { return };
+                        let remote = pc.remote_description().await;
+                        if remote.and_then(|remote| ice_ufrag(&remote.sdp).map(str::to_owned)) != generation {
+                            return;
+                        }
+                        let candidate = init.candidate.replace(&name, &address.to_string());
+                        add_candidate(&*pc, RTCIceCandidateInit { candidate, ..init }).await;
+                    };
+                    self.asking.spawn(asked.in_current_span());
+                }
+                _ => add_candidate(&*self.pc, init).await,
             }
         }
     }
@@ -226,6 +250,12 @@ impl Link {
     fn decline(&mut self, why: &str) {
         tracing::info!(why, "an offer comes to nothing");
         self.ready.push_back(LinkEvent::Declined(why.to_owned()));
+    }
+}
+
+async fn add_candidate(pc: &dyn PeerConnection, candidate: RTCIceCandidateInit) {
+    if let Err(error) = pc.add_ice_candidate(candidate).await {
+        tracing::debug!(%error, "a candidate cannot be used");
     }
 }
 

@@ -1,5 +1,5 @@
 // A browser that hides its address behind a name of multicast DNS, and a node behind a firewall that lets nobody in whom it has
-// not addressed itself: so it has to learn the address by the name.
+// not addressed itself: so it has to learn the address by the name. Nor has it a way out of the LAN, as many cameras.
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import test from 'node:test';
@@ -36,7 +36,7 @@ i_trust_the_broker = true
 [ice]
 mdns = ${mdns}
 `);
-  const env = { CAMERA_NODE_LOG: 'info,camera_node::peer=debug,rtc_ice=debug' };
+  const env = { CAMERA_NODE_LOG: 'warn,camera_node=info,camera_node::peer=debug' };
   const child = cable.camera.start(t, `node-names-${mdns}`, binary, ['run', '--config', config], { env });
   const page = `fetch('http://10.78.0.1:${PORT}/healthz').then((r) => console.log(r.status)).catch(() => console.log(''))`;
   await child.before(until('the page is there', () => cable.viewer.run('node', ['-e', page]).includes('200'), 30_000));
@@ -55,6 +55,7 @@ function told(page) {
 async function openPageBehind(t, mdns) {
   const cable = layCable(t);
   cable.camera.run('nft', [FIREWALL]);
+  cable.camera.ip('route del default');
   const node = await startNode(t, cable, mdns);
   const page = await openPage(await launchBrowser(t, { wrapped: (program) => cable.viewer.wrapper(t, program) }));
   await keepConnections(page);
@@ -62,10 +63,10 @@ async function openPageBehind(t, mdns) {
   return { cable, node, page };
 }
 
-/** What the node's peer has said of a name, in this run. */
-function answered(node, name) {
-  const ours = readFileSync(node.log, 'utf8').split('\n').filter((line) => line.includes(name) && line.includes('answered'));
-  return ours.map((line) => line.match(/resolved_addr (\S+)/)?.[1]);
+/** The addresses that the node has found behind a name. */
+function found(node, name) {
+  const lines = readFileSync(node.log, 'utf8').split('\n').filter((line) => line.includes('a .local name is known') && line.includes(name));
+  return lines.map((line) => line.match(/address=(\S+)/)?.[1]);
 }
 
 const skip = noNamespaces || (!existsSync('/usr/sbin/nft') && 'nft: not installed');
@@ -75,11 +76,9 @@ test('a viewer is reached by the name that it hides its address behind', { timeo
   await waitForPicture(page, 30_000);
   const hosts = await told(page);
   assert.ok(hosts.length > 0 && hosts.every((host) => host.endsWith('.local')), hosts.join());
-  const [address] = hosts.flatMap((host) => answered(node, host));
-  assert.match(address, /^10\.78\.0\.2:\d+$/);
+  assert.deepEqual(hosts.flatMap((host) => found(node, host)), ['10.78.0.2']);
   const { ours, theirs } = await pairInUse(page);
-  assert.deepEqual([theirs.candidateType, theirs.address], ['host', '10.78.0.1']);
-  assert.deepEqual([ours.candidateType, ours.port], ['host', Number(address.split(':')[1])]);
+  assert.deepEqual([ours.candidateType, theirs.candidateType, theirs.address], ['host', 'host', '10.78.0.1']);
 });
 
 test('the same viewer is not reached where the name is not asked for', { timeout: 90_000, skip }, async (t) => {
