@@ -82,6 +82,15 @@ pub fn locate_camera(video: &Video) -> Result<PathBuf, CaptureError> {
     devices::find(&video.device, video.format)
 }
 
+/// Whether what `video` names is plugged in now; what makes its own pictures always is.
+pub fn is_there(video: &Video) -> bool {
+    match video.source {
+        VideoSourceKind::V4l2 => locate_camera(video).is_ok_and(|path| path.exists()),
+        VideoSourceKind::File => video.file.exists(),
+        VideoSourceKind::Auto | VideoSourceKind::TestPattern | VideoSourceKind::Still => true,
+    }
+}
+
 /// A camera that is named is meant, there or not.
 fn camera(video: &Video) -> Option<String> {
     if video.device == AUTO { devices::first(video.format) } else { Some(video.device.clone()) }
@@ -106,6 +115,16 @@ mod tests {
             let video = Video { source, ..Video::default() };
             assert_eq!(resolve_video(&video), video);
         }
+    }
+
+    #[test]
+    fn what_is_plugged_in_is_told_from_what_is_not() {
+        let of = |source, device: &str, file: &str| {
+            is_there(&Video { source, device: device.to_owned(), file: file.into(), ..Video::default() })
+        };
+        assert!(of(VideoSourceKind::TestPattern, AUTO, ""));
+        assert!(of(VideoSourceKind::V4l2, "/dev/null", "") && !of(VideoSourceKind::V4l2, "/dev/video-not-there", ""));
+        assert!(!of(VideoSourceKind::V4l2, "usb-nothing", "") && !of(VideoSourceKind::File, AUTO, "/nowhere/a.y4m"));
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod sound;
 mod standing;
 mod state;
 mod state_folder;
+mod storage;
 #[cfg(test)]
 mod storm_tests;
 mod surroundings;
@@ -95,7 +96,7 @@ pub struct Node {
     metrics: Metrics,
     broker: Brokers,
     page: Page,
-    /// Looks at the certificates, for ever.
+    /// Looks at certificates and disk, for ever.
     keeper: JoinHandle<()>,
     /// The servers of `[ice]` with what their files held.
     servers: Vec<ReadServer>,
@@ -157,7 +158,7 @@ impl Node {
         let page = Page::serve(&config, https, &broker, (&view, &metrics), Some(&doorbell)).await?;
         bells.webhook = doorbell::webhook(&config, page.address())?;
         let registered = Arc::clone(&bells.registered);
-        let keeper = keeper(&config, &board);
+        let keeper = keeper(&config, &folder, &board);
         let desk = Desk {
             core,
             line,
@@ -270,9 +271,11 @@ impl Node {
     }
 }
 
-/// Looks at the certificates of `config`, for ever.
-fn keeper(config: &Arc<Config>, board: &Arc<Board>) -> JoinHandle<()> {
-    tokio::spawn(certificates::watch(Arc::clone(config), Arc::clone(board), AccessFiles::is_clock_set))
+/// Looks at what `config` names and only time tells: certificates that end, a disk that fills up.
+fn keeper(config: &Arc<Config>, folder: &StateFolder, board: &Arc<Board>) -> JoinHandle<()> {
+    let certificates = certificates::watch(Arc::clone(config), Arc::clone(board), AccessFiles::is_clock_set);
+    let storage = storage::watch(Arc::clone(config), folder.clone(), Arc::clone(board));
+    tokio::spawn(async { _ = tokio::join!(certificates, storage) })
 }
 
 /// Makes connections by `[ice]`; its thread shows that it goes on.

@@ -81,10 +81,15 @@ impl Picture {
         let part = format!("camera:{}", self.camera);
         let pulse = self.board.pulses.begin(format!("capture-{}", self.camera));
         let mut failures = 0;
+        let mut away = false;
         loop {
             pulse.beat();
             if !self.demand.wish().wanted {
-                self.board.note(&part, State::Idle, "");
+                // One that is unplugged is so also while nobody asks for it.
+                away = away && !capture::is_there(&self.config);
+                if !away {
+                    self.board.note(&part, State::Idle, "");
+                }
             }
             let wish = self.demand.wait_until_wanted(ROUND);
             if wish.stop {
@@ -100,12 +105,14 @@ impl Picture {
             if let Err(error) = self.run_once(&part, &pulse, &mut delivered) {
                 failures = if delivered { 1 } else { failures + 1 };
                 let state = State::after(&error);
+                away = state == State::Away;
                 self.board.note(&part, state, error.to_string());
                 let pause = RETRY_PAUSES[(failures - 1).min(RETRY_PAUSES.len() - 1)];
                 let pause = if state == State::Away { pause.min(LOOK_FOR_EVERY) } else { pause };
                 self.show_card(state, &error, pause, &pulse);
             } else {
                 failures = 0;
+                away = false;
             }
         }
         self.frames.close();

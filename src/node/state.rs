@@ -142,6 +142,48 @@ impl Board {
 mod tests {
     use super::*;
 
+    const ALL: [State; 13] = [
+        State::Idle,
+        State::Starting,
+        State::Live,
+        State::Away,
+        State::Busy,
+        State::Stalled,
+        State::Contested,
+        State::Unsupported,
+        State::Expiring,
+        State::Full,
+        State::Refused,
+        State::Restart,
+        State::Failed,
+    ];
+
+    #[test]
+    fn each_state_has_a_word_of_its_own_that_stands_in_the_table_of_faults() {
+        let table = include_str!("../../deploy/faults.md");
+        let words: std::collections::BTreeSet<_> = ALL.iter().map(|state| state.word()).collect();
+        assert_eq!(words.len(), ALL.len());
+        for word in words {
+            assert!(table.contains(&format!("`{word}`")), "{word}");
+        }
+    }
+
+    #[test]
+    fn each_error_has_its_state() {
+        let device = || "/dev/video0".to_owned();
+        let source = std::io::Error::from_raw_os_error(5);
+        for (error, state) in [
+            (CaptureError::NotFound { device: device() }, State::Away),
+            (CaptureError::Gone { device: device() }, State::Away),
+            (CaptureError::Busy { device: device() }, State::Busy),
+            (CaptureError::Unsupported { device: device(), reason: String::new() }, State::Unsupported),
+            (CaptureError::Stalled { device: device(), waited: std::time::Duration::ZERO }, State::Stalled),
+            (CaptureError::Io { device: device(), operation: "read", source }, State::Failed),
+        ] {
+            assert_eq!(State::after(&error), state, "{error}");
+        }
+    }
+
     #[test]
     fn watchers_wake_for_news_and_not_for_repetition() {
         let board = Board::default();

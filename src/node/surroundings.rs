@@ -9,7 +9,7 @@ use crate::session::{CameraDetail, CameraInfo, CameraState, Text};
 use super::certificates;
 use super::desk::Running;
 use super::picture::Settled;
-use super::state::State;
+use super::state::{Condition, State};
 
 impl Running {
     /// Tells the core the time, and who may come in if that has changed.
@@ -89,10 +89,8 @@ impl Running {
         });
         let cameras = cameras.collect();
         self.handle(Input::Cameras(cameras));
-        let certificates = conditions.iter().filter(|(part, _)| part.starts_with(certificates::PART));
-        let ending = certificates.filter(|(_, condition)| condition.state != State::Live);
-        let warnings = ending.map(|(_, condition)| Text::clipped(&condition.detail)).collect();
-        self.handle(Input::Warnings(warnings));
+        let warnings = conditions.iter().filter_map(|(part, condition)| warning(part, condition));
+        self.handle(Input::Warnings(warnings.map(|words| Text::clipped(&words)).collect()));
     }
 
     /// Notes whether viewers can be given any address at all.
@@ -101,5 +99,51 @@ impl Running {
             Ok(_) => self.desk.board.note("network", State::Live, ""),
             Err(error) => self.desk.board.note("network", State::Away, format!("no viewer can be served: {error}")),
         }
+    }
+}
+
+/// What `status` tells of a part besides cameras, which have a place of their own there: whoever may watch may read it.
+fn warning(part: &str, condition: &Condition) -> Option<String> {
+    let Condition { state, detail } = condition;
+    if matches!(state, State::Idle | State::Starting | State::Live) || part == "broker" || part.starts_with("camera:") {
+        return None;
+    }
+    Some(if part.starts_with(certificates::PART) {
+        detail.clone()
+    } else if part == "config" {
+        // What stands in a config is nobody's business but its owner's.
+        format!("config {}: the node's log says more", state.word())
+    } else if detail.is_empty() {
+        format!("{} {}", part.replace(':', " "), state.word())
+    } else {
+        format!("{} {}: {detail}", part.replace(':', " "), state.word())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_well_is_told_and_a_config_keeps_its_secrets() {
+        let of = |part: &str, state, detail: &str| warning(part, &Condition { state, detail: detail.to_owned() });
+        for (part, state) in
+            [("microphone:main", State::Live), ("encoder:main", State::Idle), ("camera:main", State::Away)]
+        {
+            assert_eq!(of(part, state, "x"), None, "{part}");
+        }
+        let said = [
+            of("microphone:main", State::Away, "plughw:CARD=Mic: gone"),
+            of("storage", State::Full, "the disk is full"),
+            of("certificate:http.tls.cert_file", State::Expiring, "the certificate in … ends on …"),
+            of("config", State::Refused, "/etc/node.toml:3:1: must be 1 to 9, not 77"),
+        ];
+        let expected = [
+            "microphone main away: plughw:CARD=Mic: gone",
+            "storage full: the disk is full",
+            "the certificate in … ends on …",
+            "config refused: the node's log says more",
+        ];
+        assert_eq!(said, expected.map(|words| Some(words.to_owned())));
     }
 }

@@ -7,6 +7,7 @@ mod certificates;
 mod commands;
 mod coturn;
 mod expiry;
+mod faults;
 mod joins;
 mod lan;
 mod later;

@@ -178,7 +178,7 @@ impl Node {
         }
         self.page.tell(&self.config, &self.view);
         self.keeper.abort();
-        self.keeper = keeper(&self.config, &self.view.board);
+        self.keeper = keeper(&self.config, &self.folder, &self.view.board);
         Ok(troubles)
     }
 
