@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
 import { launchBrowser } from '../browser/browser.mjs';
 import { artefacts, binary, root } from '../browser/processes.mjs';
 import { joinToOfferMs, joinTogether } from './joins.mjs';
+import { startToOnlineMs } from './starting.mjs';
 import { writeTexture } from './texture.mjs';
 
 const { values: options } = parseArgs({
@@ -20,6 +21,7 @@ const WINDOW_S = 10;
 const VIEWERS = 16;
 const JOINS = 200;
 const CROWD = 100;
+const STARTS = 5;
 
 const endings = [];
 // `launchBrowser` is made for tests: all it wants of one is a place to hang its end.
@@ -124,6 +126,8 @@ function record(figure, value) {
 }
 
 async function one(run) {
+  const starts = (await startToOnlineMs(scope, STARTS)).sort((a, b) => a - b);
+  record('start to online, median, ms', starts[Math.floor(STARTS / 2)]);
   const demo = start(['demo', '--json', '--config', config, '--http-port', '0', '--mqtt-port', '0', '--ws-port', '0']);
   const { page, broker, node } = JSON.parse(await firstLine(demo));
   const watch = () => start(['watch', '--no-decode', '--broker', broker, '--node', node]);
