@@ -89,19 +89,26 @@ export async function joinToOfferMs(broker, node, count) {
   return times;
 }
 
-/** What `count` peers hear who join within a second, and how long after the first of them the last has heard it. */
+/**
+ * What `count` peers hear who join within a second, how long after the first of them the last has heard it, and how long the
+ * slowest has waited.
+ */
 export async function joinTogether(broker, node, count) {
   const peers = await Promise.all(Array.from({ length: count }, (_, n) => Peer.connect(broker, node, `crowd-${n}`)));
   const begun = performance.now();
+  let slowestMs = 0;
   const answers = await Promise.all(
     peers.map(async (peer, n) => {
       await sleep((n * 1000) / count);
-      return peer.join();
+      const joined = performance.now();
+      const answer = await peer.join();
+      slowestMs = Math.max(slowestMs, performance.now() - joined);
+      return answer;
     }),
   );
   const ms = performance.now() - begun;
   await Promise.all(peers.map((peer) => peer.leave()));
   const served = answers.filter((answer) => answer?.type === 'offer').length;
   const refused = answers.filter((answer) => answer?.retryAfter > 0).length;
-  return { served, refused, lost: count - served - refused, ms };
+  return { served, refused, lost: count - served - refused, ms, slowestMs };
 }

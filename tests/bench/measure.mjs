@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 
 import { launchBrowser } from '../browser/browser.mjs';
 import { artefacts, binary, root } from '../browser/processes.mjs';
+import { joinOnAws } from './aws.mjs';
 import { joinToOfferMs, joinTogether } from './joins.mjs';
 import { startToOnlineMs } from './starting.mjs';
 import { writeTexture } from './texture.mjs';
@@ -112,13 +113,9 @@ const folder = path.join(artefacts, 'bench');
 mkdirSync(folder, { recursive: true });
 const config = path.join(folder, 'camera.toml');
 
+const texture = path.join(folder, 'texture.y4m');
 /** The test pattern takes a third of 2 Mbit/s; this takes all of it. */
-function writeConfig() {
-  const file = path.join(folder, 'texture.y4m');
-  writeTexture(file);
-  const lines = ['[[camera]]', '[camera.video]', 'source = "file"', `file = "${file}"`, '[camera.audio]', 'source = "tone"', ''];
-  writeFileSync(config, lines.join('\n'));
-}
+const camera = ['[[camera]]', '[camera.video]', 'source = "file"', `file = "${texture}"`, '[camera.audio]', 'source = "tone"', ''].join('\n');
 
 const results = {};
 function record(figure, value) {
@@ -183,10 +180,20 @@ async function one(run) {
   const ended = new Promise((resolve) => demo.once('exit', resolve));
   for (const child of [...viewers, demo]) child.kill('SIGINT');
   await ended;
+  const onAws = await joinOnAws(binary, camera, CROWD);
+  if (onAws) {
+    record(`${CROWD} joins in a second, AWS profile: served`, onAws.served);
+    record(`${CROWD} joins in a second, AWS profile: told that it is full`, onAws.refused);
+    record(`${CROWD} joins in a second, AWS profile: lost`, onAws.lost);
+    record(`${CROWD} joins in a second, AWS profile: the slowest answer, ms`, onAws.slowestMs);
+  } else {
+    process.stderr.write('no mosquitto: nothing is said of the AWS profile\n');
+  }
   process.stderr.write(`run ${run + 1} of ${runs} done, load ${loadavg()[0].toFixed(1)}\n`);
 }
 
-writeConfig();
+writeTexture(texture);
+writeFileSync(config, camera);
 const loadBefore = loadavg()[0];
 try {
   for (let run = 0; run < runs; run++) await one(run);
