@@ -10,7 +10,7 @@ use super::{Camera, Config};
 use crate::access;
 use crate::capture::config::{AudioSourceKind, FormatPreference, VideoSourceKind};
 use crate::media::{Flip, Rotation, stamp};
-use crate::peer::config::{IcePolicy, IceServerConfig};
+use crate::peer::config::{IcePolicy, IceServerConfig, bad_url};
 
 /// All the rules that `config` breaks.
 pub fn broken(config: &Config, document: &Document<'_>) -> Vec<Problem> {
@@ -268,15 +268,8 @@ fn ice_server(server: &IceServerConfig, path: &[Step], found: &mut Findings<'_>)
         found.add(&at("urls"), "a server needs a URL, like \"stun:stun.example.org:3478\"");
     }
     for (n, url) in server.urls.iter().enumerate() {
-        let has_host = url.split_once(':').is_some_and(|(scheme, rest)| {
-            matches!(scheme, "stun" | "stuns" | "turn" | "turns") && !rest.is_empty() && !rest.starts_with('/')
-        });
-        if !has_host {
-            let path = [&at("urls")[..], &[Step::Index(n)]].concat();
-            found.add(
-                &path,
-                format!("must be like \"stun:host:3478\" or \"turn:host:3478?transport=udp\", not \"{url}\""),
-            );
+        if let Some(why) = bad_url(url) {
+            found.add(&[&at("urls")[..], &[Step::Index(n)]].concat(), why);
         }
     }
     let has_secret = !server.secret_file.as_os_str().is_empty();

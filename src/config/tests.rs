@@ -94,6 +94,7 @@ fn a_bad_config_says_where_and_what_and_what_would_be_right() {
         ("[ice]\nbind = ['home']\n", "bad.toml:2:9: ice.bind[0]: must be an IP address, like \"192.0.2.7\""),
         ("[ice]\npolicy = 'relay'\n", "bad.toml:2:1: ice.policy: media through TURN servers only, and there is none in [[ice.servers]]"),
         ("[[ice.servers]]\nurls = ['stun://x']\n", "bad.toml:2:9: ice.servers[0].urls[0]: must be like \"stun:host:3478\" or \"turn:host:3478?transport=udp\", not \"stun://x\""),
+        ("[[ice.servers]]\nurls = ['stuns:x']\n", "bad.toml:2:9: ice.servers[0].urls[0]: asks for our address over TCP, where it is another than media has, which goes over UDP: write \"stun:x:3478\""),
         ("[[ice.servers]]\nurls = ['turn:x']\n", "bad.toml:2:1: ice.servers[0].urls: a TURN server wants a user name and a password: set `username` and `credential_file`, or `secret_file`"),
         ("[[ice.servers]]\nurls = ['turn:x']\nusername = 'a'\nsecret_file = '/s'\n", "bad.toml:4:1: ice.servers[0].secret_file: makes user names and passwords: leave out `username` and `credential_file`"),
         ("[[ice.servers]]\nurls = ['turn:x']\ncredential = 'x'\n", "bad.toml:3:1: ice.servers[0].credential: secrets do not belong in a config; write it to a file that only the node can read, and its path to `credential_file`"),

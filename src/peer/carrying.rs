@@ -72,6 +72,7 @@ impl AsyncUdpSocket for CarryingSocket {
         if self.flows.carry(transmit) {
             return Poll::Ready(Ok(transmit.contents.len()));
         }
+        self.carriage.asks(transmit.contents, transmit.destination);
         // TURN messages come one by one: the crate makes runs of what goes straight to viewers only.
         if is_alias(transmit.destination) {
             Poll::Ready(self.carry(transmit))
@@ -99,7 +100,10 @@ impl AsyncUdpSocket for CarryingSocket {
             }
         };
         if let Poll::Ready(Ok(messages)) = &received {
-            bufs.iter().take(*messages).for_each(|buf| self.carriage.saw(buf));
+            bufs.iter().take(*messages).for_each(|buf| {
+                self.carriage.saw(buf);
+                self.carriage.answered(buf);
+            });
         }
         received
     }

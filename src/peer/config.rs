@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::turn::{ServerUrl, Transport};
 use crate::media::Bounded;
 
 /// How media finds its way between node and viewers (ICE, RFC 8445).
@@ -216,6 +217,24 @@ impl Ice {
     }
 }
 
+/// Why a server's URL is of no use; `None` if it is of use.
+pub fn bad_url(url: &str) -> Option<String> {
+    let Some(server) = ServerUrl::parse(url).filter(|server| !server.host.starts_with('/')) else {
+        return Some(format!("must be like \"stun:host:3478\" or \"turn:host:3478?transport=udp\", not \"{url}\""));
+    };
+    if !server.turn && server.transport != Transport::Udp {
+        return Some(format!(
+            "asks for our address over TCP, where it is another than media has, which goes over UDP: write \"stun:{}\"",
+            ServerUrl { port: 3478, ..server }
+        ));
+    }
+    // Read by browsers too, and RFC 7064 has no such thing.
+    if !server.turn && url.contains('?') {
+        return Some(format!("a STUN server's URL has no \"?\": write \"stun:{server}\""));
+    }
+    None
+}
+
 impl IceServerConfig {
     fn read(&self, nth: usize) -> Result<ReadServer, CredentialError> {
         let first_line = |key: &'static str, path: &PathBuf| {
@@ -225,7 +244,12 @@ impl IceServerConfig {
                 path: path.display().to_string(),
                 source,
             })?;
-            Ok(text.lines().next().unwrap_or_default().to_owned())
+            let line = text.lines().next().unwrap_or_default().to_owned();
+            if line.is_empty() {
+                let source = std::io::Error::new(std::io::ErrorKind::InvalidData, "its first line is empty");
+                return Err(CredentialError { nth, key, path: path.display().to_string(), source });
+            }
+            Ok(line)
         };
         let is_set = |path: &PathBuf| !path.as_os_str().is_empty();
         let login = if is_set(&self.secret_file) {
@@ -279,6 +303,22 @@ mod tests {
     }
 
     #[test]
+    fn a_url_of_no_use_is_told_why() {
+        for good in ["stun:h", "stun:h:19302", "turn:h?transport=tcp", "turns:[::1]:443", "turn:192.0.2.7"] {
+            assert_eq!(bad_url(good), None, "{good}");
+        }
+        for (bad, words) in [
+            ("stuns:h", "write \"stun:h:3478\""),
+            ("stun:h:80?transport=tcp", "write \"stun:h:3478\""),
+            ("stun:h?transport=udp", "has no \"?\": write \"stun:h:3478\""),
+            ("turn:h?transport=quic", "must be like"),
+            ("stun://h", "must be like"),
+        ] {
+            assert!(bad_url(bad).is_some_and(|why| why.contains(words)), "{bad}: {:?}", bad_url(bad));
+        }
+    }
+
+    #[test]
     fn passwords_come_from_files() {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(file.path(), "hunter2\n").expect("it is written");
@@ -300,6 +340,9 @@ mod tests {
         let fixed = Login::Fixed { username: "node".to_owned(), credential: "hunter2".to_owned() };
         let per_session = Login::PerSession { secret: "hunter2".to_owned(), lifetime_s: 3_600 };
         assert!(logins == [fixed, per_session, Login::None]);
+        std::fs::write(file.path(), "\n").expect("it is written");
+        let empty = ice.read_servers().err().expect("it holds nothing").to_string();
+        assert!(empty.ends_with("its first line is empty"), "{empty}");
         drop(file);
         let gone = |servers: &[IceServerConfig]| {
             let ice = Ice { servers: servers.to_vec(), ..Ice::default() };

@@ -29,6 +29,7 @@ use super::thread::MediaThread;
 use super::turn::{Authorities, Carriage, Office};
 use super::watch::Watch;
 use crate::session::{FailedStep, IceServer};
+use crate::trust::{self, TrustError};
 
 /// Not heard for this long: silent.
 pub(super) const SILENT_AFTER: Duration = Duration::from_secs(3);
@@ -69,6 +70,9 @@ pub enum ConnectorError {
     /// The system has none to give.
     #[error("no thread for connections")]
     Thread(#[from] io::Error),
+    /// `ice.ca_file` cannot be used.
+    #[error("ice.{0}")]
+    Trust(#[from] TrustError),
 }
 
 impl Connector {
@@ -77,6 +81,10 @@ impl Connector {
     /// # Errors
     /// Each [`ConnectorError`].
     pub fn new(ice: &Ice) -> Result<Self, ConnectorError> {
+        if ice.ca_file.is_some() {
+            // Now, and not when the first viewer needs a relay.
+            trust::client(ice.ca_file.as_deref())?;
+        }
         let refused = ConnectorError::Certificate;
         let provider = rtc::crypto::default_provider().map_err(|error| refused(error.to_string()))?;
         let parameters = CertificateParams::new(Vec::new()).map_err(|error| refused(error.to_string()))?;

@@ -14,6 +14,7 @@ mod framing;
 mod line;
 mod passes;
 mod probe;
+mod refusals;
 mod url;
 
 use std::io::{self, ErrorKind};
@@ -26,7 +27,8 @@ pub(super) use self::framing::FRAMING;
 pub(super) use self::line::Line;
 use self::line::Way;
 use self::passes::Passes;
-use super::alias::alias;
+use self::refusals::{Answer, Refusals};
+use super::alias::{alias, is_alias};
 use super::clock::now;
 use super::names::Names;
 
@@ -45,12 +47,14 @@ const MAX_SERVERS: usize = 16;
 pub(super) struct Office {
     authorities: Authorities,
     complaints: Complaints,
+    /// Of servers that can be reached, and let nobody in.
+    refusals: Complaints,
     names: Names,
 }
 
 impl Office {
     pub(super) fn new(authorities: Authorities, names: Names) -> Self {
-        Self { authorities, complaints: Complaints::default(), names }
+        Self { authorities, complaints: Complaints::default(), refusals: Complaints::default(), names }
     }
 }
 
@@ -59,8 +63,10 @@ impl Office {
 pub(super) struct Carriage {
     office: Arc<Office>,
     servers: Mutex<Vec<Server>>,
-    udp_first: Mutex<bool>,
+    /// TURN servers over UDP, which the crate reaches itself.
+    over_udp: Mutex<Vec<Server>>,
     passes: Passes,
+    refusals: Refusals,
 }
 
 #[derive(Debug)]
@@ -73,15 +79,27 @@ struct Server {
 
 impl Carriage {
     pub(super) fn new(office: Arc<Office>) -> Self {
-        Self { office, servers: Mutex::default(), udp_first: Mutex::default(), passes: Passes::default() }
+        Self {
+            office,
+            servers: Mutex::default(),
+            over_udp: Mutex::default(),
+            passes: Passes::default(),
+            refusals: Refusals::default(),
+        }
     }
 
     /// The URL that the crate is given for `url`; `None` for one that cannot be used.
     pub(super) fn url_for_crate(&self, url: &str) -> Option<String> {
         let parsed = ServerUrl::parse(url)?;
         match (parsed.turn, parsed.transport) {
-            (turn, Transport::Udp) => {
-                *self.udp_first.lock().unwrap_or_else(PoisonError::into_inner) |= turn;
+            (false, Transport::Udp) => return Some(url.to_owned()),
+            (true, Transport::Udp) => {
+                let addresses = parsed.host.parse().map(|ip: IpAddr| (ip, parsed.port).into());
+                let server = Server { url: url.to_owned(), parsed, addresses: addresses.into_iter().collect() };
+                let mut over_udp = self.over_udp.lock().unwrap_or_else(PoisonError::into_inner);
+                if over_udp.len() < MAX_SERVERS && over_udp.iter().all(|known| known.url != url) {
+                    over_udp.push(server);
+                }
                 return Some(url.to_owned());
             }
             // Our address as seen by a TCP connection would be of no use to UDP.
@@ -103,7 +121,14 @@ impl Carriage {
     /// Resolves a `host:port` of the crate's: aliases to themselves, one of each family that the server behind it has.
     pub(super) async fn resolve(&self, host: &str) -> io::Result<Vec<SocketAddr>> {
         let number = host.split_once(ALIAS_DOMAIN).and_then(|(number, _)| number.parse::<usize>().ok());
-        let Some(number) = number else { return self.office.names.resolve(host).await };
+        let Some(number) = number else {
+            let found = self.office.names.resolve(host).await?;
+            let mut over_udp = self.over_udp.lock().unwrap_or_else(PoisonError::into_inner);
+            for server in over_udp.iter_mut().filter(|server| server.parsed.to_string() == host) {
+                server.addresses.clone_from(&found);
+            }
+            return Ok(found);
+        };
         let unknown = || io::Error::from(ErrorKind::NotFound);
         let server = |number| {
             let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -132,6 +157,42 @@ impl Carriage {
         self.passes.once_more(now())
     }
 
+    /// This goes out: to a TURN server, if it is one of TURN's requests.
+    pub(super) fn asks(&self, datagram: &[u8], to: SocketAddr) {
+        self.refusals.asks(datagram, to);
+    }
+
+    /// This came in: if a TURN server refuses a relay by it, that is said.
+    pub(super) fn answered(&self, datagram: &[u8]) {
+        let Some((server, answer)) = self.refusals.answered(datagram) else { return };
+        let Some((url, parsed)) = self.server_at(server) else { return };
+        match answer {
+            Answer::Granted => self.office.refusals.is_well(&url),
+            Answer::Refused(401, _) => self.office.refusals.failed(
+                &url,
+                &format!(
+                    "{parsed} refuses the user name and password (401): those in [[ice.servers]] must be the server's; with \
+                     `secret_file`, it must hold the server's `static-auth-secret`, and both clocks must be right"
+                ),
+            ),
+            Answer::Refused(code, words) => {
+                let why = format!("{parsed} refuses a relay: {code} {words}; the server's log may say more");
+                self.office.refusals.failed(&url, &why);
+            }
+        }
+    }
+
+    /// The server at this address, or behind this alias.
+    fn server_at(&self, address: SocketAddr) -> Option<(String, ServerUrl)> {
+        let told = |server: &Server| (server.url.clone(), server.parsed.clone());
+        if is_alias(address) {
+            let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+            return servers.get(usize::from(address.port()).checked_sub(1)?).map(told);
+        }
+        let over_udp = self.over_udp.lock().unwrap_or_else(PoisonError::into_inner);
+        over_udp.iter().find(|server| server.addresses.contains(&address)).map(told)
+    }
+
     /// The way from the local address `from` to the server behind `alias`.
     pub(super) fn way(&self, alias: SocketAddr, from: IpAddr) -> Option<Way> {
         let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -145,7 +206,7 @@ impl Carriage {
             address: *server.addresses.iter().find(reachable)?,
             alias,
             from,
-            udp_first: *self.udp_first.lock().unwrap_or_else(PoisonError::into_inner),
+            udp_first: !self.over_udp.lock().unwrap_or_else(PoisonError::into_inner).is_empty(),
             office: Arc::clone(&self.office),
         })
     }
