@@ -4,6 +4,7 @@
 mod brokers;
 mod calls;
 mod certificates;
+mod clock;
 mod commands;
 mod coturn;
 mod daemon;

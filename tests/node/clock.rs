@@ -1,0 +1,99 @@
+//! A clock that is wrong at the start, as that of a board without a battery is: it is told by the time at which the program
+//! was built, and by the latest time that a run before has kept.
+
+use std::path::{Path, PathBuf};
+
+use crate::daemon::Daemon;
+use crate::stage::{SMALL, Watch, alone, command, embedded_broker};
+
+/// Part of Debian's package `faketime`.
+fn library() -> Option<PathBuf> {
+    let folders = std::fs::read_dir("/usr/lib").expect("linux").flatten();
+    folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.exists())
+}
+
+/// The node, with a clock that is so far off.
+fn run(config: &Path, library: &Path, off: &str) -> Daemon {
+    let library = library.display().to_string();
+    // Only the wall clock: pictures are paced by the other.
+    Daemon::start(config, &[("LD_PRELOAD", &library), ("FAKETIME", off), ("DONT_FAKE_MONOTONIC", "1")])
+}
+
+async fn token(folder: &Path, lasts: &str) -> String {
+    let key = folder.join("k.private.pem").display().to_string();
+    let args = ["token", "--key", &key, "--peer", "watch-*", "--node", "stage", "--for", lasts];
+    let output = command(env!("CARGO_BIN_EXE_camera-node"), &args).output().await.expect("the binary runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let file = folder.join(format!("token-{lasts}"));
+    std::fs::write(&file, output.stdout).expect("there is room");
+    file.display().to_string()
+}
+
+/// What a viewer with this token says that is not let in.
+async fn refused(broker: &str, token: &str) -> String {
+    let args = ["watch", "--node", "stage", "--broker", broker, "--token-file", token, "--patience", "5"];
+    let output = command(env!("CARGO_BIN_EXE_camera-node"), &args).output().await.expect("the binary runs");
+    assert!(!output.status.success(), "it was let in");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_restarts_with_a_clock_far_behind_judges_tokens_by_the_time_it_has_seen() {
+    let Some(library) = library() else {
+        eprintln!("skipped: faketime is not installed");
+        return;
+    };
+    let _alone = alone().await;
+    let folder = tempfile::tempdir().expect("there is room");
+    let keys = folder.path().display().to_string();
+    let args = ["keys", "make", "--kid", "k", "--algorithm", "EdDSA", "--dir", &keys];
+    let made = command(env!("CARGO_BIN_EXE_camera-node"), &args).output().await.expect("the binary runs");
+    let made = String::from_utf8(made.stdout).expect("text");
+    let key = &made[made.find("[[access.keys]]").expect("a section to copy")..];
+    let any = ([127, 0, 0, 1], 0).into();
+    let broker = embedded_broker(any, any).await;
+    let url = format!("mqtt://{}", broker.tcp_addr());
+    let clock = folder.path().join("clock");
+    let config = folder.path().join("node.toml");
+    let text = format!("{SMALL}\n[broker]\nurl = '{url}'\n[access]\nmode = 'token'\nclock_file = {clock:?}\n{key}\n");
+    std::fs::write(&config, text).expect("there is room");
+    let kept = || -> u64 {
+        let text = std::fs::read_to_string(&clock).expect("it was kept");
+        text.trim().parse().expect("a number")
+    };
+    // Two that were made today, and it is a month later.
+    let (lasting, ended) = (token(folder.path(), "60d").await, token(folder.path(), "20d").await);
+
+    let node = run(&config, &library, "+30d");
+    node.says("broker connection up").await;
+    let seen = Watch::at(&url, &["--token-file", &lasting, "--seconds", "1"]).report().await;
+    assert!(seen.frames >= 10, "{seen:?}");
+    assert!(refused(&url, &ended).await.contains("The token has expired."));
+    let log = node.stop().await;
+    assert!(!log.contains("part=\"clock\" state=\"away\""), "{log}");
+    let latest = kept();
+    let now = camera_node::sys::since_unix_epoch().as_secs();
+    assert!(latest.abs_diff(now + 30 * 86_400) < 600, "{latest}, and it is {now}");
+
+    // Later than the program was built, and before what was seen; then before both.
+    for off in ["+10d", "-9000d"] {
+        let node = run(&config, &library, off);
+        node.says("broker connection up").await;
+        node.says("part=\"clock\" state=\"away\" detail=\"stands before a time that has passed").await;
+        let unknown = refused(&url, &lasting).await;
+        assert!(unknown.contains("does not know the time"), "{off}: {unknown}");
+        let over = refused(&url, &ended).await;
+        assert!(over.contains("The token has expired."), "by the kept time too, {off}: {over}");
+        node.stop().await;
+        assert_eq!(kept(), latest, "the floor holds, {off}");
+    }
+
+    let node = run(&config, &library, "+31d");
+    node.says("broker connection up").await;
+    let seen = Watch::at(&url, &["--token-file", &lasting, "--seconds", "1"]).report().await;
+    assert!(seen.frames >= 10, "the clock is right again: {seen:?}");
+    node.stop().await;
+    assert!(kept() > latest);
+    broker.stop().await;
+}
