@@ -27,6 +27,9 @@ pub struct Part {
 pub enum PartState {
     /// At work, or ready to be.
     Ok,
+    /// At work, or of no weight for the rest, but somebody has something to do: a certificate that ends or has ended, a
+    /// right that the node lacks.
+    Degraded,
     /// Not at work for a reason that may pass by itself: a camera that is away, a broker that does not answer.
     Waiting,
     /// Not at work until somebody does something.
@@ -59,6 +62,9 @@ mod tests {
         let mut health = Health::default();
         assert_eq!(health.state(), PartState::Ok);
         health.set("broker", PartState::Ok, None);
+        health.set("certificate", PartState::Degraded, Some("ended".to_owned()));
+        assert_eq!(health.state(), PartState::Degraded);
+        health.parts.remove("certificate");
         health.set("camera front", PartState::Waiting, Some("unplugged".to_owned()));
         assert_eq!(health.state(), PartState::Waiting);
         let json = r#"{"parts":{"broker":{"state":"ok"},"camera front":{"detail":"unplugged","state":"waiting"}},"state":"waiting"}"#;

@@ -148,9 +148,10 @@ async fn config_json(State(site): State<Site>, headers: HeaderMap) -> Response {
 
 async fn healthz(State(site): State<Site>) -> Response {
     let health = site.probe.health();
-    // Waiting is fine: restarting the node would not bring an unplugged camera back.
+    // Whoever asks restarts a node that is not well. That would bring back neither an unplugged camera nor a certificate, and
+    // it would cost the viewers there are.
     let status = match health.state() {
-        PartState::Ok | PartState::Waiting => StatusCode::OK,
+        PartState::Ok | PartState::Degraded | PartState::Waiting => StatusCode::OK,
         PartState::Failed => StatusCode::SERVICE_UNAVAILABLE,
     };
     let described = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
@@ -294,7 +295,9 @@ mod tests {
     #[tokio::test]
     async fn health_is_503_only_when_a_part_has_failed() {
         let (server, probe) = server().await;
-        for (state, status) in [(PartState::Ok, 200), (PartState::Waiting, 200), (PartState::Failed, 503)] {
+        for (state, status) in
+            [(PartState::Ok, 200), (PartState::Degraded, 200), (PartState::Waiting, 200), (PartState::Failed, 503)]
+        {
             probe.0.lock().expect("not poisoned").set("broker", state, Some("why".to_owned()));
             let (answered, head, body) = fetch(&server, "/healthz", "").await;
             assert_eq!(answered, status);

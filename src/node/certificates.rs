@@ -38,7 +38,7 @@ pub struct GivenCertificate {
 /// How a certificate is, `now_s` seconds after 1970, in words without its path: who may watch may read them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    /// Live, expiring or failed.
+    /// Live, expiring or expired.
     pub state: State,
     /// Until when.
     pub words: String,
@@ -70,7 +70,7 @@ impl GivenCertificate {
         let left = self.end.unix_s - i64::try_from(now_s).unwrap_or(i64::MAX);
         let (key, date) = (self.key, &self.end.date);
         let (state, words) = if left <= 0 {
-            (State::Failed, format!("the certificate in {key} ended on {date}: exchange it"))
+            (State::Expired, format!("the certificate in {key} ended on {date}: exchange it"))
         } else if left <= WARN_DAYS * DAY_S {
             (State::Expiring, format!("the certificate in {key} ends on {date}: exchange it before"))
         } else {
@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(at(69).state, State::Live);
         let words = "the certificate in broker.ca_file ends on 2026-12-01: exchange it before".to_owned();
         assert_eq!(at(90), Verdict { state: State::Expiring, words });
-        assert_eq!(at(100).state, State::Failed);
+        assert_eq!(at(100).state, State::Expired);
         assert!(!at(100).words.contains("/secret"), "who may watch need not know the path");
     }
 }

@@ -40,15 +40,12 @@ impl Probe for Report {
         for (name, condition) in self.board.conditions() {
             let state = match condition.state {
                 State::Idle | State::Live => PartState::Ok,
+                State::Expiring | State::Expired | State::Refused | State::Full | State::Restart => PartState::Degraded,
                 State::Starting
                 | State::Away
                 | State::Busy
                 | State::Stalled
                 | State::Contested
-                | State::Refused
-                | State::Expiring
-                | State::Full
-                | State::Restart
                 | State::Unsupported => PartState::Waiting,
                 State::Failed => PartState::Failed,
             };

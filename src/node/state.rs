@@ -36,6 +36,8 @@ pub enum State {
     Full,
     /// What was asked anew waits until the program is started anew.
     Restart,
+    /// Its time is over: what is still at work goes on, but strangers have no reason to believe it.
+    Expired,
     /// Something else is wrong; it is tried again.
     Failed,
 }
@@ -56,6 +58,7 @@ impl State {
             Self::Expiring => "expiring",
             Self::Full => "full",
             Self::Restart => "restart",
+            Self::Expired => "expired",
             Self::Failed => "failed",
         }
     }

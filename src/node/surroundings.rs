@@ -56,7 +56,7 @@ impl Running {
             let condition = conditions.get(&format!("camera:{}", camera.name));
             let state = condition.map_or(CameraState::Idle, |condition| match condition.state {
                 State::Idle | State::Starting => CameraState::Idle,
-                State::Live | State::Expiring => CameraState::Running,
+                State::Live | State::Expiring | State::Expired => CameraState::Running,
                 State::Away => CameraState::Away,
                 State::Busy
                 | State::Stalled

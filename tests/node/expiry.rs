@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use camera_node::node::{Condition, State};
 use camera_node::signalling::{Endpoint, Link, LinkEvent, LinkSetup, MqttLink};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::certificates::{Authority, Pair};
-use crate::stage::{SMALL, Stage, eventually};
+use crate::stage::{SMALL, Stage, Watch, eventually};
 
 const SOON: Duration = Duration::from_secs(15);
 const PART: &str = "certificate:http.tls.cert_file";
@@ -49,8 +51,18 @@ async fn status(stage: &Stage) -> serde_json::Value {
     }
 }
 
+/// The first line and the rest of the answer.
+async fn healthz(stage: &Stage) -> (String, String) {
+    let mut page = TcpStream::connect(stage.node().page().expect("there is one")).await.expect("it listens");
+    page.write_all(b"GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await.expect("sent");
+    let mut answer = String::new();
+    page.read_to_string(&mut answer).await.expect("text");
+    let (first, rest) = answer.split_once("\r\n").expect("an answer");
+    (first.to_owned(), rest.to_owned())
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_with_ten_days_left_is_warned_of_and_one_with_sixty_is_not() {
+async fn a_certificate_is_warned_of_ten_days_before_its_end_and_after_it_and_not_sixty_before() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let ca = Authority::new(folder.path(), "ours");
     let (stage, soon) = stage_with(&with_days_left(&ca, "soon", 10)).await;
@@ -64,6 +76,16 @@ async fn a_certificate_with_ten_days_left_is_warned_of_and_one_with_sixty_is_not
         }
     };
     timeout(SOON, warned).await.expect("viewers are told");
+    stage.stop().await;
+
+    let (stage, ended) = stage_with(&with_days_left(&ca, "ended", 0)).await;
+    assert_eq!(ended.state, State::Expired);
+    assert!(ended.detail.starts_with("the certificate in http.tls.cert_file ended on 20"), "{ended:?}");
+    let seen = Watch::start(&stage, &["--seconds", "1"]).report().await;
+    assert!(seen.frames >= 10, "it is no reason to serve nobody: {seen:?}");
+    let (status_line, body) = healthz(&stage).await;
+    assert!(status_line.contains(" 200 "), "nor to be restarted: {status_line}");
+    assert!(body.contains(r#""state":"degraded""#), "{body}");
     stage.stop().await;
 
     let (stage, later) = stage_with(&with_days_left(&ca, "later", 60)).await;

@@ -13,7 +13,7 @@ pub fn check(config: &Config) -> Vec<Finding> {
         let part = format!("certificate {}", certificate.key);
         let advice = format!("write a newer one to {}: the node reads it again by itself", certificate.file.display());
         match verdict.state {
-            State::Failed => Finding::bad(part, verdict.words, advice),
+            State::Expired => Finding::bad(part, verdict.words, advice),
             State::Live => Finding::good(part, verdict.words),
             _ => Finding::good(part, verdict.words).with_advice(advice),
         }
