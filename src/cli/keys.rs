@@ -41,6 +41,9 @@ struct Make {
     /// Write the files into this folder.
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
+    /// Where the key is there already, leave it and say nothing: for units and scripts that run at each start.
+    #[arg(long)]
+    if_missing: bool,
     /// Print the files' names as one line of JSON.
     #[arg(long)]
     json: bool,
@@ -81,7 +84,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.what {
         What::Make(args) => {
             let key = SigningKey::from_random(args.algorithm, random());
-            let made = write(&key, &args.kid, &args.dir)?;
+            let Some(made) = write(&key, &args.kid, &args.dir, args.if_missing)? else { return Ok(ExitCode::SUCCESS) };
             if args.json {
                 out::json(&made)?
             } else {
@@ -111,7 +114,8 @@ fn random() -> [u8; 32] {
     bits
 }
 
-fn write(key: &SigningKey, kid: &KeyId, folder: &Path) -> anyhow::Result<Made> {
+/// Writes a new key; never over another one. With `if_missing` a key that is there is no error but `None`.
+fn write(key: &SigningKey, kid: &KeyId, folder: &Path, if_missing: bool) -> anyhow::Result<Option<Made>> {
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let folder = folder.canonicalize().with_context(|| folder.display().to_string())?;
     let at = |ending: &str| folder.join(format!("{kid}.{ending}"));
@@ -119,6 +123,9 @@ fn write(key: &SigningKey, kid: &KeyId, folder: &Path) -> anyhow::Result<Made> {
         Algorithm::EdDsa => (at("private.pem"), at("public.pem")),
         Algorithm::Hs256 => (at("secret"), at("secret")),
     };
+    if if_missing && private.exists() && public.exists() {
+        return Ok(None);
+    }
     if let Some(there) = [&private, &public].into_iter().find(|path| path.exists()) {
         bail!("{} is there already: tokens signed with it would be lost; take another --kid", there.display());
     }
@@ -127,13 +134,18 @@ fn write(key: &SigningKey, kid: &KeyId, folder: &Path) -> anyhow::Result<Made> {
         // Nobody can do harm with it, and the node often runs as another user.
         write_new(&public, &text, 0o644)?;
     }
-    Ok(Made { kid: kid.clone(), algorithm: key.algorithm(), private, public })
+    Ok(Some(Made { kid: kid.clone(), algorithm: key.algorithm(), private, public }))
 }
 
+/// A power cut leaves the whole file or none: half a key would stop the node at each start.
 fn write_new(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    // Of an earlier power cut.
+    let _ = fs::remove_file(&beside);
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside);
     let written = file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
-    written.with_context(|| format!("{}: cannot be written", path.display()))
+    written.and_then(|()| fs::rename(&beside, path)).with_context(|| format!("{}: cannot be written", path.display()))
 }
 
 fn in_words(made: &Made) -> String {
@@ -170,7 +182,7 @@ mod tests {
         for (algorithm, private_mode, files) in [(Algorithm::EdDsa, 0o600, 2), (Algorithm::Hs256, 0o600, 1)] {
             let kid: KeyId = format!("k-{algorithm}").parse().expect("a name");
             let key = SigningKey::from_random(algorithm, random());
-            let made = write(&key, &kid, folder.path()).expect("written");
+            let made = write(&key, &kid, folder.path(), true).expect("written").expect("it was missing");
             let mode = fs::metadata(&made.private).expect("there").permissions().mode();
             assert_eq!(mode & 0o777, private_mode, "{algorithm}");
             let of_key = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(kid.as_str());
@@ -180,8 +192,9 @@ mod tests {
             let listed = look_at(&KeyFile { kid: kid.clone(), algorithm, file: made.public.clone() });
             assert!(listed.ok, "{listed:?}");
             let before = fs::read(&made.private).expect("there");
-            let refused = write(&key, &kid, folder.path()).expect_err("never over a key").to_string();
+            let refused = write(&key, &kid, folder.path(), false).expect_err("never over a key").to_string();
             assert!(refused.ends_with("take another --kid"), "{refused}");
+            assert!(write(&key, &kid, folder.path(), true).expect("no error").is_none());
             assert_eq!(fs::read(&made.private).expect("there"), before);
             assert_ne!(random(), random());
         }
