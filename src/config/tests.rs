@@ -292,6 +292,27 @@ fn the_readmes_config_for_a_board_can_be_used() {
 }
 
 #[test]
+fn the_packages_config_serves_a_lan_with_tokens() {
+    let text = include_str!("../../deploy/package/camera-node.toml");
+    let config = match Config::from_text("deploy/package/camera-node.toml", text, []) {
+        Ok(config) => config,
+        Err(error) => panic!("{error}"),
+    };
+    assert!(config.broker.embedded && config.asks_for_password());
+    assert_eq!(config.access.mode, access::Mode::Token);
+    assert!(config.http.is_announced() && config.http.tls.self_signed);
+    // Its key is the one that the unit makes.
+    let unit = include_str!("../../deploy/systemd/camera-node.service");
+    let made = unit.lines().find_map(|line| line.strip_prefix("ExecStartPre=")).expect("the unit makes a key");
+    let key = &config.access.keys[0];
+    let folder = key.file.parent().expect("a file in a folder").display();
+    let expected = format!("--kid {} --algorithm {} --dir {folder}", key.kid, key.algorithm);
+    assert!(made.ends_with(&expected), "{expected}");
+    assert_eq!(key.file.file_name(), Some(format!("{}.secret", key.kid).as_ref()));
+    assert_eq!(config.node.state_folder.as_deref(), key.file.parent());
+}
+
+#[test]
 fn every_key_of_the_reference_is_explained() {
     let lines: Vec<&str> = REFERENCE.lines().collect();
     for (before, line) in lines.iter().zip(&lines[1..]) {
