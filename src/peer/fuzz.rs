@@ -100,7 +100,7 @@ pub fn stream(bytes: &[u8]) {
             assert!((tcp::FRAMING.frame)(datagram, &mut framed));
             assert!(rest[at..].starts_with(&framed));
             at += framed.len();
-            if let Some(knock) = Knock::read(datagram) {
+            if let Some(mut knock) = Knock::read(datagram) {
                 let _ = knock.ufrag();
                 let _ = knock.is_signed_with(OUR_PASSWORD, PROVIDER.crypto());
             }

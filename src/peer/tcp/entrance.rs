@@ -181,7 +181,7 @@ impl Doorway {
                 Ok(read) => unframer.extend(&buffer[..read]),
             }
         };
-        let Some(knock) = Knock::read(&first) else { return false };
+        let Some(mut knock) = Knock::read(&first) else { return false };
         let Some(ufrag) = knock.ufrag() else { return false };
         let (paths, span) = {
             let guests = self.guests.lock().unwrap_or_else(PoisonError::into_inner);

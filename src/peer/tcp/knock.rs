@@ -27,7 +27,7 @@ impl Knock {
     }
 
     /// Whether it was made by one who knows this password of ours.
-    pub(in crate::peer) fn is_signed_with(mut self, password: &str, crypto: &dyn RTCCrypto) -> bool {
+    pub(in crate::peer) fn is_signed_with(&mut self, password: &str, crypto: &dyn RTCCrypto) -> bool {
         MessageIntegrity::check(&mut self.0, password.as_bytes(), crypto).is_ok()
     }
 }
@@ -60,7 +60,7 @@ pub(super) mod tests {
         let good = check(BINDING_REQUEST, "ours:theirs", "password");
         assert_eq!(Knock::read(&good).and_then(|knock| knock.ufrag()).as_deref(), Some("ours"));
         let signed = |bytes: &[u8], password| {
-            Knock::read(bytes).is_some_and(|knock| knock.is_signed_with(password, provider.crypto()))
+            Knock::read(bytes).is_some_and(|mut knock| knock.is_signed_with(password, provider.crypto()))
         };
         assert!(signed(&good, "password"));
         assert!(!signed(&good, "guessed"));
