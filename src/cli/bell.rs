@@ -1,22 +1,42 @@
-//! `camera-node ring`: makes the running node ring its registered viewers.
+//! `camera-node ring`: makes the running node ring its registered viewers, by its socket on this machine, or by its
+//! `ring.topic` from any.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
+use bytes::Bytes;
+use tokio::time::timeout;
 
+use super::broker::WayIn;
 use super::{load, out};
+use crate::bell::config::RingTopic;
 use crate::bell::socket::{Answer, Client, Request, default_path};
+use crate::signalling::{BrokerUrl, Link, LinkEvent, LinkSetup, MqttLink, Publish};
+use crate::sys;
+
+/// Longer than the link's own limits, whose words say more than ours.
+const CONNECT_WITHIN: Duration = Duration::from_secs(11);
 
 /// Options of `ring`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The running node's config file, which tells its socket.
-    #[arg(long, value_name = "FILE", required_unless_present = "socket")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["socket", "broker"])]
     config: Option<PathBuf>,
     /// The running node's socket (`ring.socket`).
     #[arg(long, value_name = "PATH", conflicts_with = "config")]
     socket: Option<PathBuf>,
+    /// Publish to the node's `ring.topic` at this broker instead, from any machine: mqtt://host:port, mqtts://, ws://… It rings
+    /// everyone, and what becomes of it is not told. Needs the right to publish there.
+    #[arg(long, value_name = "URL", requires = "topic", conflicts_with_all = ["config", "socket", "peer", "wait"])]
+    broker: Option<BrokerUrl>,
+    /// The node's `ring.topic`.
+    #[arg(long, value_name = "TOPIC", requires = "broker", value_parser = |text: &str| RingTopic::try_from(text.to_owned()))]
+    topic: Option<RingTopic>,
+    #[command(flatten)]
+    way_in: WayIn,
     /// Ring only the viewer that has registered under this name.
     #[arg(long, value_name = "NAME")]
     peer: Option<String>,
@@ -30,6 +50,15 @@ pub struct Args {
 
 /// Rings; success when it rings, with `--wait` when somebody has answered.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if let (Some(url), Some(topic)) = (&args.broker, &args.topic) {
+        publish(url, &args.way_in, topic.as_str()).await?;
+        if args.json {
+            out::json(&serde_json::json!({ "published": topic }))?;
+        } else {
+            out::line(&format!("the broker has it, on {}: a node whose ring.topic that is rings", topic.as_str()))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let path = match args.socket {
         Some(path) => path,
         None => {
@@ -54,6 +83,21 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             Answer::Error(why) => bail!("not rung: {why}"),
         }
     }
+}
+
+/// Presses a bell that hangs at a broker.
+async fn publish(url: &BrokerUrl, way_in: &WayIn, topic: &str) -> anyhow::Result<()> {
+    let client_id = format!("ring-{:016x}", sys::random_bits());
+    let endpoint = way_in.to(url, &client_id)?;
+    let mut link = MqttLink::start(endpoint, LinkSetup { client_id, ..LinkSetup::default() }, sys::random_bits());
+    match timeout(CONNECT_WITHIN, link.next()).await {
+        Ok(Some(LinkEvent::Up { .. })) => {}
+        Ok(Some(LinkEvent::Down { reason })) => bail!("not rung: {reason}"),
+        _ => bail!("not rung: {url} did not let us in within {} s", CONNECT_WITHIN.as_secs()),
+    }
+    link.publish(Publish { topic: topic.to_owned(), payload: Bytes::from_static(b"ring"), retain: false })?;
+    link.close(Vec::new()).await;
+    Ok(())
 }
 
 fn in_words(answer: &Answer) -> String {

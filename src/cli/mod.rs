@@ -4,6 +4,7 @@
 //! config is wrong, and nothing was started.
 
 mod bell;
+mod broker;
 mod check;
 mod config;
 mod demo;
@@ -48,7 +49,7 @@ enum Command {
     /// Watch a node without a window: for monitoring and tests.
     Watch(Box<watch::Args>),
     /// Make a running node ring its registered viewers, as its bell button does.
-    Ring(bell::Args),
+    Ring(Box<bell::Args>),
     /// Make keys for tokens, or show those of a config.
     Keys(keys::Args),
     /// Make a token that lets someone watch, or a link with one in it.
@@ -89,7 +90,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Devices(args) => devices::run(args),
         Command::Check(args) => check::run(args).await,
         Command::Watch(args) => watch::run(*args).await,
-        Command::Ring(args) => bell::run(args).await,
+        Command::Ring(args) => bell::run(*args).await,
         Command::Keys(args) => keys::run(args),
         Command::Token(args) => token::run(args),
         Command::Link(args) => link::run(args),

@@ -1,6 +1,5 @@
 //! `camera-node watch`: a viewer without a window, for monitoring, tests and benches.
 
-mod broker;
 mod calls;
 mod eyes;
 mod ice;
@@ -19,13 +18,13 @@ use anyhow::{Context, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use self::broker::BrokerArgs;
 use self::calls::CallArgs;
 use self::eyes::Eyes;
 use self::ice::IceArgs;
 use self::network::NetworkWatch;
 use self::tally::{Report, Tally, Told};
 use self::token_file::TokenFile;
+use super::broker::BrokerArgs;
 use super::out;
 use crate::config::Log;
 use crate::peer::{Connector, PeerHandle, ReceivedPacket};
@@ -145,7 +144,7 @@ struct Watching {
 impl Watching {
     fn new(args: &Args, packets: mpsc::Sender<ReceivedPacket>, tally: Arc<Mutex<Tally>>) -> anyhow::Result<Self> {
         let peer = PeerId::try_from(format!("watch-{:016x}", sys::random_bits())).expect("letters, digits and a dash");
-        let endpoint = args.broker.endpoint(&peer)?;
+        let endpoint = args.broker.endpoint(peer.as_str())?;
         let topics = Topics::new(&args.prefix, &args.node);
         let subscriptions = topics.peer_subscriptions(&peer);
         let setup = LinkSetup { client_id: peer.to_string(), subscriptions, ..LinkSetup::default() };

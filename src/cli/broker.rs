@@ -1,10 +1,9 @@
-//! The options of `watch` that say which broker, and how to get in.
+//! The options that say which broker, and how to get in.
 
 use std::path::PathBuf;
 
 use anyhow::bail;
 
-use crate::session::PeerId;
 use crate::signalling::config::{Alpn, Broker, ServerName};
 use crate::signalling::{BrokerUrl, Endpoint, Profile};
 
@@ -14,6 +13,13 @@ pub struct BrokerArgs {
     /// The broker: mqtt://host:port, mqtts://host:port (TLS), ws://host:port/path or wss://host:port/path.
     #[arg(long = "broker", value_name = "URL")]
     url: BrokerUrl,
+    #[command(flatten)]
+    way_in: WayIn,
+}
+
+/// What lets a client in at a broker.
+#[derive(Debug, clap::Args)]
+pub struct WayIn {
     /// MQTT user name; without it, but with a password, the client's id.
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
@@ -23,7 +29,7 @@ pub struct BrokerArgs {
     /// PEM file with the authorities that the broker's certificate may come from; else the system's.
     #[arg(long, value_name = "FILE.pem")]
     ca_file: Option<PathBuf>,
-    /// PEM file with this viewer's certificate.
+    /// PEM file with this client's certificate.
     #[arg(long, value_name = "FILE.pem")]
     client_cert_file: Option<PathBuf>,
     /// PEM file with its key.
@@ -41,12 +47,19 @@ pub struct BrokerArgs {
 }
 
 impl BrokerArgs {
-    /// How `peer` gets there; reads the files.
-    pub fn endpoint(&self, peer: &PeerId) -> anyhow::Result<Endpoint> {
+    /// How the client of this id gets there; reads the files.
+    pub fn endpoint(&self, client_id: &str) -> anyhow::Result<Endpoint> {
+        self.way_in.to(&self.url, client_id)
+    }
+}
+
+impl WayIn {
+    /// How the client of this id gets to `url`; reads the files.
+    pub fn to(&self, url: &BrokerUrl, client_id: &str) -> anyhow::Result<Endpoint> {
         // An embedded broker's clients share a password, and their user name is their client id.
-        let own_name = || self.password_file.is_some().then(|| peer.to_string());
+        let own_name = || self.password_file.is_some().then(|| client_id.to_owned());
         let broker = Broker {
-            url: self.url.clone(),
+            url: url.clone(),
             username: self.username.clone().or_else(own_name),
             password_file: self.password_file.clone(),
             ca_file: self.ca_file.clone(),
