@@ -50,8 +50,9 @@ async fn an_interface_that_is_not_there_is_an_error_in_words() {
 #[tokio::test]
 async fn ports_come_from_the_range_until_it_is_used_up() {
     let camera = Camera::new();
-    let range = "42710-42712".to_owned().try_into().expect("a valid range");
-    let connector = connector(&Ice { port_range: range, ..loopback() });
+    let first = free_udp_ports(3, &[[127, 0, 0, 1].into()]);
+    let range = format!("{first}-{}", first + 2);
+    let connector = connector(&Ice { port_range: range.clone().try_into().expect("a valid range"), ..loopback() });
     let mut nodes = Vec::new();
     let mut ports = Vec::new();
     for number in 0..3 {
@@ -63,15 +64,22 @@ async fn ports_come_from_the_range_until_it_is_used_up() {
         nodes.push(node);
     }
     ports.sort_unstable();
-    assert_eq!(ports, [42_710, 42_711, 42_712]);
+    assert_eq!(ports, [first, first + 1, first + 2]);
     let mut fourth = publisher(&connector, &camera, "fourth");
     fourth.handle.command(offer(everything()));
     let PeerEvent::Failed { message, .. } = fourth.event().await else { panic!("there is no port") };
-    assert!(message.contains("no free udp port in 42710-42712"), "{message}");
+    assert!(message.contains(&format!("no free udp port in {range}")), "{message}");
     nodes.remove(0).handle.closed().await;
     let mut fifth = publisher(&connector, &camera, "fifth");
     fifth.handle.command(offer(everything()));
     assert!(matches!(fifth.event().await, PeerEvent::Offered { .. }), "a closed connection gives its port back");
+}
+
+/// The first of `count` UDP ports in a row that nobody has on any of these addresses.
+fn free_udp_ports(count: u16, addresses: &[IpAddr]) -> u16 {
+    let is_free = |port| addresses.iter().all(|ip| std::net::UdpSocket::bind((*ip, port)).is_ok());
+    let all_free = |first: &u16| (*first..first + count).all(is_free);
+    ports::free_ports::<32>().into_iter().find(all_free).expect("some of so many are")
 }
 
 /// A router with its public address on 127.0.0.1: forwards a port, unchanged, to `inside`, and hides who asked.
@@ -108,21 +116,24 @@ async fn router(port: u16, inside: IpAddr, open: Arc<AtomicBool>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_viewer_reaches_the_node_through_its_public_address_and_comes_back_after_silence() {
     let inside = IpAddr::from([127, 0, 0, 2]);
+    // Free for the router, and for the node behind it.
+    let port = free_udp_ports(1, &[inside, [127, 0, 0, 1].into()]);
     let ice = Ice {
         bind: vec![inside],
-        port_range: "42731-42731".to_owned().try_into().expect("a valid range"),
+        port_range: format!("{port}-{port}").try_into().expect("a valid range"),
         public_address: "127.0.0.1".to_owned().try_into().expect("a valid address"),
         ..Ice::default()
     };
     let open = Arc::new(AtomicBool::new(true));
-    let router = tokio::spawn(router(42_731, inside, Arc::clone(&open)));
+    let router = tokio::spawn(router(port, inside, Arc::clone(&open)));
     let mut camera = Camera::new();
     let mut node = publisher(&connector(&ice), &camera, "node");
     let (mut viewer, mut packets) = viewer(&connector(&loopback()), "viewer");
     node.handle.command(offer(everything()));
     let PeerEvent::Offered { sdp, .. } = node.event().await else { panic!("no offer") };
     let twin = sdp.lines().find(|line| line.contains("typ srflx")).expect("the public address is offered");
-    assert!(twin.contains(" 127.0.0.1 42731 typ srflx raddr 127.0.0.2 rport 42731"), "{twin}");
+    let ends = format!(" 127.0.0.1 {port} typ srflx raddr 127.0.0.2 rport {port}");
+    assert!(twin.contains(&ends), "{twin}");
     // Only the way through the router is left, as for a viewer elsewhere; and it does not say where it can be reached.
     let outside = |sdp: &str, own: &str| -> String {
         sdp.lines().filter(|line| !line.contains(own)).map(|line| format!("{line}\r\n")).collect()

@@ -7,6 +7,8 @@ mod descriptions;
 mod later;
 mod lifecycle;
 mod media;
+#[path = "../../../tests/node/ports.rs"]
+mod ports;
 mod relaying;
 mod tcp;
 
