@@ -3,6 +3,18 @@
  * and when, and says what to do; it reads no clock and asks no chance.
  */
 
+import {
+  ANSWER_LIMIT_MS,
+  CONNECT_LIMIT_MS,
+  type End,
+  MENDING_TIME_MS,
+  OFFER_LIMIT_MS,
+  overdue,
+  type Phase,
+  REASON_WAIT_MS,
+  type SessionOutput,
+  SILENCE_LIMIT_MS,
+} from "./course.ts";
 import { Delivery, Overflow } from "./delivery.ts";
 import type { Malformed, Message } from "./envelope.ts";
 import { ERRORS, type ErrorSlug, failureOf, slugOf } from "./errors.ts";
@@ -12,39 +24,9 @@ import type { Step } from "./steps.ts";
 import { Talks } from "./talks.ts";
 import { earliest } from "./times.ts";
 
-/** From the join to the offer: the node may have to start its camera first. */
-const OFFER_LIMIT_MS = 20_000;
-/** From the offer to our answer, which is this machine's own work. */
-const ANSWER_LIMIT_MS = 10_000;
-/** From the answer to the connection; the node waits as long. */
-const CONNECT_LIMIT_MS = 30_000;
-/** How long both sides try to mend a silent connection before a new join is worth more. */
-const SILENCE_LIMIT_MS = 20_000;
-/** Just back at the broker, there is at least so much time for it: the node may still know the session. */
-const MENDING_TIME_MS = 8_000;
-/** How long a closed connection waits for the reason. */
-const REASON_WAIT_MS = 500;
-
 export type { PeerCommand, PeerEvent } from "./port.ts";
 
-/** How a session ended. */
-export type End =
-  | { how: "left"; reason: LeaveReason }
-  | { how: "theyLeft"; reason: LeaveReason }
-  | { how: "closedByPeer" }
-  | { how: "failed"; slug: ErrorSlug; message: string }
-  | { how: "theyFailed" | "refused"; failure: Failure }
-  | { how: "rebooted" };
-
-/** What to do. */
-export type SessionOutput =
-  | { type: "peer"; command: PeerCommand }
-  | { type: "step"; step: Step; direction?: "in" | "out"; detail?: string }
-  /** Something is wrong at the node that does not end the session. */
-  | { type: "notice"; failure: Failure }
-  | { type: "ended"; end: End };
-
-export type Phase = "joining" | "opening" | "answering" | "checking" | "connected" | "silent" | "closing" | "ended";
+export type { End, Phase, SessionOutput } from "./course.ts";
 
 /** What a session starts with. */
 export interface Joining {
@@ -220,11 +202,9 @@ export class Session {
       if (this.phase === "ended") this.delivery.giveUp();
       else this.fail("signallingLost", "the node acknowledges nothing", now);
     } else if (this.phase !== "ended" && this.linkUp && this.limit !== undefined && this.limit <= now) {
-      const late = { joining: "no offer came", opening: "no offer came", answering: "the answer took too long" };
+      const late = overdue(this.phase);
       if (this.phase === "closing") this.closedByPeer();
-      else if (this.phase === "silent") this.fail("iceFailed", "nothing was heard any more", now);
-      else if (this.phase === "checking") this.fail("iceFailed", "no path was found in time", now);
-      else if (this.phase !== "connected") this.fail("timedOut", late[this.phase], now);
+      else if (late !== undefined) this.fail(late.slug, late.message, now);
     }
   }
 
