@@ -5,11 +5,9 @@
 
 import { followAttention } from "./attention.ts";
 import { IncomingCall } from "./calls.ts";
-import type { CallState } from "./core/doorbell.ts";
-import type { ErrorSlug } from "./core/errors.ts";
-import type { Input, Output, ProtocolEvent, RegistrationState } from "./core/io.ts";
+import type { CameraEvent, CameraEvents, CameraState } from "./camera-events.ts";
+import type { Input, Output, RegistrationState } from "./core/io.ts";
 import type { Mid, Status } from "./core/message.ts";
-import type { ViewerState } from "./core/state.ts";
 import { DEFAULT_PREFIX, isId, isPrefix, topicsOf } from "./core/topics.ts";
 import { endOfToken, peerOfToken } from "./core/token.ts";
 import { Viewer } from "./core/viewer.ts";
@@ -19,44 +17,10 @@ import { type Endpoint, Link } from "./link.ts";
 import type { CameraOptions } from "./options.ts";
 import { hasWebRtc, newConnection, NO_WEBRTC, Peer } from "./peer.ts";
 import { type Sample, sample, type Stats, statsBetween } from "./stats.ts";
-import { type Words, wordsFor } from "./words.ts";
+import { wordsFor } from "./words.ts";
 import { chance, lifeOf, wallClock } from "./world.ts";
 
-/** A state, with the words for it. */
-export interface CameraState extends Omit<ViewerState, "retryAt">, Words {
-  /** When the next try begins, as `Date.now()` counts. */
-  readonly retryAt?: number;
-}
-
-/** One step of the protocol, in the order in which they happened. */
-export interface CameraEvent extends ProtocolEvent {
-  /** As `Date.now()` counts. */
-  readonly time: number;
-}
-
-/** Something that went wrong, whether or not it ends anything. */
-export interface CameraError {
-  readonly code: number;
-  readonly slug: ErrorSlug | undefined;
-  readonly name: string;
-  readonly message: string;
-}
-
-export interface CameraEvents {
-  state: CameraState;
-  /** Pictures and sound of one of the node's cameras, again when a track is added; `undefined` when they are gone. */
-  stream: { camera: string; stream: MediaStream } | undefined;
-  stats: Stats;
-  event: CameraEvent;
-  status: Status;
-  channel: RTCDataChannel;
-  /** The node calls; see {@link Camera.register}. */
-  incomingCall: IncomingCall;
-  /** What has become of a call, in either direction. */
-  call: CallState;
-  registration: RegistrationState;
-  error: CameraError;
-}
+export type { CameraError, CameraEvent, CameraEvents, CameraState } from "./camera-events.ts";
 
 /** Steps kept in {@link Camera.events}. */
 const MAX_EVENTS = 500;
