@@ -24,6 +24,20 @@ interface Known {
   readonly retry: Retry;
 }
 
+/** Tells each state once. */
+export class Telling {
+  private told = "";
+
+  /** The state, if it is another than the last. */
+  news(known: Known): ViewerState | undefined {
+    const state = describe(known);
+    const told = JSON.stringify(state);
+    if (told === this.told) return undefined;
+    this.told = told;
+    return state;
+  }
+}
+
 export function describe({ started, link, known, online, phase, calls, asking, retry }: Known): ViewerState {
   if (!started && !calls) return { state: "idle", reason: "stopped" };
   if (phase === "connected") return { state: "live", reason: "live", ...(!link.up && { brokerAway: true }) };

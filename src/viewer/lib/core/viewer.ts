@@ -7,7 +7,9 @@
  * clock, and random numbers come from the `chance` it is given.
  */
 
-import { describe } from "./describe.ts";
+import { Aftermath } from "./aftermath.ts";
+import type { End } from "./course.ts";
+import { Telling } from "./describe.ts";
 import { Doorbell, type Entered } from "./doorbell.ts";
 import { failureOf } from "./errors.ts";
 import { readIncoming } from "./incoming.ts";
@@ -20,7 +22,7 @@ import { Permit } from "./permit.ts";
 import { Presence } from "./presence.ts";
 import { Probe } from "./probe.ts";
 import { Pulse } from "./pulse.ts";
-import { afterReboot, type Chance, hex, type Retry, retryAfter, unpermitted, untried } from "./retry.ts";
+import { afterReboot, type Chance, hex, type Retry, unpermitted, untried } from "./retry.ts";
 import { route } from "./route.ts";
 import { Session } from "./session.ts";
 import { Sessions } from "./sessions.ts";
@@ -30,10 +32,6 @@ import { outputOf } from "./told.ts";
 import { topicsOf } from "./topics.ts";
 import { Waking } from "./waking.ts";
 
-/** A session that lived so long was no failure, and the next one begins at once. */
-const GOOD_AFTER_MS = 10_000;
-/** Replaced twice in such a time, it gives way: somebody else goes by the same name. */
-const REPLACED_AGAIN_MS = 60_000;
 /** How long the last word may take before the connection to the broker is closed. */
 const FAREWELL_LIMIT_MS = 1_000;
 
@@ -45,14 +43,14 @@ export class Viewer {
   private retry: Retry = untried();
   private readonly permit: Permit;
   private hasJoined = false;
-  private replacedAt: number | undefined;
+  private readonly aftermath = new Aftermath();
   private pulse = new Pulse();
   private readonly probe = new Probe();
   private readonly waking = new Waking();
   private farewellAt: number | undefined;
   private readonly out = new Outbox();
   private readonly doorbell: Doorbell;
-  private told = "";
+  private readonly telling = new Telling();
 
   constructor(
     private readonly config: ViewerConfig,
@@ -334,7 +332,7 @@ export class Viewer {
     if (tokenEnds !== undefined) this.permit.endsIn(tokenEnds - now, now);
     this.pulse = new Pulse();
     this.started = this.hasJoined = true;
-    this.replacedAt = undefined;
+    this.aftermath.forget();
     this.retry = untried();
     this.sessions.current = session;
   }
@@ -367,21 +365,18 @@ export class Viewer {
     }
   }
 
-  private sessionEnded(session: Session, end: Parameters<typeof retryAfter>[0], now: number): void {
+  private sessionEnded(session: Session, end: End, now: number): void {
     this.sessions.retire();
     this.permit.drop();
     if (end.how === "theyLeft" && end.reason === "shutdown") this.presence.farewell();
     if (!this.started) return;
-    const wasGood = session.connectedAt !== undefined && this.pulse.felt && now - session.connectedAt >= GOOD_AFTER_MS;
-    const wasReplaced = this.replacedAt !== undefined && now - this.replacedAt < REPLACED_AGAIN_MS;
-    if (end.how === "theyLeft" && end.reason === "replaced") this.replacedAt = now;
-    const decided = retryAfter(end, { tries: wasGood ? 0 : this.retry.tries, wasGood, wasReplaced, now }, this.chance);
-    this.retry = decided.retry;
-    if (decided.failure !== undefined) this.out.push({ type: "error", ...decided.failure, session: session.id });
+    const { retry, failure } = this.aftermath.of(session, { end, pulse: this.pulse, tries: this.retry.tries }, now, this.chance);
+    this.retry = retry;
+    if (failure !== undefined) this.out.push({ type: "error", ...failure, session: session.id });
   }
 
   private tellState(): void {
-    const state = describe({
+    const state = this.telling.news({
       started: this.started,
       link: this.link,
       known: this.presence.status !== undefined || this.presence.absent,
@@ -391,9 +386,6 @@ export class Viewer {
       asking: this.permit.delaysJoin,
       retry: this.retry,
     });
-    const told = JSON.stringify(state);
-    if (told === this.told) return;
-    this.told = told;
-    this.out.push({ type: "state", state });
+    if (state !== undefined) this.out.push({ type: "state", state });
   }
 }

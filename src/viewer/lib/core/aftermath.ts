@@ -1,0 +1,28 @@
+/** What follows from the way in which a session has ended. */
+
+import type { End } from "./course.ts";
+import type { Pulse } from "./pulse.ts";
+import { type Chance, retryAfter } from "./retry.ts";
+import type { Session } from "./session.ts";
+
+/** A session that lived so long was no failure, and the next one begins at once. */
+const GOOD_AFTER_MS = 10_000;
+/** Replaced twice in such a time, it gives way: somebody else goes by the same name. */
+const REPLACED_AGAIN_MS = 60_000;
+
+export class Aftermath {
+  private replacedAt: number | undefined;
+
+  /** A session begins by somebody's wish: what was before does not count. */
+  forget(): void {
+    this.replacedAt = undefined;
+  }
+
+  /** When the next session is to begin after this one, which was the `tries`-th in a row that failed. */
+  of(session: Session, { end, pulse, tries }: { end: End; pulse: Pulse; tries: number }, now: number, chance: Chance): ReturnType<typeof retryAfter> {
+    const wasGood = session.connectedAt !== undefined && pulse.felt && now - session.connectedAt >= GOOD_AFTER_MS;
+    const wasReplaced = this.replacedAt !== undefined && now - this.replacedAt < REPLACED_AGAIN_MS;
+    if (end.how === "theyLeft" && end.reason === "replaced") this.replacedAt = now;
+    return retryAfter(end, { tries: wasGood ? 0 : tries, wasGood, wasReplaced, now }, chance);
+  }
+}
