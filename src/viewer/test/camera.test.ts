@@ -35,6 +35,15 @@ async function until<T>(find: () => T | undefined): Promise<T> {
   }
 }
 
+/** Gives `work` a camera, and stops it whatever becomes of that: a timer that is left would keep the process for ever. */
+async function stopped(camera: Camera, work: () => Promise<void>): Promise<void> {
+  await work().finally(() => {
+    camera.unregister();
+    camera.stop();
+  });
+  await until(() => (FakeSocket.made.at(-1)?.readyState === 1 ? undefined : true));
+}
+
 /** What the page has published over a socket, as text. */
 const published = (socket: FakeSocket): string[] =>
   socket.packets.flatMap(({ type, bytes }) => (type === "publish" ? [new TextDecoder().decode(bytes)] : []));
@@ -46,12 +55,7 @@ async function watched(options: Omit<CameraOptions, "node">, work: (camera: Came
   await withGlobals(PAGE, async () => {
     const camera = new Camera({ node: "porch", ...options });
     camera.start();
-    try {
-      await work(camera);
-    } finally {
-      camera.stop();
-      await until(() => (FakeSocket.made.at(-1)?.readyState === 1 ? undefined : true));
-    }
+    await stopped(camera, () => work(camera));
   });
 }
 
@@ -125,12 +129,13 @@ test("a browser without WebRTC is told so, and no broker is asked for", async ()
   await withGlobals({ ...PAGE, RTCPeerConnection: undefined }, async () => {
     const camera = new Camera({ node: "porch", broker: "wss://h/mqtt" });
     camera.start();
-    await Promise.resolve();
-    const { state, reason, retryAt, text, hint } = camera.state;
-    assert.deepEqual([state, reason, retryAt], ["refused", "noWebRtc", undefined]);
-    assert.match(`${text} ${hint}`, /cannot show the camera.*Chrome, Edge, Firefox or Safari/);
-    assert.equal(FakeSocket.made.length, made);
-    camera.stop();
+    await stopped(camera, async () => {
+      await Promise.resolve();
+      const { state, reason, retryAt, text, hint } = camera.state;
+      assert.deepEqual([state, reason, retryAt], ["refused", "noWebRtc", undefined]);
+      assert.match(`${text} ${hint}`, /cannot show the camera.*Chrome, Edge, Firefox or Safari/);
+      assert.equal(FakeSocket.made.length, made);
+    });
   });
 });
 
@@ -155,36 +160,37 @@ test("a ring is an event with names and time, its answer goes out, and a page th
   const addEventListener = (name: string, listener: () => void): void => void listeners.set(name, listener);
   await withGlobals({ ...PAGE, addEventListener }, async () => {
     const camera = new Camera({ node: "porch", broker: "wss://h/mqtt" });
-    const rings: IncomingCall[] = [];
-    const calls: string[] = [];
-    camera.on("incomingCall", (call) => rings.push(call));
-    camera.on("call", ({ state, end }) => calls.push(end ?? state));
-    assert.throws(() => { camera.register(""); }, TypeError);
-    camera.register("Kitchen");
-    const socket = await socketAfter(before);
-    await until(() => (socket.said.includes("subscribe") ? true : undefined));
-    const front = { name: "front", width: 640, height: 360, fps: 30 };
-    socket.hear(...publishPacket(`${BASE}/status`, writeMessage({ body: { type: "status", versions: [1], state: "online", boot: BOOT, conn: 1, name: "Front door", cameras: [front], access: "open" } })));
-    const register = await until(() => published(socket).find((text) => text.includes('"type":"register"')));
-    // Of the length that ids have: the packet's number that follows may look like more of it.
-    const [, peer = "", seq = ""] = /\/in\/(v-[0-9a-f]{20}).*"seq":(\d+)/s.exec(register) ?? [];
-    const tell = (message: Parameters<typeof writeMessage>[0]): void => {
-      socket.hear(...publishPacket(`${BASE}/out/${peer}`, writeMessage(message)));
-    };
-    tell({ re: Number(seq), body: { type: "registered", name: "Kitchen", ttl: 80 } });
-    await until(() => (camera.registration.state === "on" ? true : undefined));
-    tell({ session: "4bf92f3577b34da6a3ce929d0e0e4736", seq: 0, body: { type: "call", from: "porch", nonce: "n" } });
-    const call = await until(() => rings[0]);
-    assert.deepEqual([call.from, call.node, call.cameras, camera.state.state], ["porch", "Front door", ["front"], "idle"]);
-    assert.ok(call.timeLeftMs > 100_000 && call.timeLeftMs <= 120_000 && call.endsAt > Date.now());
-    call.decline("busy");
-    await until(() => published(socket).find((text) => text.includes('"response":"rejected"') && text.includes('"reason":"busy"')));
-    assert.deepEqual(calls, ["ringing", "busy"]);
-    // Within this very call: a page that is being left has no later.
-    listeners.get("pagehide")?.();
-    assert.ok(published(socket).at(-1)?.includes('"type":"unregister"'));
-    assert.equal(camera.registration.state, "off");
-    await until(() => (FakeSocket.made.at(-1)?.readyState === 1 ? undefined : true));
+    await stopped(camera, async () => {
+      const rings: IncomingCall[] = [];
+      const calls: string[] = [];
+      camera.on("incomingCall", (call) => rings.push(call));
+      camera.on("call", ({ state, end }) => calls.push(end ?? state));
+      assert.throws(() => { camera.register(""); }, TypeError);
+      camera.register("Kitchen");
+      const socket = await socketAfter(before);
+      await until(() => (socket.said.includes("subscribe") ? true : undefined));
+      const front = { name: "front", width: 640, height: 360, fps: 30 };
+      socket.hear(...publishPacket(`${BASE}/status`, writeMessage({ body: { type: "status", versions: [1], state: "online", boot: BOOT, conn: 1, name: "Front door", cameras: [front], access: "open" } })));
+      const register = await until(() => published(socket).find((text) => text.includes('"type":"register"')));
+      // Of the length that ids have: the packet's number that follows may look like more of it.
+      const [, peer = "", seq = ""] = /\/in\/(v-[0-9a-f]{20}).*"seq":(\d+)/s.exec(register) ?? [];
+      const tell = (message: Parameters<typeof writeMessage>[0]): void => {
+        socket.hear(...publishPacket(`${BASE}/out/${peer}`, writeMessage(message)));
+      };
+      tell({ re: Number(seq), body: { type: "registered", name: "Kitchen", ttl: 80 } });
+      await until(() => (camera.registration.state === "on" ? true : undefined));
+      tell({ session: "4bf92f3577b34da6a3ce929d0e0e4736", seq: 0, body: { type: "call", from: "porch", nonce: "n" } });
+      const call = await until(() => rings[0]);
+      assert.deepEqual([call.from, call.node, call.cameras, camera.state.state], ["porch", "Front door", ["front"], "idle"]);
+      assert.ok(call.timeLeftMs > 100_000 && call.timeLeftMs <= 120_000 && call.endsAt > Date.now());
+      call.decline("busy");
+      await until(() => published(socket).find((text) => text.includes('"response":"rejected"') && text.includes('"reason":"busy"')));
+      assert.deepEqual(calls, ["ringing", "busy"]);
+      // Within this very call: a page that is being left has no later.
+      listeners.get("pagehide")?.();
+      assert.ok(published(socket).at(-1)?.includes('"type":"unregister"'));
+      assert.equal(camera.registration.state, "off");
+    });
   });
 });
 
