@@ -92,18 +92,27 @@ impl Camera {
         Prepared::new(config, self.works().as_ref().map(|works| &works.pipeline))
     }
 
-    /// Ends the pipeline there is and begins another, for the same viewers; blocks for at most `limit`.
+    /// Ends the pipeline there is and begins another, for the same viewers; blocks for at most `limit`. A thread that takes
+    /// longer to let go of its device is waited for by the new one, which finds it busy.
     ///
     /// # Errors
-    /// A thread is stuck in its driver, or the system has no threads to give.
-    pub fn exchange(&self, prepared: Prepared, limit: Duration) -> anyhow::Result<Exchanged> {
-        let is_same = is_same_stream(self.profile_level(), prepared.profile_level());
+    /// The system has no threads to give.
+    pub fn exchange(&self, prepared: Prepared, limit: Duration) -> std::io::Result<Exchanged> {
+        let before = self.profile_level();
+        let mut after = prepared.profile_level();
         if let Some(works) = self.works().take() {
+            // A camera's own stream goes on as it is; what it is, no encoder of ours can tell.
+            if works.pipeline.passes_through(before) && prepared.reads_the_same(&works.pipeline) {
+                after = before;
+            }
             works.follower.abort();
-            works.pipeline.end(limit)?;
+            if let Err(wedged) = works.pipeline.end(limit) {
+                tracing::warn!(%wedged, "the camera's device may stay busy for a while");
+            }
         }
+        *self.outlets.profile_level.lock().unwrap_or_else(PoisonError::into_inner) = after;
         self.begin(prepared)?;
-        Ok(if is_same { Exchanged::Same } else { Exchanged::Other })
+        Ok(if is_same_stream(before, after) { Exchanged::Same } else { Exchanged::Other })
     }
 
     fn begin(&self, prepared: Prepared) -> std::io::Result<()> {

@@ -59,6 +59,8 @@ pub struct Pipeline {
     frames: Arc<Latest<Frame>>,
     demands: Vec<Arc<Demand>>,
     threads: Vec<Thread>,
+    /// Of the encoder it began with.
+    profile_level: [u8; 3],
 }
 
 impl Prepared {
@@ -97,9 +99,14 @@ impl Prepared {
         self.audio.source != AudioSourceKind::None
     }
 
-    /// `profile_idc`, constraint flags and `level_idc` of its stream.
+    /// `profile_idc`, constraint flags and `level_idc` of its stream, unless a camera's own is passed through.
     pub fn profile_level(&self) -> [u8; 3] {
         self.warm.profile_level()
+    }
+
+    /// Whether its pictures come from where those of `before` do.
+    pub fn reads_the_same(&self, before: &Pipeline) -> bool {
+        asks_the_same(&self.video, &before.video) && self.video.file == before.video.file
     }
 
     /// Starts the threads; the devices open when somebody wants them.
@@ -116,8 +123,8 @@ impl Prepared {
             frames: Arc::new(Latest::new()),
             demands: Vec::new(),
             threads: Vec::new(),
+            profile_level: warm.profile_level(),
         };
-        *profile_level.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = warm.profile_level();
         let encoding = Encoding {
             camera: name.clone(),
             config: pipeline.config.h264.clone(),
@@ -179,6 +186,11 @@ impl Pipeline {
         &self.config
     }
 
+    /// Whether a stream of this profile and level is not its encoder's, but the camera's own.
+    pub fn passes_through(&self, profile_level: [u8; 3]) -> bool {
+        profile_level != self.profile_level
+    }
+
     /// Tells its threads to end, and waits at most `limit` for all of them together.
     ///
     /// # Errors
@@ -238,6 +250,7 @@ mod tests {
             frames: Arc::default(),
             demands: Vec::new(),
             threads: Vec::new(),
+            profile_level: here.profile_level(),
         };
         let mut wider = config.clone();
         wider.video.width = const { crate::media::Bounded::new(640) };

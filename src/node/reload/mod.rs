@@ -27,13 +27,15 @@ use super::page::Page;
 use super::pipeline::Prepared;
 use super::renewal::Renewal;
 use super::state::State;
-use super::{Node, THREADS_LIMIT, connector, ice_source, keeper};
+use super::{Node, connector, ice_source, keeper};
 use plan::{Means, Plan};
 
 /// The part of the board that tells how the config is.
 const PART: &str = "config";
 /// For the desk to take over what is new; with another broker it says goodbye to the one before.
 const DESK_WITHIN: Duration = Duration::from_secs(5);
+/// For a camera's threads to let go of their devices: closing a USB camera may take a second or two.
+const EXCHANGE_WITHIN: Duration = Duration::from_secs(4);
 /// A button's line is free a moment after it was let go.
 const BELL_WITHIN: Duration = Duration::from_millis(500);
 const BELL_AGAIN: Duration = Duration::from_millis(50);
@@ -153,7 +155,7 @@ impl Node {
         }
         let mut stream_changed = false;
         for (camera, prepared) in cameras {
-            let exchanged = tokio::task::spawn_blocking(move || camera.exchange(prepared, THREADS_LIMIT));
+            let exchanged = tokio::task::spawn_blocking(move || camera.exchange(prepared, EXCHANGE_WITHIN));
             stream_changed |= exchanged.await?? == Exchanged::Other;
         }
         let ice_servers = (servers != self.servers).then(|| servers.iter().cloned().map(ice_source).collect());
