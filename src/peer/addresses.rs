@@ -115,12 +115,14 @@ impl BindPlan {
         Self { ice, next_port: Arc::new(Mutex::new(seed)) }
     }
 
+    /// The addresses to bind now.
+    pub(super) fn addresses(&self) -> Vec<IpAddr> {
+        local_addresses().map(|local| choose(&self.ice, &local)).unwrap_or_default()
+    }
+
     /// Whether there is any address to bind now.
     pub(super) fn has_address(&self) -> bool {
-        local_addresses().is_ok_and(|local| {
-            let ips = choose(&self.ice, &local);
-            ips.iter().any(|ip| UdpSocket::bind((*ip, 0)).is_ok())
-        })
+        self.addresses().iter().any(|ip| UdpSocket::bind((*ip, 0)).is_ok())
     }
 
     fn free_port(&self, range: PortRange, ips: &[IpAddr]) -> io::Result<u16> {

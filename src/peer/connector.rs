@@ -92,16 +92,24 @@ impl Connector {
         let certificate = RTCCertificate::generate(provider.crypto(), scheme, parameters);
         let ice = Arc::new(ice.clone());
         let authorities = Authorities::new(ice.ca_file.clone());
+        let plan = BindPlan::new(Arc::clone(&ice), fastrand::u16(..));
         // Who goes through relays alone is not to be reached otherwise.
         let lets_in = ice.tcp && ice.policy != IcePolicy::Relay;
+        let entrance = lets_in.then(|| Arc::new(Entrance::new(ice.tcp_port, Arc::clone(&provider))));
+        let thread = MediaThread::start()?;
+        if let Some(entrance) = &entrance {
+            // So that it is seen from the start what listens, or why nothing does.
+            let (entrance, plan) = (Arc::clone(entrance), plan.clone());
+            thread.tasks().spawn(async move { entrance.listen(&plan.addresses()) });
+        }
         Ok(Self {
-            entrance: lets_in.then(|| Arc::new(Entrance::new(ice.tcp_port, Arc::clone(&provider)))),
+            entrance,
             local_names: ice.mdns.then(Arc::default),
-            plan: BindPlan::new(Arc::clone(&ice), fastrand::u16(..)),
+            plan,
             ice,
             office: Arc::new(Office::new(authorities, Names::default())),
             certificate: certificate.map_err(|error| refused(error.to_string()))?,
-            thread: MediaThread::start()?,
+            thread,
         })
     }
 

@@ -27,7 +27,7 @@ const KNOCK_BYTES: usize = 1_024;
 /// Until somebody else has given back a descriptor.
 const AFTER_ERROR: Duration = Duration::from_millis(100);
 
-/// The listeners, opened when they are first needed, on the media thread. Dropping it closes them; who is in stays.
+/// The listeners, on the media thread. Dropping it closes them; who is in stays.
 pub(in crate::peer) struct Entrance {
     port: u16,
     doorway: Arc<Doorway>,
