@@ -30,6 +30,7 @@ use rtc::stun::xoraddr::XorMappedAddress;
 use super::clock::now;
 use super::codecs;
 use super::description::{Addressing, for_sending, ice_ufrag, is_host, public_twin, sections};
+use super::local_names::{hidden_candidates, hidden_name};
 use super::tcp::{self, Knock};
 use super::turn::{self, ServerUrl, Transport};
 use crate::media::ProfileLevelId;
@@ -52,6 +53,16 @@ pub fn description(bytes: &[u8]) {
         if let Some(twin) = public_twin(line.strip_prefix("a=").unwrap_or(line), PUBLIC) {
             assert!(!is_host(&twin) && twin.contains(" 203.0.113.7 ") && !twin.contains(['\r', '\n']));
         }
+    }
+    // As one of theirs: the same sections, and no candidate over TCP.
+    let told = tcp::description_for_crate(sdp, |_| None);
+    assert_eq!(sections(&told), sections(sdp));
+    assert!(told.len() <= sdp.len() + 2 * (1 + sdp.lines().count()));
+    let candidates = told.lines().filter_map(|line| line.strip_prefix("a=candidate:"));
+    let transport = |candidate: &str| candidate.split_ascii_whitespace().nth(2).map(str::to_ascii_lowercase);
+    assert!(candidates.map(transport).all(|transport| transport.as_deref() == Some("udp")));
+    for candidate in hidden_candidates(sdp) {
+        assert!(hidden_name(&candidate).is_some_and(|name| name.ends_with(".local") && name.len() <= 69));
     }
 }
 
