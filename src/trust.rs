@@ -142,6 +142,11 @@ fn date(time: UnixTime) -> String {
 #[path = "../tests/node/certificates.rs"]
 pub(crate) mod certificates;
 
+/// For their servers.
+#[cfg(test)]
+#[path = "../tests/node/ports.rs"]
+pub(crate) mod ports;
+
 #[cfg(test)]
 mod tests {
     use super::*;

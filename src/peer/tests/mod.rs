@@ -7,8 +7,6 @@ mod descriptions;
 mod later;
 mod lifecycle;
 mod media;
-#[path = "../../../tests/node/ports.rs"]
-mod ports;
 mod relaying;
 mod tcp;
 
@@ -23,7 +21,7 @@ use super::clock::{media_now, now};
 use super::config::Ice;
 use super::*;
 use crate::session::{Mids, PeerCommand, PeerEvent, SessionId, SessionKey, TrackKind, Wants};
-use crate::trust::certificates;
+use crate::trust::{certificates, ports};
 
 /// Nothing awaited here takes a second when it works; a loaded machine may need more.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -3,8 +3,6 @@
 #[cfg(feature = "embedded-broker")]
 mod embedded;
 mod mosquitto;
-#[path = "../../../tests/node/ports.rs"]
-mod ports;
 mod tls;
 
 use std::net::SocketAddr;
@@ -16,7 +14,7 @@ use tokio::time::timeout;
 use super::{
     Endpoint, Link, LinkEvent, LinkSetup, Login, MAX_PAYLOAD_BYTES, MqttLink, NetworkChange, Publish, PublishError,
 };
-use crate::trust::certificates;
+use crate::trust::{certificates, ports};
 
 #[expect(clippy::disallowed_methods, reason = "how long it takes is what is tested")]
 fn now() -> tokio::time::Instant {
