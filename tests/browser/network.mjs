@@ -1,10 +1,7 @@
 // Two machines on a cable of their own, as network namespaces: a camera and whoever watches it. Needs root.
 import { spawnSync } from 'node:child_process';
-import { chmodSync } from 'node:fs';
 
-import { Child, temporaryFile } from './processes.mjs';
-
-const ip = (line) => spawnSync('ip', line.split(' ')).status === 0;
+import { Namespace, ip, must } from './namespace.mjs';
 
 /** Why there can be none here; false if there can. */
 export const noNamespaces = (() => {
@@ -21,11 +18,8 @@ export function layCable(t) {
   cables += 1;
   const [camera, viewer] = ['c', 'v'].map((end) => `cn-${end}${cables}-${process.pid}`);
   t.after(() => [camera, viewer].forEach((name) => ip(`netns del ${name}`)));
-  const lay = (line) => {
-    if (!ip(line)) throw new Error(`ip ${line}`);
-  };
   for (const name of [camera, viewer]) {
-    lay(`netns add ${name}`);
+    must(`netns add ${name}`);
     // An IPv6 address that is usable a second later is a change of the network, for which a browser breaks off its loading.
     const off = 'echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6; echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6';
     if (spawnSync('ip', ['netns', 'exec', name, 'sh', '-c', off]).status !== 0) throw new Error(off);
@@ -39,36 +33,6 @@ export function layCable(t) {
       // Where nobody is known to take it, multicast has no way.
       `-n ${name} route add default dev wire`,
     ]),
-  ].forEach(lay);
-  return { camera: new End(camera), viewer: new End(viewer) };
-}
-
-class End {
-  constructor(name) {
-    this.name = name;
-  }
-
-  /** `ip …` inside. */
-  ip(line) {
-    if (!ip(`-n ${this.name} ${line}`)) throw new Error(`ip -n ${this.name} ${line}`);
-  }
-
-  /** A child process inside. */
-  start(t, log, program, args, options) {
-    return new Child(t, log, 'ip', ['netns', 'exec', this.name, program, ...args], options);
-  }
-
-  /** Runs a program inside to its end; what it has printed. */
-  run(program, args) {
-    const ran = spawnSync('ip', ['netns', 'exec', this.name, program, ...args], { encoding: 'utf8', timeout: 30_000 });
-    if (ran.status !== 0) throw new Error(`${program} ${args.join(' ')}: ${ran.status} ${ran.stderr}`);
-    return ran.stdout;
-  }
-
-  /** A program of the file system's that starts another one inside, with its arguments. */
-  wrapper(t, program) {
-    const file = temporaryFile(t, 'inside', `#!/bin/sh\nexec ip netns exec ${this.name} ${program} "$@"\n`);
-    chmodSync(file, 0o755);
-    return file;
-  }
+  ].forEach((line) => must(line));
+  return { camera: new Namespace(camera), viewer: new Namespace(viewer) };
 }

@@ -7,7 +7,7 @@ import test from 'node:test';
 
 import { launchBrowser, openPage } from './browser.mjs';
 import { waitForPicture, waitForState } from './page.mjs';
-import { answers, binary, Child, freePort, root, temporaryFile, temporaryFolder, until } from './processes.mjs';
+import { STAND_INS, answers, binary, Child, freePort, root, temporaryFile, temporaryFolder, until } from './processes.mjs';
 
 const skip = spawnSync(binary, ['token', '--help']).status === 0 ? false : 'this camera-node knows no tokens';
 
@@ -19,11 +19,7 @@ async function startGuarded(t, name) {
   const config = temporaryFile(t, 'node.toml', `
 [node]
 id = "porch"
-[[camera]]
-[camera.video]
-source = "test-pattern"
-[camera.audio]
-source = "tone"
+${STAND_INS}
 [broker]
 embedded = true
 embedded_bind = "127.0.0.1:${tcp}"
