@@ -10,13 +10,22 @@ use super::{AudioSource, CaptureError, VideoSource, alsa, devices, file, test_pa
 /// # Errors
 /// Why it cannot be opened; [`CaptureError::NotFound`], [`CaptureError::Busy`] and [`CaptureError::Io`] may pass.
 pub fn open_video(video: &Video) -> Result<Box<dyn VideoSource>, CaptureError> {
+    open_video_by_steps(video, &|| {})
+}
+
+/// [`open_video`], which tells `step` of each step that is done: a sick camera's driver may take seconds for each, and
+/// opening has half a dozen.
+///
+/// # Errors
+/// As [`open_video`].
+pub fn open_video_by_steps(video: &Video, step: &dyn Fn()) -> Result<Box<dyn VideoSource>, CaptureError> {
     match video.source {
         VideoSourceKind::Auto => {
             let resolved = resolve_video(video);
             // Resolving never leaves `auto`, so this goes one step deep.
-            open_video(&resolved)
+            open_video_by_steps(&resolved, step)
         }
-        VideoSourceKind::V4l2 => Ok(Box::new(v4l2::open(video)?)),
+        VideoSourceKind::V4l2 => Ok(Box::new(v4l2::open(video, step)?)),
         VideoSourceKind::TestPattern => Ok(Box::new(test_pattern::open(video, false)?)),
         VideoSourceKind::Still => Ok(Box::new(test_pattern::open(video, true)?)),
         VideoSourceKind::File => file::open_video(video),

@@ -30,11 +30,14 @@ pub(super) struct V4l2Source {
     least_bytes: usize,
 }
 
-/// Opens the camera that `video` names and starts it with the best it has for the size and rate asked.
-pub(super) fn open(video: &Video) -> Result<V4l2Source, CaptureError> {
+/// Opens the camera that `video` names and starts it with the best it has for the size and rate asked. Each ioctl that may
+/// have to wait for the camera is a step.
+pub(super) fn open(video: &Video, step: &dyn Fn()) -> Result<V4l2Source, CaptureError> {
     let path = devices::find(&video.device, video.format)?;
     let name = path.display().to_string();
+    step();
     let device = sys::open_video_device(&path).map_err(|e| opening(&name, "open", e))?;
+    step();
     let info = sys::video_device_info(&device).map_err(|e| opening(&name, "query capabilities", e))?;
     if !info.captures {
         return Err(unsupported(&name, format!("{} ({}) is not a capture device", info.card, info.driver)));
@@ -46,6 +49,7 @@ pub(super) fn open(video: &Video) -> Result<V4l2Source, CaptureError> {
         format: video.format,
     };
     let modes = devices::modes(&device, &asked).map_err(|e| opening(&name, "list formats", e))?;
+    step();
     let choice = choose(&modes, &asked).ok_or_else(|| {
         let mut has: Vec<String> = modes.iter().map(|mode| format!("{:?}", mode.pixel)).collect();
         has.dedup();
@@ -53,7 +57,9 @@ pub(super) fn open(video: &Video) -> Result<V4l2Source, CaptureError> {
         unsupported(&name, format!("no format that fits {:?}; it has {has}", asked.format))
     })?;
     let format = set_format(&device, &name, &choice)?;
+    step();
     let interval = set_interval(&device, choice.interval);
+    step();
     let queue = CaptureQueue::start(&device, BUFFERS).map_err(|e| opening(&name, "start streaming", e))?;
     tracing::info!(
         device = %name,
@@ -220,7 +226,7 @@ mod tests {
 
     #[test]
     fn opening_what_is_no_camera_says_why() {
-        let refused = |device| open(&video(device)).map(|_| ()).expect_err("no camera");
+        let refused = |device| open(&video(device), &|| {}).map(|_| ()).expect_err("no camera");
         assert!(matches!(refused("/dev/video-not-there"), CaptureError::NotFound { .. }));
         assert_eq!(refused("/dev/null").to_string(), "/dev/null: not a V4L2 device");
         assert!(matches!(refused("usb-nothing"), CaptureError::NotFound { .. }));

@@ -120,7 +120,7 @@ impl Picture {
 
     /// Opens the camera and delivers until nobody wants it (`Ok`) or it fails.
     fn run_once(&self, part: &str, pulse: &Pulse, delivered: &mut bool) -> Result<(), CaptureError> {
-        let mut source = capture::open_video(&self.config)?;
+        let mut source = capture::open_video_by_steps(&self.config, &|| pulse.beat())?;
         let mut last_sequence = None;
         let mut silent = Duration::ZERO;
         while self.wanted() {

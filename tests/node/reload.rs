@@ -11,7 +11,7 @@ use tokio::process::Child;
 use tokio::time::timeout;
 
 use crate::ports::free_ports;
-use crate::stage::{Report, SMALL, Watch, alone, embedded_broker, watch_at};
+use crate::stage::{Report, SMALL, Watch, alone, command, embedded_broker, watch_at};
 use crate::systemd::{Systemd, by_itself, signal};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -171,6 +171,41 @@ async fn the_page_moves_and_stays_where_it_is_if_the_new_place_is_taken() {
     reload(&mut systemd, &node, &at(here)).await;
     assert_eq!(healthz(here).await["parts"]["config"]["state"], "ok");
     stop(node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_watch_and_what_rings_change_too() {
+    let _alone = alone().await;
+    let any = ([127, 0, 0, 1], 0).into();
+    let broker = embedded_broker(any, any).await;
+    let url = format!("mqtt://{}", broker.tcp_addr());
+    let mut systemd = Systemd::new();
+    let [first, second] = ["first.sock", "second.sock"].map(|name| systemd.path(name).display().to_string());
+    let config = format!("{SMALL}\n[broker]\nurl = \"{url}\"\n[ring]\nsocket = \"{first}\"\n");
+    let node = start(&mut systemd, &config).await;
+    let viewer = Watch::at(&url, &[]);
+    says(&mut systemd, "1 viewer").await;
+    assert!(rings(&first).await.contains("nobody"), "it listens");
+
+    // A key of 32 bytes, which nobody has made a token with.
+    systemd.write("key", "0123456789abcdef0123456789abcdef");
+    let key = systemd.path("key");
+    let access =
+        format!("[access]\nmode = \"token\"\n[[access.keys]]\nalgorithm = \"HS256\"\nfile = \"{}\"\n", key.display());
+    reload(&mut systemd, &node, &format!("{}{access}", config.replace(&first, &second))).await;
+    says(&mut systemd, "0 viewers").await;
+    drop(viewer);
+    assert!(rings(&second).await.contains("nobody"), "it listens there now");
+    assert!(!std::path::Path::new(&first).exists(), "and here no more");
+    stop(node).await;
+    broker.stop().await;
+}
+
+/// What `camera-node ring` says of this socket.
+async fn rings(socket: &str) -> String {
+    let args = ["ring", "--socket", socket];
+    let output = command(env!("CARGO_BIN_EXE_camera-node"), &args).output().await.expect("the binary runs");
+    String::from_utf8_lossy(&output.stderr).to_lowercase()
 }
 
 /// What the node says of itself.

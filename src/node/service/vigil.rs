@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::media::MediaTime;
 use crate::node::pulse::Reading;
 
-/// Without a beat for so long a thread is stuck. Each waits for a third of that at most within a round.
+/// Without a beat for so long a thread is stuck. Each waits for a third of that at most within a round, and a driver of a
+/// camera that has gone bad gives up a request after half of it (5 s in Linux' uvcvideo).
 pub const STUCK_AFTER: Duration = Duration::from_secs(10);
 
 /// At most so much of the time between two looks counts: the rest of it this process did not run either (a machine that
