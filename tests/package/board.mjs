@@ -1,11 +1,11 @@
 // A Debian of the test's own, into which the package is installed: no machine, but all that dpkg and our scripts see of one.
 import { execFile, execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 
-import { root as checkout } from '../browser/processes.mjs';
+import { Child, root as checkout, until } from '../browser/processes.mjs';
 
 const run = promisify(execFile);
 const asRoot = process.getuid() === 0 ? [] : ['sudo'];
@@ -28,6 +28,25 @@ export class Board {
     this.#onHost('rm', '-rf', this.folder);
   }
 
+  /** Starts its systemd, in a container that sees no device and no network; commands are run inside from then on. */
+  async boot(hostname) {
+    await this.run('sh', '-c', 'echo "$1" >/etc/hostname', 'sh', hostname);
+    const options = ['--quiet', '--register=no', '--keep-unit', '--private-network'];
+    const [program, ...args] = [...asRoot, 'systemd-nspawn', ...options, `--directory=${this.root}`, '--boot'];
+    this.machine = new Child(undefined, `package-${hostname}`, program, args);
+    const first = () => descendants(this.machine.process.pid).find((pid) => nameOf(pid) === 'systemd');
+    this.first = String(await this.machine.before(until('systemd is there', first, 30_000)));
+    // It may be "degraded", by what this container lacks.
+    const up = async () => /^(running|degraded)/.test(await this.run('systemctl', 'is-system-running').catch(({ stdout }) => stdout));
+    await this.machine.before(until('the board has started', up, 120_000));
+  }
+
+  async halt() {
+    if (!this.machine?.running) return;
+    await this.run('systemctl', 'poweroff').catch(() => {});
+    await until('the board has ended', () => !this.machine.running, 60_000);
+  }
+
   #onHost(...command) {
     const [program, ...rest] = [...asRoot, ...command];
     return execFileSync(program, rest, { encoding: 'utf8', maxBuffer: 1 << 26 });
@@ -41,9 +60,11 @@ export class Board {
 
   /** The same, each for itself. */
   output(...command) {
-    const [program, ...rest] = [...asRoot, 'unshare', '--mount', '--net', '--pid', '--fork', '--kill-child'];
+    const apart = ['unshare', '--mount', '--net', '--pid', '--fork', '--kill-child', 'sh', '-c', ENTER, this.root];
+    const inside = ['nsenter', `--target=${this.first}`, '--all', '--'];
+    const [program, ...args] = [...asRoot, ...(this.first ? inside : apart), ...command];
     const env = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root', LC_ALL: 'C.UTF-8' };
-    return run(program, [...rest, 'sh', '-c', ENTER, this.root, ...command], { env, maxBuffer: 1 << 26, timeout: 120_000 });
+    return run(program, args, { env, maxBuffer: 1 << 26, timeout: 120_000 });
   }
 
   /** The same as one shell line, as the service's user. */
@@ -56,10 +77,10 @@ export class Board {
     return this.run('sh', '-c', 'exec dpkg "$@" </dev/null', 'dpkg', ...args);
   }
 
-  /** Puts a file of the host's into its /tmp, and says where it is then. */
+  /** Puts a file of the host's into its /root (a started one's /tmp is its own), and says where it is then. */
   bring(file) {
-    this.#onHost('cp', file, path.join(this.root, 'tmp'));
-    return path.join('/tmp', path.basename(file));
+    this.#onHost('cp', file, path.join(this.root, 'root'));
+    return path.join('/root', path.basename(file));
   }
 
   /** `mode owner:group` of a file, as stat says it. */
@@ -77,6 +98,25 @@ export class Board {
 
   append(file, text) {
     return this.run('sh', '-c', 'printf %s "$1" >>"$2"', 'sh', text, file);
+  }
+}
+
+function nameOf(pid) {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+  } catch {
+    return null;
+  }
+}
+
+/** The processes that a process has started, and theirs, as far as they can be seen. */
+function descendants(pid) {
+  try {
+    const tasks = readdirSync(`/proc/${pid}/task`);
+    const children = tasks.flatMap((task) => readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' ').filter(Boolean));
+    return children.flatMap((child) => [Number(child), ...descendants(child)]);
+  } catch {
+    return [];
   }
 }
 
