@@ -102,6 +102,24 @@ async fn a_viewer_to_whom_no_udp_leads_watches_over_tcp_and_comes_back_by_an_ice
     viewer.handle.closed().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_comes_in_over_tcp_and_ipv6() {
+    let six: IpAddr = "::1".parse().expect("valid");
+    if std::net::UdpSocket::bind((six, 0)).is_err() {
+        return;
+    }
+    let mut camera = Camera::new();
+    let ice = Ice { bind: vec![six], tcp: true, ..Ice::default() };
+    let mut node = publisher(&connector(&ice), &camera, "node");
+    let (mut viewer, mut packets) = viewer(&connector(&Ice { tcp: false, ..ice }), "viewer");
+    let sdp = offered(&mut node).await;
+    assert!(entrance(&sdp).is_ipv6());
+    connect_over_tcp(&mut node, &mut viewer, &sdp).await;
+    camera.hears(Feedback::ViewerJoined).await;
+    camera.show(0, true);
+    assert_eq!(next_packet(&mut packets).await.payload.len(), 600);
+}
+
 #[tokio::test]
 async fn what_is_told_follows_the_config() {
     let camera = Camera::new();
