@@ -24,6 +24,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, ConfigError};
+use crate::node::whole_story;
 
 pub use logging::BadFilter;
 pub use out::complain;
@@ -124,7 +125,7 @@ impl Failures {
     }
 
     fn say(&self, error: &anyhow::Error) {
-        let story = out::whole_story(error);
+        let story = whole_story(error);
         let said = match self {
             Self::Object => out::json(&serde_json::json!({ "error": story })),
             Self::List => {

@@ -6,6 +6,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use crate::node::whole_story;
+
 /// Writes a line of text.
 ///
 /// # Errors
@@ -31,18 +33,6 @@ pub fn complain(error: &anyhow::Error) {
     }
 }
 
-/// The error and its causes, without those that the text before them has already told.
-pub(super) fn whole_story(error: &anyhow::Error) -> String {
-    error.chain().fold(String::new(), |story, cause| {
-        let cause = cause.to_string();
-        match story.as_str() {
-            "" => cause,
-            told if told.ends_with(&cause) => story,
-            _ => format!("{story}: {cause}"),
-        }
-    })
-}
-
 fn write_line(to: &mut impl Write, text: &str) -> io::Result<()> {
     let written = writeln!(to, "{text}").and_then(|()| to.flush());
     match written {
@@ -65,14 +55,6 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
-    }
-
-    #[test]
-    fn a_cause_is_told_once() {
-        let cause = || io::Error::other("no such file");
-        let error = anyhow::Error::new(cause()).context("page.html: no such file");
-        assert_eq!(whole_story(&error), "page.html: no such file");
-        assert_eq!(whole_story(&anyhow::Error::new(cause()).context("page.html")), "page.html: no such file");
     }
 
     #[test]

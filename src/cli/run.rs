@@ -7,9 +7,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::ConfigFile;
 use super::logging::Logging;
-use super::out::whole_story;
 use crate::node::service::Service;
-use crate::node::{Node, Reloaded};
+use crate::node::{Node, Reloaded, whole_story};
 
 /// Options of `run`.
 #[derive(Debug, clap::Args)]

@@ -15,6 +15,7 @@ use crate::sys;
 
 use super::lan::own_addresses;
 use super::state_folder::StateFolder;
+use super::story::whole_story;
 
 /// The name of the self-made certificate in the state folder.
 pub const CERTIFICATE: &str = "page.pem";
@@ -73,7 +74,7 @@ impl Https {
                     Ok(()) => info!(sha256 = self.certificate.fingerprint(), "another certificate for the https page"),
                     Err(error) => warn!(%error, "http.tls: the certificate before stays in use"),
                 },
-                Err(error) => warn!(error = format!("{error:#}"), "http.tls: the certificate before stays in use"),
+                Err(error) => warn!(error = whole_story(&error), "http.tls: the certificate before stays in use"),
             }
         }
     }

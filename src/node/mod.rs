@@ -33,6 +33,7 @@ mod state_folder;
 mod storage;
 #[cfg(test)]
 mod storm_tests;
+mod story;
 mod surroundings;
 mod thread;
 mod view;
@@ -75,6 +76,7 @@ pub use self::lan::{known_password, pages};
 pub use self::reload::Reloaded;
 pub use self::state::{Condition, State};
 pub use self::state_folder::StateFolder;
+pub use self::story::whole_story;
 pub use self::view::View;
 
 /// Time for the device threads to end, after the viewers have been told, which takes 1.7 s at most.

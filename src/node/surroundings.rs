@@ -10,6 +10,7 @@ use super::certificates;
 use super::desk::Running;
 use super::picture::Settled;
 use super::state::{Condition, State};
+use super::story::whole_story;
 
 impl Running {
     /// Tells the core the time, and who may come in if that has changed.
@@ -25,7 +26,7 @@ impl Running {
             }
             Ok(None) => {}
             Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "not read again: what was known before stays in force");
+                tracing::warn!(error = whole_story(&error), "not read again: what was known before stays in force");
             }
         }
         let clock = self.desk.access.clock();
@@ -44,7 +45,7 @@ impl Running {
         if self.desk.access.are_needed()
             && let Err(error) = self.desk.access.remember(at_once)
         {
-            tracing::warn!(error = format!("{error:#}"), "the time is not kept for the next start");
+            tracing::warn!(error = whole_story(&error), "the time is not kept for the next start");
         }
     }
 

@@ -165,7 +165,7 @@ async fn the_page_moves_and_stays_where_it_is_if_the_new_place_is_taken() {
     let status = says(&mut systemd, "config refused").await;
     assert!(status.contains("[http] stays as it was") || status.contains("http cannot listen"), "{status}");
     let config = healthz(there).await["parts"]["config"].clone();
-    assert_eq!(config["state"], "waiting", "degraded, and not down: {config}");
+    assert_eq!(config["state"], "degraded", "and not down: {config}");
     assert!(config["detail"].as_str().is_some_and(|detail| detail.starts_with("refused: ")), "{config}");
     drop(taken);
     reload(&mut systemd, &node, &at(here)).await;

@@ -3,7 +3,7 @@
 use super::report::Finding;
 use crate::access::WallClock;
 use crate::access::config::{Access, UnsetClock};
-use crate::node::AccessFiles;
+use crate::node::{AccessFiles, whole_story};
 use crate::session::NodeId;
 
 const PART: &str = "access";
@@ -15,7 +15,7 @@ pub fn check(access: &Access, node: &NodeId) -> Vec<Finding> {
         Err(error) => {
             let advice = "the file must be there, readable for the user that runs the node, and what the config says it \
                           is: `camera-node keys list` looks at each key, `camera-node keys make` makes one";
-            return vec![Finding::bad(PART, format!("{error:#}"), advice)];
+            return vec![Finding::bad(PART, whole_story(&error), advice)];
         }
     };
     if !files.are_needed() {

@@ -27,6 +27,7 @@ use super::page::Page;
 use super::pipeline::Prepared;
 use super::renewal::Renewal;
 use super::state::State;
+use super::story::whole_story;
 use super::{Node, connector, ice_source, keeper};
 use plan::{Means, Plan};
 
@@ -127,11 +128,12 @@ impl Node {
         if plan.takes(Means::Bell) {
             let mut exchanged = self.exchange_doorbell(&config).await;
             if let Err(refused) = exchanged {
-                troubles.push(format!("{refused:#}: [ring] stays as it was"));
+                troubles.push(format!("{}: [ring] stays as it was", whole_story(&refused)));
                 config.ring = self.config.ring.clone();
                 exchanged = self.exchange_doorbell(&config).await;
             }
-            bells = exchanged.map_err(|error| troubles.push(format!("{error:#}: there is no bell now"))).ok();
+            bells =
+                exchanged.map_err(|error| troubles.push(format!("{}: there is no bell now", whole_story(&error)))).ok();
         }
         let mut endpoint = None;
         if let Some((brokers, calls)) = broker {
@@ -141,7 +143,7 @@ impl Node {
         if let Some(https) = page {
             std::mem::take(&mut self.page).end().await;
             if let Err(refused) = self.serve_page(&config, https).await {
-                troubles.push(format!("{refused:#}: [http] stays as it was"));
+                troubles.push(format!("{}: [http] stays as it was", whole_story(&refused)));
                 config.http = self.config.http.clone();
                 let before = Https::open(&config, &self.folder);
                 let served = match before {
@@ -149,7 +151,7 @@ impl Node {
                     Err(error) => Err(error),
                 };
                 if let Err(error) = served {
-                    troubles.push(format!("{error:#}: there is no page now"));
+                    troubles.push(format!("{}: there is no page now", whole_story(&error)));
                 }
             }
         }
