@@ -24,7 +24,9 @@ use std::time::Duration;
 
 pub use canvas::Area;
 pub use card::Card;
-pub use open::{is_there, locate_camera, open_audio, open_video, open_video_by_steps, resolve_audio, resolve_video};
+pub use open::{
+    is_card_there, is_there, locate_camera, open_audio, open_video, open_video_by_steps, resolve_audio, resolve_video,
+};
 pub use test_pattern::{FLASH, flash_area};
 pub use tone::{BEEP_HZ, HUM_HZ};
 

@@ -1,6 +1,6 @@
 //! From a section of the config to an open source.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::config::{AUTO, Audio, AudioSourceKind, Video, VideoSourceKind};
 use super::{AudioSource, CaptureError, VideoSource, alsa, devices, file, test_pattern, tone, v4l2};
@@ -100,6 +100,18 @@ pub fn is_there(video: &Video) -> bool {
     }
 }
 
+/// Whether the sound card that `audio` names is plugged in now, as far as its name tells which card that is.
+pub fn is_card_there(audio: &Audio) -> bool {
+    let card =
+        |name: &str| name.split_once("CARD=").map(|(_, rest)| rest.split(',').next().unwrap_or_default().to_owned());
+    match audio.source {
+        // The kernel's own list; a card's folder there is called after its id.
+        AudioSourceKind::Alsa => card(&audio.device).is_none_or(|id| Path::new("/proc/asound").join(id).exists()),
+        AudioSourceKind::File => audio.file.exists(),
+        AudioSourceKind::Auto | AudioSourceKind::Tone | AudioSourceKind::None => true,
+    }
+}
+
 /// A camera that is named is meant, there or not.
 fn camera(video: &Video) -> Option<String> {
     if video.device == AUTO { devices::first(video.format) } else { Some(video.device.clone()) }
@@ -133,6 +145,10 @@ mod tests {
         };
         assert!(of(VideoSourceKind::TestPattern, AUTO, ""));
         assert!(of(VideoSourceKind::V4l2, "/dev/null", "") && !of(VideoSourceKind::V4l2, "/dev/video-not-there", ""));
+        let card = |device: &str| {
+            is_card_there(&Audio { source: AudioSourceKind::Alsa, device: device.to_owned(), ..Audio::default() })
+        };
+        assert!(!card("plughw:CARD=NoSuchCard,DEV=0") && !card("hw:CARD=NoSuchCard") && card("null"));
         assert!(!of(VideoSourceKind::V4l2, "usb-nothing", "") && !of(VideoSourceKind::File, AUTO, "/nowhere/a.y4m"));
     }
 

@@ -39,7 +39,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Be a camera until told to stop: the daemon.
+    /// Be a camera until told to stop: the daemon. SIGHUP makes it read its config again.
     Run(run::Args),
     /// Show what it does, with nothing but this machine: own broker, own page, a stand-in for what is not plugged in.
     Demo(demo::Args),

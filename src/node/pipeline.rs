@@ -114,20 +114,31 @@ impl Prepared {
     /// # Errors
     /// The system has no threads to give.
     pub fn begin(self, outlets: &Outlets) -> std::io::Result<Pipeline> {
-        let Self { config, video, audio, turn, warm } = self;
-        let Outlets { name, packets, sound, profile_level, gate, loss, settled, board, metrics } = outlets.clone();
         let mut pipeline = Pipeline {
-            config,
-            video: video.clone(),
-            audio: audio.clone(),
-            frames: Arc::new(Latest::new()),
+            config: self.config.clone(),
+            video: self.video.clone(),
+            audio: self.audio.clone(),
+            frames: Arc::default(),
             demands: Vec::new(),
             threads: Vec::new(),
-            profile_level: warm.profile_level(),
+            profile_level: self.warm.profile_level(),
         };
+        match self.fill(&mut pipeline, outlets.clone()) {
+            Ok(()) => Ok(pipeline),
+            Err(error) => {
+                // What has begun ends by itself; it has opened nothing yet.
+                let _ = pipeline.end(Duration::ZERO);
+                Err(error)
+            }
+        }
+    }
+
+    fn fill(self, pipeline: &mut Pipeline, outlets: Outlets) -> std::io::Result<()> {
+        let Self { config, video, audio, turn, warm } = self;
+        let Outlets { name, packets, sound, profile_level, gate, loss, settled, board, metrics } = outlets;
         let encoding = Encoding {
             camera: name.clone(),
-            config: pipeline.config.h264.clone(),
+            config: config.h264,
             size: (video.width.value(), video.height.value()),
             turn,
             fps: video.fps.value(),
@@ -151,12 +162,12 @@ impl Prepared {
         };
         pipeline.add(format!("capture-{name}"), Priority::Picture, move || picture.run())?;
         if audio.source == AudioSourceKind::None {
-            return Ok(pipeline);
+            return Ok(());
         }
         let (periods_in, periods_out) = sound::periods();
         let encoding = SoundEncoding {
             camera: name.clone(),
-            config: pipeline.config.opus.clone(),
+            config: config.opus,
             periods: periods_out,
             packets: sound,
             loss,
@@ -165,8 +176,7 @@ impl Prepared {
         pipeline.add(format!("opus-{name}"), Priority::Sound, move || encoding.run())?;
         let demand = pipeline.demand();
         let sound = Sound { camera: name.clone(), config: audio, periods: periods_in, demand, board };
-        pipeline.add(format!("sound-{name}"), Priority::Sound, move || sound.run())?;
-        Ok(pipeline)
+        pipeline.add(format!("sound-{name}"), Priority::Sound, move || sound.run())
     }
 }
 

@@ -48,10 +48,15 @@ impl Sound {
         let part = format!("microphone:{}", self.camera);
         let pulse = self.board.pulses.begin(format!("sound-{}", self.camera));
         let mut failures = 0;
+        let mut away = false;
         loop {
             pulse.beat();
             if !self.demand.wish().wanted {
-                self.board.note(&part, State::Idle, "");
+                // One that is unplugged is so also while nobody asks for it.
+                away = away && !capture::is_card_there(&self.config);
+                if !away {
+                    self.board.note(&part, State::Idle, "");
+                }
             }
             let wish = self.demand.wait_until_wanted(ROUND);
             if wish.stop {
@@ -62,8 +67,9 @@ impl Sound {
             }
             let mut delivered = false;
             match self.run_once(&part, &pulse, &mut delivered) {
-                Ok(()) => failures = 0,
+                Ok(()) => (failures, away) = (0, false),
                 Err(error) => {
+                    away = State::after(&error) == State::Away;
                     failures = if delivered { 1 } else { failures + 1 };
                     self.board.note(&part, State::after(&error), error.to_string());
                     self.demand.pause(RETRY_PAUSES[(failures - 1).min(RETRY_PAUSES.len() - 1)]);

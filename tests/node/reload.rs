@@ -1,6 +1,5 @@
 //! SIGHUP: the config is read again, and whoever watches sees on.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use camera_node::signalling::{Endpoint, Link, LinkEvent, LinkSetup, MqttLink};
@@ -11,7 +10,7 @@ use tokio::process::Child;
 use tokio::time::timeout;
 
 use crate::ports::free_ports;
-use crate::stage::{Report, SMALL, Watch, alone, command, embedded_broker, watch_at};
+use crate::stage::{Report, SMALL, Watch, alone, command, embedded_broker, eventually, watch_at};
 use crate::systemd::{Systemd, by_itself, signal};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -21,7 +20,8 @@ const STANDS_MS: f64 = 6_000.0;
 /// A node that has said READY.
 async fn start(systemd: &mut Systemd, config: &str) -> Child {
     systemd.write("node.toml", config);
-    let node = systemd.start().stderr(Stdio::null()).spawn().expect("it can be run");
+    let log = std::fs::File::create(systemd.path("log")).expect("there is room");
+    let node = systemd.start().stderr(log).spawn().expect("it can be run");
     systemd.hears("ready", SOON, |line| line == "READY=1").await;
     node
 }
@@ -73,6 +73,9 @@ async fn viewers_see_on_while_name_camera_and_limits_change() {
     let late = watch_at(&url, &["--seconds", "1"]).await;
     assert!(late.frames >= 10 && late.audio_packets == 0, "{late:?}");
     assert_eq!((late.cameras[0].width, late.cameras[0].height), (384, 216));
+    let log = systemd.path("log");
+    let is_told_more = || std::fs::read(&log).is_ok_and(|text| String::from_utf8_lossy(&text).contains(" DEBUG "));
+    eventually("the log tells of its steps", SOON, is_told_more).await;
 
     // A level that was not offered: everybody joins anew.
     let large = other.replace("width = 384\nheight = 216\nfps = 30", "width = 1344\nheight = 768\nfps = 5");
@@ -170,6 +173,28 @@ async fn the_page_moves_and_stays_where_it_is_if_the_new_place_is_taken() {
     drop(taken);
     reload(&mut systemd, &node, &at(here)).await;
     assert_eq!(healthz(here).await["parts"]["config"]["state"], "ok");
+    stop(node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_at_the_nodes_own_broker_sees_on_while_the_page_around_it_begins_anew() {
+    let _alone = alone().await;
+    let [port] = free_ports();
+    let mut systemd = Systemd::new();
+    let own = "[broker]\nembedded = true\nembedded_bind = \"127.0.0.1:0\"\nembedded_websocket_bind = \"127.0.0.1:0\"\n";
+    let config = format!("{}\n{own}", SMALL.replace("127.0.0.1:0", &format!("127.0.0.1:{port}")));
+    let node = start(&mut systemd, &config).await;
+    let url = format!("ws://127.0.0.1:{port}/mqtt");
+    let viewer = Watch::at(&url, &["--seconds", "6"]);
+    says(&mut systemd, "1 viewer").await;
+    let other = config.replace("[http]\n", "[http]\nframe_ancestors = []\n");
+    assert_ne!(other, config);
+    reload(&mut systemd, &node, &other).await;
+    let late = watch_at(&url, &["--seconds", "1"]).await;
+    assert!(late.frames >= 10, "{late:?}");
+    let seen = viewer.report().await;
+    // Of 180; a busy machine leaves some out.
+    assert!(joins(&seen) == 1 && seen.frames >= 60 && seen.longest_gap_ms < STANDS_MS, "{seen:?}");
     stop(node).await;
 }
 
