@@ -13,7 +13,7 @@ use super::state_folder::StateFolder;
 
 const PART: &str = "storage";
 /// How soon a full disk is noticed, and one that has room again.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// What is kept here is a few kilobytes; whoever has less than this has none.
 const LEAST_BYTES: u64 = 256 * 1024;
 
