@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use toml::Value;
 
 use crate::config::Config;
+use crate::peer::config::Ice;
 
 /// What it takes to apply a key, the least first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,6 +96,10 @@ fn without_what_needs_a_restart(old: &Config, new: &Config) -> Config {
     let names = |config: &Config| config.camera.iter().map(|camera| camera.name.clone()).collect::<Vec<_>>();
     if names(&config) != names(old) {
         config.camera.clone_from(&old.camera);
+    }
+    // Who is in keeps the old connections' port, where no others could listen beside them.
+    if old.ice.tcp && old.ice.tcp_port != 0 {
+        config.ice = Ice { servers: config.ice.servers, ..old.ice.clone() };
     }
     // Whether the embedded broker asks for its password is settled when it starts.
     if config.asks_for_password() != old.asks_for_password() {
@@ -192,6 +197,15 @@ mod tests {
         let (more, open) = ("\nframe_ancestors = []", old.replace("127.0.0.1:8080", "0.0.0.0:8080"));
         assert_eq!(told(&plan(old, &open)), (vec![], vec!["http.bind"]));
         assert_eq!(told(&plan(old, &format!("{old}{more}"))), (vec!["http.frame_ancestors"], vec![]));
+    }
+
+    #[test]
+    fn addresses_wait_for_a_restart_where_a_port_for_tcp_is_held_and_servers_do_not() {
+        let held = "[ice]\ntcp = true\ntcp_port = 8189\n";
+        let server = "[[ice.servers]]\nurls = ['stun:a:3478']\n";
+        let new = format!("[ice]\ntcp = true\ntcp_port = 8190\nmdns = true\n{server}");
+        assert_eq!(told(&plan(held, &new)), (vec!["ice.servers"], vec!["ice.mdns", "ice.tcp_port"]));
+        assert_eq!(told(&plan("[ice]\ntcp = true", "[ice]\ntcp = true\nmdns = true")), (vec!["ice.mdns"], vec![]));
     }
 
     #[test]
