@@ -26,6 +26,11 @@ pub fn read_key(file: &KeyFile) -> anyhow::Result<Key> {
     Key::from_file(file.algorithm, &content).with_context(told)
 }
 
+/// This machine's clock, judged by the one moment that is known without any file: the build of this program.
+pub fn wall_clock() -> WallClock {
+    WallClock::judge(sys::since_unix_epoch().as_secs(), built_s())
+}
+
 /// Seconds since 1970 at which this program was built: any clock that shows less is not set.
 fn built_s() -> u64 {
     env!("CAMERA_NODE_BUILT_S").parse().expect("the build script writes a number")

@@ -68,7 +68,7 @@ use self::page::Page;
 use self::renewal::Renewal;
 use self::state::Board;
 
-pub use self::access::{AccessFiles, read_key};
+pub use self::access::{AccessFiles, read_key, wall_clock};
 pub use self::certificates::{GivenCertificate, given as given_certificates};
 pub use self::doorbell::{read_secret as read_ring_secret, webhook};
 pub use self::https::CERTIFICATE;

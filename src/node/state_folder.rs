@@ -1,9 +1,9 @@
 //! The folder for what the node makes itself and must have again after a restart. What is in it is readable for the
 //! node's own user alone.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -27,6 +27,11 @@ impl StateFolder {
             )
         });
         Self(base.join(node.id().as_str()))
+    }
+
+    /// Another folder, kept in the same way.
+    pub fn at(path: PathBuf) -> Self {
+        Self(path)
     }
 
     /// Where it is.
@@ -60,8 +65,27 @@ impl StateFolder {
         })
     }
 
+    /// Forgets what is kept under `name`, if anything is.
+    ///
+    /// # Errors
+    /// It is there and cannot be removed.
+    pub fn remove(&self, name: &str) -> anyhow::Result<()> {
+        let path = self.0.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("node.state_folder: {} cannot be removed", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn try_write(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let heir = Heir::of(&self.0)?;
+        let missing: Vec<&Path> = self.0.ancestors().take_while(|folder| !folder.exists()).collect();
         DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
+        for folder in missing {
+            heir.inherit(&File::open(folder)?)?;
+        }
         let beside = self.0.join(format!("{name}.new"));
         // A power cut may have left one behind.
         if let Err(error) = fs::remove_file(&beside)
@@ -70,9 +94,30 @@ impl StateFolder {
             return Err(error);
         }
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+        heir.inherit(&file)?;
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(&beside, self.0.join(name))
+    }
+}
+
+/// Who is to have what root makes for others: a command run with sudo writes for the service, which is another user.
+struct Heir(Option<(u32, u32)>);
+
+impl Heir {
+    /// The owner of this folder, or else of the one it will be made in.
+    fn of(folder: &Path) -> io::Result<Self> {
+        if !rustix::process::getuid().is_root() {
+            return Ok(Self(None));
+        }
+        let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+        let about = fs::metadata(there)?;
+        Ok(Self(Some((about.uid(), about.gid()))))
+    }
+
+    fn inherit(&self, file: &File) -> io::Result<()> {
+        let Some((user, group)) = self.0 else { return Ok(()) };
+        fchown(file, Some(user), Some(group))
     }
 }
 
@@ -112,6 +157,24 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!((mode(folder.path()), mode(&folder.path().join("secret"))), (0o700, 0o600));
         assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn what_root_keeps_is_the_folders_owners() {
+        if !rustix::process::getuid().is_root() {
+            return;
+        }
+        let base = tempfile::tempdir().expect("there is room");
+        std::os::unix::fs::chown(base.path(), Some(1_234), Some(1_235)).expect("we are root");
+        let folder = StateFolder::at(base.path().join("not/there"));
+        folder.write("secret", b"x").expect("there is room");
+        for path in [base.path().join("not"), folder.path().to_owned(), folder.path().join("secret")] {
+            let about = fs::metadata(&path).expect("there");
+            assert_eq!((about.uid(), about.gid()), (1_234, 1_235), "{}", path.display());
+        }
+        folder.remove("secret").expect("ours");
+        folder.remove("secret").expect("it is gone already");
+        assert_eq!(folder.read("secret").expect("no error"), None);
     }
 
     #[test]
