@@ -67,7 +67,9 @@ const CRATES: &[(&str, &[&str])] = &[
     ("ring", &["access", "signalling", "trust.rs", "http"]),
     // In `peer`: the names that browsers hide their addresses behind.
     ("mdns_sd", &["http", "peer"]),
-    ("rcgen", &["http"]),
+    // In `cli/provision`: the request for a certificate.
+    ("rcgen", &["http", "cli/provision"]),
+    ("toml_edit", &["cli/provision"]),
     ("x509_parser", &["http"]),
     ("qrcode", &["cli"]),
     ("gpiocdev", &["bell"]),

@@ -13,6 +13,7 @@ mod keys;
 mod link;
 mod logging;
 mod out;
+mod provision;
 mod run;
 mod token;
 mod viewer;
@@ -47,6 +48,8 @@ enum Command {
     Devices(devices::Args),
     /// Open camera, microphone, broker, STUN/TURN servers and page one by one, and say what is wrong and what to do.
     Check(check::Args),
+    /// Make this board a thing of AWS IoT Core: key made here, certificate by a claim, config completed.
+    Provision(Box<provision::Args>),
     /// Watch a node without a window: for monitoring and tests.
     Watch(Box<watch::Args>),
     /// Make a running node ring its registered viewers, as its bell button does.
@@ -90,6 +93,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Demo(args) => demo::run(args).await,
         Command::Devices(args) => devices::run(args),
         Command::Check(args) => check::run(args).await,
+        Command::Provision(args) => provision::run(*args).await,
         Command::Watch(args) => watch::run(*args).await,
         Command::Ring(args) => bell::run(*args).await,
         Command::Keys(args) => keys::run(args),
@@ -119,6 +123,7 @@ impl Failures {
     fn of(command: &Command) -> Self {
         match command {
             Command::Check(args) if args.json() => Self::List,
+            Command::Provision(args) if args.json() => Self::Object,
             Command::Watch(args) if args.json() => Self::Object,
             _ => Self::Nothing,
         }
