@@ -69,7 +69,6 @@ const CRATES: &[(&str, &[&str])] = &[
     ("mdns_sd", &["http", "peer"]),
     // In `cli/provision`: the request for a certificate.
     ("rcgen", &["http", "cli/provision"]),
-    ("toml_edit", &["cli/provision"]),
     ("x509_parser", &["http"]),
     ("qrcode", &["cli"]),
     ("gpiocdev", &["bell"]),

@@ -2,10 +2,11 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::ops::Range;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 
-use toml_edit::{DocumentMut, Item, TomlError, Value};
+use toml::de::{DeTable, DeValue};
 
 /// What the config is to say in the end.
 #[derive(Debug, Clone, Copy)]
@@ -25,22 +26,23 @@ pub struct Settings<'a> {
 /// The text with these settings, and every other line as it was.
 ///
 /// # Errors
-/// It is no TOML, or has something else than sections where they belong.
+/// [`CompleteError`].
 pub fn completed(text: &str, to: Settings<'_>) -> Result<String, CompleteError> {
-    let mut document: DocumentMut = text.parse()?;
-    set(&mut document, "node", "id", to.id.into())?;
+    let path = |path: &Path| path.to_str().map(quoted).ok_or(CompleteError::Path);
+    let mut text = text.to_owned();
     // One of its own would be used in place of AWS's.
-    if document.get("broker").and_then(|broker| broker.get("embedded")).is_some() {
-        set(&mut document, "broker", "embedded", false.into())?;
+    if value_of(&text, "broker", "embedded")?.is_some() {
+        text = set(&text, "broker", "embedded", "false")?;
     }
-    set(&mut document, "broker", "profile", "aws-iot".into())?;
-    set(&mut document, "broker", "url", to.url.into())?;
-    for (name, file) in [("client_cert_file", Some(to.cert)), ("client_key_file", Some(to.key)), ("ca_file", to.ca)] {
-        let Some(file) = file else { continue };
-        let path = file.to_str().ok_or(CompleteError::Path)?;
-        set(&mut document, "broker", name, path.into())?;
+    // New ones are written below the section's name: the last first.
+    if let Some(ca) = to.ca {
+        text = set(&text, "broker", "ca_file", &path(ca)?)?;
     }
-    Ok(document.to_string())
+    text = set(&text, "broker", "client_key_file", &path(to.key)?)?;
+    text = set(&text, "broker", "client_cert_file", &path(to.cert)?)?;
+    text = set(&text, "broker", "url", &quoted(to.url))?;
+    text = set(&text, "broker", "profile", &quoted("aws-iot"))?;
+    set(&text, "node", "id", &quoted(to.id))
 }
 
 /// Why a text cannot be completed.
@@ -48,27 +50,48 @@ pub fn completed(text: &str, to: Settings<'_>) -> Result<String, CompleteError> 
 pub enum CompleteError {
     /// It is no TOML.
     #[error(transparent)]
-    Toml(#[from] TomlError),
-    /// A plain value where a section belongs.
-    #[error("`{0}` is no section")]
+    Toml(#[from] toml::de::Error),
+    /// Written in another way than a section's.
+    #[error("`{0}` must be a section of its own to be completed: write its keys below a line [{0}]")]
     NoSection(&'static str),
     /// TOML is UTF-8.
     #[error("a path that is not UTF-8 cannot stand in a config")]
     Path,
 }
 
-fn set(document: &mut DocumentMut, section: &'static str, key: &str, mut value: Value) -> Result<(), CompleteError> {
-    let table = document.entry(section).or_insert_with(toml_edit::table);
-    let table = table.as_table_like_mut().ok_or(CompleteError::NoSection(section))?;
-    match table.get_mut(key).and_then(Item::as_value_mut) {
-        Some(old) => {
-            // What stands beside it on its line stays.
-            *value.decor_mut() = old.decor().clone();
-            *old = value;
-        }
-        None => _ = table.insert(key, Item::Value(value)),
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+/// Exchanges a value for another, or writes a new key below the section's name; a section that is not there comes last.
+fn set(text: &str, section: &'static str, key: &str, value: &str) -> Result<String, CompleteError> {
+    if let Some(place) = value_of(text, section, key)? {
+        return Ok([&text[..place.start], value, &text[place.end..]].concat());
     }
-    Ok(())
+    let line = format!("{key} = {value}\n");
+    let root = DeTable::parse(text)?;
+    if !root.get_ref().contains_key(section) {
+        let gap = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+        return Ok(format!("{text}{gap}\n[{section}]\n{line}"));
+    }
+    let mut end = 0;
+    for written in text.split_inclusive('\n') {
+        end += written.len();
+        let name = written.split(']').next().unwrap_or_default().replace([' ', '\t'], "");
+        if name == format!("[{section}") && written.contains(']') {
+            let gap = if written.ends_with('\n') { "" } else { "\n" };
+            return Ok([&text[..end], gap, &line, &text[end..]].concat());
+        }
+    }
+    Err(CompleteError::NoSection(section))
+}
+
+/// Where the value of a key stands.
+fn value_of(text: &str, section: &'static str, key: &str) -> Result<Option<Range<usize>>, CompleteError> {
+    let root = DeTable::parse(text)?;
+    let Some(found) = root.get_ref().get(section) else { return Ok(None) };
+    let DeValue::Table(table) = found.get_ref() else { return Err(CompleteError::NoSection(section)) };
+    Ok(table.get(key).map(|value| value.span()))
 }
 
 /// Puts `text` in the place of the file, with its mode and owner: whenever the power goes, the old text is there or the new
@@ -147,8 +170,6 @@ mod tests {
             open.to_owned(),
             format!("{open}[broker] # mine\nurl = 'mqtt://old' # old\n"),
             format!("{open}[[camera]]\nname = 'x'\n[camera.video]\nsource = 'still'\n"),
-            format!("broker.url = 'mqtt://old' # old\nnode.name = 'n'\n{open}"),
-            format!("broker = {{ url = 'mqtt://old', keep_alive_s = 60 }} # old\n{open}"),
             format!("{open}# the end"),
         ] {
             let after = completed(&text, settings()).expect("it is TOML");
@@ -157,7 +178,9 @@ mod tests {
                 assert_eq!(after.contains(remark), text.contains(remark), "{after}");
             }
         }
-        assert!(matches!(completed("broker = 1", settings()), Err(CompleteError::NoSection("broker"))));
+        for other in ["broker = 1", "broker.retain = false", "broker = { url = 'mqtt://old' }"] {
+            assert!(matches!(completed(other, settings()), Err(CompleteError::NoSection("broker"))), "{other}");
+        }
         assert!(matches!(completed("[broker", settings()), Err(CompleteError::Toml(_))));
     }
 

@@ -204,9 +204,17 @@ impl Work<'_> {
         let text = config_file::completed(&String::from_utf8_lossy(&read), to).with_context(|| file.clone())?;
         let config = Config::from_text(&format!("{file} (completed)"), &text, std::env::vars_os())
             .context("the config would not do for AWS IoT, and nothing was done")?;
-        // A variable lies over the file.
-        if config.broker.url != self.args.endpoint || config.node.id() != *id {
-            bail!("a variable CAMERA_NODE__BROKER__… or CAMERA_NODE__NODE__ID says something else than {file} would");
+        let broker = &config.broker;
+        let is_as_meant = broker.url == self.args.endpoint
+            && broker.profile == Profile::AwsIot
+            && config.node.id() == *id
+            && (broker.client_cert_file.as_ref(), broker.client_key_file.as_ref()) == (Some(&cert), Some(&key));
+        // A variable lies over the file, and a text of several lines may look like a section.
+        if !is_as_meant {
+            bail!(
+                "{file} cannot be completed by itself: take variables such as CAMERA_NODE__BROKER__URL away, and write [node] \
+                 and [broker] as the reference config does"
+            );
         }
         Ok((text, config))
     }
