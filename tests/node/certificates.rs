@@ -57,6 +57,11 @@ impl Authority {
         std::fs::write(&pair.key_file, key.serialize_pem()).expect("written");
         pair
     }
+
+    /// A certificate for the key of a request that names it (PKCS #10), PEM.
+    pub fn answer(&self, common_name: &str, public_key: &impl rcgen::PublicKeyData) -> String {
+        params(common_name, &[]).signed_by(public_key, &self.issuer).expect("signed").pem()
+    }
 }
 
 fn key() -> KeyPair {

@@ -16,6 +16,7 @@ mod later;
 mod mosquitto;
 mod network;
 mod ports;
+mod provision;
 mod recorder;
 mod refused_relay;
 mod relay;
