@@ -29,6 +29,7 @@ mod stage;
 mod streets;
 mod systemd;
 mod tokens;
+mod walk;
 
 use std::time::Duration;
 
