@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
+use tokio::runtime::Handle;
 
 use crate::media::CameraName;
 use crate::peer::{LATENCY_BOUNDS_US, LatencyCounts};
@@ -40,6 +42,8 @@ pub struct Metrics {
     pub state: IntGaugeVec,
     /// Broker connections after the first.
     pub mqtt_reconnects: IntCounter,
+    /// Tasks of the process that have not ended.
+    pub tasks: IntGauge,
 }
 
 /// The same buckets for every latency, so that stages can be told apart by subtraction.
@@ -89,6 +93,10 @@ impl Default for Metrics {
                     Opts::new("mqtt_reconnects_total", "Broker connections after the first").namespace("camera_node"),
                 ),
             ),
+            tasks: register(
+                &registry,
+                IntGauge::with_opts(Opts::new("tasks", "Tasks that have not ended").namespace("camera_node")),
+            ),
             registry,
         }
     }
@@ -106,6 +114,13 @@ impl Metrics {
         self.state.reset();
         for (part, condition) in conditions {
             self.state.with_label_values(&[part.as_str(), condition.state.word()]).set(1);
+        }
+    }
+
+    /// Takes down how many tasks there are now, where there are any.
+    pub fn count_tasks(&self) {
+        if let Ok(runtime) = Handle::try_current() {
+            self.tasks.set(i64::try_from(runtime.metrics().num_alive_tasks()).unwrap_or(i64::MAX));
         }
     }
 
@@ -146,5 +161,17 @@ mod tests {
         let metrics = Metrics::default();
         metrics.captured.with_label_values(&["front"]).inc_by(3);
         assert!(metrics.text().contains("camera_node_frames_captured_total{camera=\"front\"} 3"));
+    }
+
+    #[tokio::test]
+    async fn tasks_are_counted_while_they_last() {
+        let metrics = Metrics::default();
+        let task = tokio::spawn(std::future::pending::<()>());
+        metrics.count_tasks();
+        assert!(metrics.text().contains("camera_node_tasks 1"), "{}", metrics.text());
+        task.abort();
+        let _ = task.await;
+        metrics.count_tasks();
+        assert!(metrics.text().contains("camera_node_tasks 0"), "{}", metrics.text());
     }
 }

@@ -59,6 +59,7 @@ impl Probe for Report {
 
     fn metrics(&self) -> String {
         self.metrics.set_states(&self.board.conditions());
+        self.metrics.count_tasks();
         let mut text = self.metrics.text();
         for camera in self.cameras.0.values() {
             let (name, latency) = (camera.name(), camera.latency());
