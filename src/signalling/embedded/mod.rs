@@ -192,12 +192,14 @@ fn limits(tcp: SocketAddr) -> BrokerConfig {
         .with_max_retained_message_size(16 * 1024)
         .with_client_channel_capacity(256)
         .with_sys_topics_enabled(false)
-        .with_session_expiry(Duration::from_secs(60))
+        .with_session_expiry(SESSION_EXPIRY)
         .with_storage(
             // Memory all the same: without "persistence" will delays are ignored.
             StorageConfig::new()
                 .with_backend(StorageBackend::Memory)
                 .with_persistence(true)
+                // Something of every client that ever came stays until then; the crate's own interval is an hour.
+                .with_cleanup_interval(SESSION_EXPIRY)
                 .with_max_queued_messages_per_client(256)
                 .with_max_queued_bytes_per_client(4 * 1024 * 1024),
         );
@@ -214,5 +216,7 @@ const MAX_CLIENTS: usize = 512;
 const MAX_PACKET_BYTES: usize = 256 * 1024;
 /// Loopback connections fail at once or not at all; the probe is for a wedged process.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long a client's session outlives its connection: all of ours begin anew.
+const SESSION_EXPIRY: Duration = Duration::from_secs(60);
 const READY_WITHIN: Duration = Duration::from_secs(5);
 const STOP_WITHIN: Duration = Duration::from_millis(1500);
