@@ -84,7 +84,7 @@ pub enum SocketError {
         path: PathBuf,
     },
     /// Nobody listens.
-    #[error("{}: no node listens there ({source}): is it running, and as the same user?", path.display())]
+    #[error("{}: no node listens there (is it running, and as the same user?): {source}", path.display())]
     NoNode {
         /// Where.
         path: PathBuf,

@@ -53,7 +53,11 @@ async fn reload(file: &ConfigFile, node: &mut Node, logging: &Logging) {
     };
     match reloaded.await {
         Ok(Reloaded { applied, left, troubles }) => {
-            tracing::info!(applied = applied.join(", "), "the config was read again");
+            if applied.is_empty() {
+                tracing::info!("the config was read again: there is nothing new to apply");
+            } else {
+                tracing::info!(applied = applied.join(", "), "the config was read again");
+            }
             troubles.iter().for_each(|trouble| tracing::warn!("{trouble}"));
             if !left.is_empty() {
                 tracing::warn!(keys = left.join(", "), "start the program anew to apply the rest");

@@ -354,6 +354,9 @@ async fn sleep_until(due: Option<Duration>) {
 fn in_short(shown: &Shown) -> String {
     match &shown.detail {
         Some(detail) => format!(" ({}: {detail})", shown.state.name()),
+        None if shown.state == ViewerState::Looking => {
+            " (this broker has heard nothing of it: is that its id, and does it run?)".to_owned()
+        }
         None => format!(" ({})", shown.state.name()),
     }
 }

@@ -91,7 +91,7 @@ impl Entrance {
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         // Another connection may still be on the network of before; an address that is gone is of use to nobody.
         listeners.retain(|ip, _| ips.contains(ip) || UdpSocket::bind((*ip, 0)).is_ok());
-        let mut complaint = None;
+        let mut complaints = Vec::new();
         for ip in ips.iter().filter(|ip| !listeners.contains_key(ip)).collect::<Vec<_>>() {
             match bind((*ip, self.port).into()) {
                 Ok((listener, address)) => {
@@ -99,10 +99,10 @@ impl Entrance {
                     listeners.insert(*ip, Listener { address, task });
                     tracing::debug!(%address, "listens for ice over tcp");
                 }
-                Err(error) => complaint = Some(format!("{}: {error}", SocketAddr::from((*ip, self.port)))),
+                Err(error) => complaints.push(format!("{}: {error}", SocketAddr::from((*ip, self.port)))),
             }
         }
-        self.complain(complaint);
+        self.complain((!complaints.is_empty()).then(|| complaints.join("; ")));
         let mut addresses: Vec<_> = ips.iter().filter_map(|ip| listeners.get(ip)).map(|one| one.address).collect();
         addresses.dedup();
         addresses
