@@ -6,7 +6,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 
 /// Signs; its certificate is `NAME-ca.pem` in the folder.
 pub struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
+    pub issuer: CertifiedIssuer<'static, KeyPair>,
     folder: PathBuf,
     pub ca_file: PathBuf,
 }
@@ -56,12 +56,6 @@ impl Authority {
         std::fs::write(&pair.cert_file, certificate.pem()).expect("written");
         std::fs::write(&pair.key_file, key.serialize_pem()).expect("written");
         pair
-    }
-
-    /// A certificate for the key of a request that names it (PKCS #10), PEM.
-    #[allow(dead_code, reason = "the unit tests, which have this file too, answer no requests")]
-    pub fn answer(&self, common_name: &str, public_key: &impl rcgen::PublicKeyData) -> String {
-        params(common_name, &[]).signed_by(public_key, &self.issuer).expect("signed").pem()
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use camera_node::signalling::config::Broker;
 use camera_node::signalling::{Endpoint, Link, LinkEvent, LinkSetup, MqttLink, Publish};
-use rcgen::{PublicKeyData, SignatureAlgorithm};
+use rcgen::{CertificateParams, DnType, PublicKeyData, SignatureAlgorithm};
 use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio_rustls::rustls::pki_types::CertificateSigningRequestDer;
@@ -71,7 +71,9 @@ fn sign(authority: &Authority, pem: &str) -> String {
         .verify(info.raw, &request.signature_value.data)
         .expect("signed with its own key");
     let name = info.subject.iter_common_name().next().and_then(|name| name.as_str().ok()).expect("a name").to_owned();
-    authority.answer(&name, &PublicKey(key))
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.signed_by(&PublicKey(key), &authority.issuer).expect("signed").pem()
 }
 
 impl Aws {
