@@ -134,7 +134,7 @@ mod tests {
     fn settings() -> Settings<'static> {
         Settings {
             id: "porch",
-            url: "mqtts://x-ats.iot.eu-central-1.amazonaws.com",
+            url: "mqtts://x-ats.iot.eu-central-1.amazonaws.com:8883",
             cert: Path::new("/s/porch.pem"),
             key: Path::new("/s/porch.key"),
             ca: None,
@@ -144,7 +144,7 @@ mod tests {
     fn check(text: &str) -> Config {
         let config = Config::from_text("c", text, []).unwrap_or_else(|error| panic!("{error}\n{text}"));
         assert_eq!(config.node.id().as_str(), "porch", "{text}");
-        assert_eq!(config.broker.url.to_string(), "mqtts://x-ats.iot.eu-central-1.amazonaws.com", "{text}");
+        assert_eq!(config.broker.url.to_string(), "mqtts://x-ats.iot.eu-central-1.amazonaws.com:8883", "{text}");
         assert_eq!(config.broker.client_key_file.as_deref(), Some(settings().key), "{text}");
         assert!(!config.broker.embedded, "{text}");
         config

@@ -348,7 +348,7 @@ mod tests {
     #[test]
     fn an_endpoint_is_a_host_with_or_without_a_port_and_a_parameter_has_a_name() {
         for (text, url) in [
-            ("x-ats.iot.eu-central-1.amazonaws.com", "mqtts://x-ats.iot.eu-central-1.amazonaws.com"),
+            ("x-ats.iot.eu-central-1.amazonaws.com", "mqtts://x-ats.iot.eu-central-1.amazonaws.com:8883"),
             ("x.example:443", "mqtts://x.example:443"),
             ("mqtts://x.example:443", "mqtts://x.example:443"),
         ] {
