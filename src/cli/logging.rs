@@ -78,8 +78,9 @@ fn filter(log: &Log) -> Result<Targets, BadFilter> {
     filter.ok_or_else(|| BadFilter(from_env.unwrap_or(directives)))
 }
 
-/// What remote peers can make the WebRTC crates say at WARN and ERROR would fill a log, and `peer` tells what matters.
-const QUIET: &str = "rtc=off,webrtc=off";
+/// What remote peers can make the WebRTC crates say at WARN and ERROR would fill a log, and `peer` tells what matters; the
+/// embedded broker's crate warns of each client that it refuses.
+const QUIET: &str = "rtc=off,webrtc=off,mqtt5=error";
 
 /// Our own messages from `level` on, those of the crates below us only when they warn.
 fn directives(level: config::Level, from_env: Option<&str>) -> String {
@@ -153,9 +154,9 @@ mod tests {
 
     #[test]
     fn a_level_is_ours_and_the_crates_below_only_warn() {
-        assert_eq!(directives(config::Level::Info, None), "warn,rtc=off,webrtc=off,camera_node=info");
-        assert_eq!(directives(config::Level::Error, None), "error,rtc=off,webrtc=off");
-        assert_eq!(directives(config::Level::Info, Some("debug")), "warn,rtc=off,webrtc=off,camera_node=debug");
+        assert_eq!(directives(config::Level::Info, None), "warn,rtc=off,webrtc=off,mqtt5=error,camera_node=info");
+        assert_eq!(directives(config::Level::Error, None), "error,rtc=off,webrtc=off,mqtt5=error");
+        assert_eq!(directives(config::Level::Info, Some("debug")), "warn,rtc=off,webrtc=off,mqtt5=error,camera_node=debug");
         assert_eq!(directives(config::Level::Info, Some("rumqttc=trace")), "rumqttc=trace");
     }
 
