@@ -83,6 +83,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         )?;
         out::line(print)?;
     }
+    if config.http.binds().all(|bind| bind.ip().is_loopback()) {
+        out::line("Only browsers on this machine get there: set `http.bind` to 0.0.0.0:PORT for those of the LAN.")?;
+    }
     if told.password.is_some() || told.token.is_some() {
         out::line("Whoever has this link can watch.")?;
     }
