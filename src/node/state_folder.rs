@@ -79,6 +79,18 @@ impl StateFolder {
         }
     }
 
+    /// Whether something new could be kept. It is tried out in the folder, or in the nearest one above that is there, and
+    /// leaves nothing behind.
+    ///
+    /// # Errors
+    /// It could not.
+    pub fn try_out(&self) -> anyhow::Result<()> {
+        let nearest = self.0.ancestors().find(|place| place.exists()).unwrap_or(Path::new("."));
+        let probe = nearest.join(format!(".camera-node-check-{}", std::process::id()));
+        let tried = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&probe);
+        tried.and_then(|_| fs::remove_file(&probe)).with_context(|| format!("{} cannot be written", self.0.display()))
+    }
+
     fn try_write(&self, name: &str, content: &[u8]) -> io::Result<()> {
         let heir = Heir::of(&self.0)?;
         let missing: Vec<&Path> = self.0.ancestors().take_while(|folder| !folder.exists()).collect();
@@ -183,6 +195,18 @@ mod tests {
         let node = NodeSection { state_folder: Some(file.path().to_owned()), ..NodeSection::default() };
         let error = StateFolder::of(&node).write("secret", b"x").expect_err("a file is no folder").to_string();
         assert!(error.starts_with("node.state_folder: ") && error.contains("may write to"), "{error}");
+    }
+
+    #[test]
+    fn trying_it_out_makes_nothing() {
+        let base = tempfile::tempdir().expect("there is room");
+        let node = |folder: &Path| NodeSection { state_folder: Some(folder.to_owned()), ..NodeSection::default() };
+        let good = StateFolder::of(&node(&base.path().join("not/there/yet")));
+        good.try_out().expect("it could be made");
+        assert_eq!(fs::read_dir(base.path()).expect("a folder").count(), 0);
+        // Not even root makes files there.
+        let error = StateFolder::of(&node(Path::new("/proc/nowhere"))).try_out().expect_err("not a folder for files");
+        assert!(error.to_string().contains("/proc/nowhere"), "{error}");
     }
 
     #[test]

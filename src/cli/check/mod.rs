@@ -12,6 +12,7 @@ mod doorbell;
 mod http;
 mod ice;
 mod report;
+mod state_folder;
 mod stun;
 mod surroundings;
 
@@ -81,6 +82,7 @@ async fn check_all(config: &Config, say: impl Fn(&Finding) -> io::Result<()>) ->
     add(ice::check_entrances(&config.ice).await)?;
     add(ice::check(&config.ice).await)?;
     add(vec![http::check(&config.http).await])?;
+    add(state_folder::check(config))?;
     add(doorbell::check(config).await)?;
     Ok(findings)
 }
