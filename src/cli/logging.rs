@@ -156,7 +156,10 @@ mod tests {
     fn a_level_is_ours_and_the_crates_below_only_warn() {
         assert_eq!(directives(config::Level::Info, None), "warn,rtc=off,webrtc=off,mqtt5=error,camera_node=info");
         assert_eq!(directives(config::Level::Error, None), "error,rtc=off,webrtc=off,mqtt5=error");
-        assert_eq!(directives(config::Level::Info, Some("debug")), "warn,rtc=off,webrtc=off,mqtt5=error,camera_node=debug");
+        assert_eq!(
+            directives(config::Level::Info, Some("debug")),
+            "warn,rtc=off,webrtc=off,mqtt5=error,camera_node=debug"
+        );
         assert_eq!(directives(config::Level::Info, Some("rumqttc=trace")), "rumqttc=trace");
     }
 
