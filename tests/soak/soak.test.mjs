@@ -101,27 +101,35 @@ class Soak {
 
   /** What the node holds when nobody is there: the least of some looks, as a look itself costs a connection. */
   async atFirst() {
+    await until('the node is at its broker', async () => (await stateOf(this.#node.page, 'broker')) === 'live', SOON_MS);
     const looks = [];
-    await until('nobody is there', async () => (await this.#isIdle(looks)) && looks.length >= LOOKS, SETTLES_MS);
+    const isSeen = async () => {
+      const look = await this.#look();
+      if (look.isIdle) looks.push(look);
+      return looks.length >= LOOKS;
+    };
+    await until('the camera rests', isSeen, SETTLES_MS);
     const least = (what) => Math.min(...looks.map((look) => look[what]));
     return { ...looks.at(-1), ...Object.fromEntries(COUNTED.map((what) => [what, least(what)])) };
   }
 
   /** What it holds when all have gone; no more than `before`, or the test has failed. */
   async settled(before) {
-    const looks = [];
-    const isSettled = async () => (await this.#isIdle(looks)) && COUNTED.every((what) => looks.at(-1)[what] <= before[what]);
+    let look;
+    const isSettled = async () => {
+      look = await this.#look();
+      return look.isIdle && COUNTED.every((what) => look[what] <= before[what]);
+    };
     await until('all that the viewers took is given back', isSettled, SETTLES_MS).catch((error) => {
-      throw new Error(`${error.message}: ${JSON.stringify(looks.at(-1))} after ${JSON.stringify(before)}`);
+      throw new Error(`${error.message}: ${JSON.stringify(look)} after ${JSON.stringify(before)}`);
     });
-    return looks.at(-1);
+    return look;
   }
 
-  /** Looks; whether there is neither a viewer nor a camera at work. */
-  async #isIdle(looks) {
+  async #look() {
     const look = { ...held(this.#node.child.process.pid), ...(await counted(this.#node.page)) };
-    looks.push(look);
-    return look.viewers === 0 && (await stateOf(this.#node.page, 'camera:main')) !== 'live';
+    const camera = await stateOf(this.#node.page, 'camera:main');
+    return { ...look, isIdle: look.viewers === 0 && camera === 'idle' };
   }
 
   #tell() {
