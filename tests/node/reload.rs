@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use camera_node::signalling::{Endpoint, Link, LinkEvent, LinkSetup, MqttLink};
+use camera_node::signalling::{Endpoint, Link, LinkSetup, MqttLink};
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -10,7 +10,7 @@ use tokio::process::Child;
 use tokio::time::timeout;
 
 use crate::ports::free_ports;
-use crate::stage::{Report, SMALL, Watch, alone, command, embedded_broker, eventually, watch_at};
+use crate::stage::{Report, SMALL, Watch, alone, command, embedded_broker, eventually, heard, watch_at};
 use crate::systemd::{Systemd, by_itself, signal};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -242,17 +242,4 @@ async fn healthz(port: u16) -> serde_json::Value {
     timeout(SOON, stream.read_to_string(&mut answer)).await.expect("in time").expect("text");
     let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
     serde_json::from_str(body).expect("JSON")
-}
-
-/// The next status with this state.
-async fn heard(link: &mut MqttLink, state: &str) -> serde_json::Value {
-    loop {
-        let event = timeout(SOON, link.next()).await.expect("in time").expect("it lives");
-        if let LinkEvent::Message { payload, .. } = event {
-            let status: serde_json::Value = serde_json::from_slice(&payload).expect("JSON");
-            if status["state"] == state {
-                return status;
-            }
-        }
-    }
 }

@@ -5,12 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use camera_node::config::Config;
 use camera_node::node::{Node, State};
-use camera_node::signalling::{Endpoint, Link, LinkEvent, LinkSetup, MqttLink, Publish};
-use tokio::time::timeout;
+use camera_node::signalling::{Endpoint, Link, LinkSetup, MqttLink, Publish};
 
 use crate::mosquitto::{Mosquitto, is_installed};
 use crate::ports::free_ports;
-use crate::stage::{SMALL, alone, eventually, watch_at};
+use crate::stage::{SMALL, alone, eventually, heard, watch_at};
 
 const SOON: Duration = Duration::from_secs(15);
 const STATUS: &str = "camera-node/v1/stage/status";
@@ -84,17 +83,4 @@ async fn presence_is_right_again_when_an_old_will_comes_after_it() {
     let mut late = MqttLink::start(Endpoint::plain("127.0.0.1", port), setup, 1);
     assert_eq!(told(&heard(&mut late, "online").await), told(&online), "and the broker keeps that");
     node.stop().await.expect("no thread is stuck");
-}
-
-/// The next status with this state.
-async fn heard(link: &mut MqttLink, state: &str) -> serde_json::Value {
-    loop {
-        let event = timeout(SOON, link.next()).await.expect("in time").expect("it lives");
-        if let LinkEvent::Message { payload, .. } = event {
-            let status: serde_json::Value = serde_json::from_slice(&payload).expect("JSON");
-            if status["state"] == state {
-                return status;
-            }
-        }
-    }
 }

@@ -7,10 +7,12 @@ use camera_node::config::Config;
 use camera_node::node::{Node, State};
 use camera_node::session::TopicPrefix;
 use camera_node::signalling::embedded::{EmbeddedBroker, EmbeddedConfig};
+use camera_node::signalling::{Link, LinkEvent, MqttLink};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::timeout;
 
 /// A node's config, with a picture small enough for ten decoders on two cores, and wide enough for the time stamp.
 pub const SMALL: &str = r#"
@@ -273,4 +275,17 @@ pub async fn eventually(what: &str, limit: Duration, mut condition: impl FnMut()
         }
     };
     assert!(tokio::time::timeout(limit, held).await.is_ok(), "not within {limit:?}: {what}");
+}
+
+/// The next status with this state that `link` hears.
+pub async fn heard(link: &mut MqttLink, state: &str) -> serde_json::Value {
+    loop {
+        let event = timeout(Duration::from_secs(20), link.next()).await.expect("in time").expect("it lives");
+        if let LinkEvent::Message { payload, .. } = event {
+            let status: serde_json::Value = serde_json::from_slice(&payload).expect("JSON");
+            if status["state"] == state {
+                return status;
+            }
+        }
+    }
 }
