@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::mosquitto::{self, Mosquitto};
 use super::ports::free_ports;
-use super::stage::{Stage, Watch, alone, command, eventually};
+use super::stage::{Stage, Watch, command, eventually, place};
 use super::{Duration, SOON};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_camera-node");
@@ -332,7 +332,7 @@ async fn heard(listener: &TcpListener) -> serde_json::Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_listened_to_is_said_before_anything_runs() {
-    let _alone = alone().await;
+    let _place = place().await;
     for (section, said) in [
         ("socket = '/nowhere/ring.sock'", "ring.socket /nowhere/ring.sock"),
         ("gpio_line = 4\ngpio_chip = '/dev/nowhere'", "ring.gpio_line 4 of /dev/nowhere"),
@@ -350,7 +350,7 @@ async fn a_message_on_the_configs_topic_rings_and_on_no_other() {
     if !mosquitto::is_installed() {
         return;
     }
-    let _alone = alone().await;
+    let _place = place().await;
     let folder = Folder::new();
     let [port] = free_ports();
     let _broker = Mosquitto::open(folder.0.path(), port).await;

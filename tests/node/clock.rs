@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::daemon::Daemon;
-use crate::stage::{SMALL, Watch, alone, command, embedded_broker};
+use crate::stage::{SMALL, Watch, command, embedded_broker, place};
 
 /// Part of Debian's package `faketime`.
 fn library() -> Option<PathBuf> {
@@ -44,7 +44,7 @@ async fn a_node_that_restarts_with_a_clock_far_behind_judges_tokens_by_the_time_
         eprintln!("skipped: faketime is not installed");
         return;
     };
-    let _alone = alone().await;
+    let _place = place().await;
     let folder = tempfile::tempdir().expect("there is room");
     let keys = folder.path().display().to_string();
     let args = ["keys", "make", "--kid", "k", "--algorithm", "EdDSA", "--dir", &keys];

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::stage::{SMALL, Stage, Watch, alone, embedded_broker, eventually, watch_at};
+use crate::stage::{SMALL, Stage, Watch, embedded_broker, eventually, place, watch_at};
 use crate::systemd::{Systemd, by_itself, signal};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -66,7 +66,7 @@ async fn a_camera_that_goes_is_a_card_and_comes_back_with_another_size() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_microphone_that_was_away_is_back_and_said_to_be() {
-    let _alone = alone().await;
+    let _place = place().await;
     let mut systemd = Systemd::new();
     let config = by_itself("").replace("source = \"tone\"", "source = \"alsa\"\ndevice = \"plugged\"");
     systemd.write("node.toml", &config.replace("linger_s = 1", "on_demand = false"));
@@ -99,7 +99,7 @@ fn faketime() -> Option<PathBuf> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_jumps_an_hour_forth_and_two_back_stops_neither_picture_nor_sound() {
     let Some(faketime) = faketime() else { return };
-    let _alone = alone().await;
+    let _place = place().await;
     let any = ([127, 0, 0, 1], 0).into();
     let broker = embedded_broker(any, any).await;
     let url = format!("mqtt://{}", broker.tcp_addr());
@@ -160,7 +160,7 @@ async fn may_mount(folder: &Path) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_said_costs_no_viewer_and_is_forgotten_when_there_is_room() {
-    let _alone = alone().await;
+    let _place = place().await;
     let mut systemd = Systemd::new();
     let disk = systemd.path("disk");
     std::fs::create_dir(&disk).expect("there is room");

@@ -40,7 +40,7 @@ const KEPT: &str = "[limits]\nanswer_timeout_s = 120\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_joins_in_a_second_are_served_or_told_that_it_is_full() {
-    let stage = Stage::start(KEPT).await;
+    let stage = Stage::start_alone(KEPT).await;
     let answers = join_all(&stage.broker_url().parse().expect("a URL")).await;
     assert_served_or_full(&answers);
     stage.stop().await;

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::stage::{SMALL, alone, eventually, watch_at};
+use crate::stage::{SMALL, eventually, place, watch_at};
 
 const SOON: Duration = Duration::from_secs(15);
 
@@ -37,7 +37,7 @@ async fn first_line(page: SocketAddr, request: &str, headers: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_s_port_takes_websockets_of_its_own_pages_and_no_others() {
-    let _alone = alone().await;
+    let _place = place().await;
     let node = node().await;
     let page = node.page().expect("a page");
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -72,7 +72,7 @@ fn raise_descriptor_limit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_say_nothing_keep_no_viewer_away() {
     raise_descriptor_limit();
-    let _alone = alone().await;
+    let _place = place().await;
     let node = node().await;
     let page = node.page().expect("a page");
     let websocket = node.broker_websocket_url().expect("it has one").to_owned();

@@ -7,7 +7,8 @@ use tempfile::TempDir;
 use tokio::process::Child;
 
 use crate::mosquitto::is_installed;
-use crate::stage::{Report, SMALL, Watch, alone, eventually};
+use crate::namespaces::run_in;
+use crate::stage::{Report, SMALL, Watch, eventually, place};
 use crate::streets::{BROKER, Street};
 
 /// Bytes of pictures that show that they come: a second or two of them, and more than lies in the file's buffer.
@@ -37,11 +38,11 @@ impl Scene {
         std::fs::write(&config, text).expect("written");
         let config = config.display().to_string();
         let binary = env!("CARGO_BIN_EXE_camera-node");
-        let node = Street::run(&street.node, binary, &["run", "--config", &config]).spawn().expect("it can be run");
+        let node = run_in(&street.node, binary, &["run", "--config", &config]).spawn().expect("it can be run");
         let pictures = folder.path().join("pictures.h264").display().to_string();
         let url = format!("mqtt://{BROKER}");
         let options = ["watch", "--json", "--node", "stage", "--broker", &url, "--out", &pictures];
-        let mut watch = Street::run(&street.viewer, binary, &options);
+        let mut watch = run_in(&street.viewer, binary, &options);
         let watch = Watch::of(watch.stdout(Stdio::piped()).spawn().expect("it can be run"));
         let scene = Self { street, folder, _broker: broker, _node: node, watch };
         scene.shows(SOME).await;
@@ -84,7 +85,7 @@ async fn a_viewer_that_gets_another_address_sees_on_in_the_same_session() {
     if !is_installed() {
         return;
     }
-    let _alone = alone().await;
+    let _place = place().await;
     let Some(scene) = Scene::start().await else { return };
     scene.street.replug(&scene.street.viewer);
     let seen = scene.report().await;
@@ -96,7 +97,7 @@ async fn a_node_that_gets_another_address_is_seen_on_in_the_same_session() {
     if !is_installed() {
         return;
     }
-    let _alone = alone().await;
+    let _place = place().await;
     let Some(scene) = Scene::start().await else { return };
     scene.street.replug(&scene.street.node);
     let seen = scene.report().await;
@@ -108,7 +109,7 @@ async fn ten_seconds_in_which_nothing_passes_end_no_session() {
     if !is_installed() {
         return;
     }
-    let _alone = alone().await;
+    let _place = place().await;
     let Some(scene) = Scene::start().await else { return };
     scene.street.viewers_port("down");
     // The length of the break is what is tested.

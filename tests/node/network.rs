@@ -1,15 +1,16 @@
 //! A node whose network changes under it, in network namespaces of the test's own: needs root.
 
 use std::path::Path;
-use std::process::{Command as Blocking, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStderr, Command};
+use tokio::process::{Child, ChildStderr};
 use tokio::time::timeout;
 
 use crate::mosquitto::is_installed;
-use crate::stage::{SMALL, alone};
+use crate::namespaces::{ip, run_in, unused_name};
+use crate::stage::{SMALL, place};
 
 /// Two namespaces with a cable between them; gone with this value.
 struct Cable {
@@ -21,8 +22,7 @@ impl Cable {
     /// `None`, and says so, where this user may not.
     #[expect(clippy::print_stderr, reason = "a skipped test says so")]
     fn lay() -> Option<Self> {
-        let pid = std::process::id();
-        let cable = Self { node: format!("cn-node-{pid}"), broker: format!("cn-broker-{pid}") };
+        let cable = Self { node: unused_name("node"), broker: unused_name("broker") };
         if !ip(&format!("netns add {}", cable.node)) || !ip(&format!("netns add {}", cable.broker)) {
             eprintln!("skipped: no network namespaces for this user");
             return None;
@@ -40,12 +40,6 @@ impl Cable {
         }
         Some(cable)
     }
-
-    fn run(namespace: &str, program: &str, options: &[&str]) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", namespace, program]).args(options).kill_on_drop(true);
-        command
-    }
 }
 
 impl Drop for Cable {
@@ -53,11 +47,6 @@ impl Drop for Cable {
         ip(&format!("netns del {}", self.node));
         ip(&format!("netns del {}", self.broker));
     }
-}
-
-pub fn ip(options: &str) -> bool {
-    let status = Blocking::new("ip").args(options.split(' ')).stderr(Stdio::null()).status();
-    status.is_ok_and(|status| status.success())
 }
 
 /// Waits for a line of the broker's log with these words in it.
@@ -77,7 +66,7 @@ fn broker(cable: &Cable, folder: &Path) -> (Child, Lines<BufReader<ChildStderr>>
     let file = folder.join("mosquitto.conf");
     std::fs::write(&file, "listener 1883 10.77.0.1\nallow_anonymous true\nlog_dest stderr\n").expect("written");
     let path = file.display().to_string();
-    let mut command = Cable::run(&cable.broker, "/usr/sbin/mosquitto", &["-c", &path]);
+    let mut command = run_in(&cable.broker, "/usr/sbin/mosquitto", &["-c", &path]);
     let mut child = command.stderr(Stdio::piped()).spawn().expect("it can be run");
     let log = BufReader::new(child.stderr.take().expect("piped")).lines();
     (child, log)
@@ -88,7 +77,7 @@ async fn a_node_that_gets_another_address_is_back_at_the_broker_at_once() {
     if !is_installed() {
         return;
     }
-    let _alone = alone().await;
+    let _place = place().await;
     let Some(cable) = Cable::lay() else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (_broker, mut log) = broker(&cable, folder.path());
@@ -100,7 +89,7 @@ async fn a_node_that_gets_another_address_is_back_at_the_broker_at_once() {
     std::fs::write(&config, text).expect("written");
     let path = config.display().to_string();
     let options = ["run", "--config", &path];
-    let _node = Cable::run(&cable.node, env!("CARGO_BIN_EXE_camera-node"), &options).spawn().expect("it can be run");
+    let _node = run_in(&cable.node, env!("CARGO_BIN_EXE_camera-node"), &options).spawn().expect("it can be run");
     says(&mut log, "New client connected from 10.77.0.2", Duration::from_secs(15)).await;
 
     let node = &cable.node;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::coturn::{self, Coturn};
 use crate::daemon::Daemon;
 use crate::ports::free_ports;
-use crate::stage::{SMALL, Watch, alone, embedded_broker, eventually};
+use crate::stage::{SMALL, Watch, embedded_broker, eventually, place};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -14,7 +14,7 @@ async fn a_turn_server_that_refuses_the_login_is_named_once_with_what_to_check()
     if !coturn::is_installed() {
         return;
     }
-    let _alone = alone().await;
+    let _place = place().await;
     let folder = tempfile::tempdir().expect("there is room");
     let ports = free_ports();
     let turn =

@@ -4,13 +4,13 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::time::timeout;
 
 use crate::coturn::{self, Coturn, SECRET};
 use crate::mosquitto;
-use crate::network::ip;
-use crate::stage::{Report, SMALL, alone};
+use crate::namespaces::{ip, run_in, unused_name};
+use crate::stage::{Report, SMALL, place};
 
 /// One of the two internets. Nothing on the island has an address of the other, not even on loopback.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,9 +57,7 @@ impl Island {
     /// `None`, and says so, where this user may not.
     #[expect(clippy::print_stderr, reason = "a skipped test says so")]
     fn raise(family: Family) -> Option<Self> {
-        let pid = std::process::id();
-        let name = |what: &str| format!("cn-{what}-{pid}");
-        let island = Self { family, hub: name("hub"), node: name("rnode"), viewer: name("rview") };
+        let island = Self { family, hub: unused_name("hub"), node: unused_name("rnode"), viewer: unused_name("rview") };
         let Self { hub, node, viewer, .. } = &island;
         if !ip(&format!("netns add {hub}")) {
             eprintln!("skipped: no network namespaces for this user");
@@ -97,7 +95,7 @@ impl Island {
     /// The hub takes nothing but TCP from the cables.
     async fn block_udp(&self) {
         let rules = "table inet island { chain input { type filter hook input priority 0; iif lo accept; meta l4proto udp drop; }; }";
-        let nft = within(&self.hub, "nft", &[rules]).status().await;
+        let nft = run_in(&self.hub, "nft", &[rules]).status().await;
         assert!(nft.is_ok_and(|status| status.success()), "nftables blocks UDP");
     }
 }
@@ -108,12 +106,6 @@ impl Drop for Island {
             ip(&format!("netns del {namespace}"));
         }
     }
-}
-
-fn within(namespace: &str, program: &str, options: &[&str]) -> Command {
-    let mut command = Command::new("ip");
-    command.args(["netns", "exec", namespace, program]).args(options).kill_on_drop(true);
-    command
 }
 
 /// All that is on the island: a broker, a TURN server, a node.
@@ -141,7 +133,7 @@ impl Play {
         let at = |name: &str| folder.path().join(name).display().to_string();
         std::fs::write(at("mosquitto.conf"), format!("listener 1883 {server}\nallow_anonymous true\n"))
             .expect("written");
-        let mut broker = within(&island.hub, "/usr/sbin/mosquitto", &["-c", &at("mosquitto.conf")]);
+        let mut broker = run_in(&island.hub, "/usr/sbin/mosquitto", &["-c", &at("mosquitto.conf")]);
         let broker = broker.stderr(Stdio::null()).spawn().expect("it can be run");
 
         std::fs::write(at("secret"), SECRET).expect("written");
@@ -154,7 +146,7 @@ impl Play {
             ca = turn.ca.ca_file,
         );
         std::fs::write(at("node.toml"), text).expect("written");
-        let mut node = within(&island.node, env!("CARGO_BIN_EXE_camera-node"), &["run", "--config", &at("node.toml")]);
+        let mut node = run_in(&island.node, env!("CARGO_BIN_EXE_camera-node"), &["run", "--config", &at("node.toml")]);
         // The page, which nobody looks at here.
         node.env("CAMERA_NODE__HTTP__ENABLED", "false");
         let node = node.spawn().expect("it can be run");
@@ -170,7 +162,7 @@ impl Play {
         let (seconds, ca) = (seconds.to_string(), self.turn.ca.ca_file.display().to_string());
         let broker = format!("mqtt://{}", self.island.family.host());
         let options = ["watch", "--json", "--node", "stage", "--broker", &broker, "--turn-ca-file", &ca];
-        let mut watch = within(namespace, env!("CARGO_BIN_EXE_camera-node"), &options);
+        let mut watch = run_in(namespace, env!("CARGO_BIN_EXE_camera-node"), &options);
         watch.args(["--seconds", &seconds]).stdout(Stdio::piped()).spawn().expect("it can be run")
     }
 
@@ -178,7 +170,7 @@ impl Play {
     async fn checked(&self) -> String {
         let config = self.folder.path().join("node.toml").display().to_string();
         let options = ["check", "--config", &config];
-        let output = within(&self.island.node, env!("CARGO_BIN_EXE_camera-node"), &options).output().await;
+        let output = run_in(&self.island.node, env!("CARGO_BIN_EXE_camera-node"), &options).output().await;
         let text = String::from_utf8(output.expect("it ran").stdout).expect("text");
         text.lines().filter(|line| line.contains("turn")).collect()
     }
@@ -209,14 +201,14 @@ const V6_TLS: &str = "turns:[fd78::1]:5349?transport=tcp";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_udp_is_blocked_it_plays_through_a_relay_over_tcp_and_over_tls() {
-    let _alone = alone().await;
+    let _place = place().await;
     plays_over(Family::V4, V4_TCP, "tcp or tls connected to").await;
     plays_over(Family::V4, V4_TLS, "method=TLS").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_plays_where_there_is_no_ipv4_straight_and_through_a_relay() {
-    let _alone = alone().await;
+    let _place = place().await;
     if let Some(play) = Play::start(Family::V6, None, 60).await {
         // From the hub there is a way to the node.
         let seen = report(play.watch_from(&play.island.hub, 2), Duration::from_secs(60)).await;
@@ -229,7 +221,7 @@ async fn it_plays_where_there_is_no_ipv4_straight_and_through_a_relay() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes three minutes"]
 async fn a_login_of_a_minute_is_enough_for_three() {
-    let _alone = alone().await;
+    let _place = place().await;
     let Some(play) = Play::start(Family::V4, Some(V4_TLS), 60).await else { return };
     play.island.block_udp().await;
     let seen = report(play.watch(180), Duration::from_secs(240)).await;
@@ -242,7 +234,7 @@ async fn a_login_of_a_minute_is_enough_for_three() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes a minute and a half"]
 async fn a_turn_server_that_restarts_when_the_first_login_is_over_costs_some_seconds_of_picture() {
-    let _alone = alone().await;
+    let _place = place().await;
     let Some(mut play) = Play::start(Family::V4, Some(V4_TCP), 30).await else { return };
     play.island.block_udp().await;
     let watch = play.watch(75);

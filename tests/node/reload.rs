@@ -10,7 +10,7 @@ use tokio::process::Child;
 use tokio::time::timeout;
 
 use crate::ports::free_ports;
-use crate::stage::{Report, SMALL, Watch, alone, command, embedded_broker, eventually, heard, watch_at};
+use crate::stage::{Report, SMALL, Watch, command, embedded_broker, eventually, heard, place, watch_at};
 use crate::systemd::{Systemd, by_itself, signal};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -52,7 +52,7 @@ fn joins(seen: &Report) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn viewers_see_on_while_name_camera_and_limits_change() {
-    let _alone = alone().await;
+    let _place = place().await;
     let any = ([127, 0, 0, 1], 0).into();
     let broker = embedded_broker(any, any).await;
     let url = format!("mqtt://{}", broker.tcp_addr());
@@ -94,7 +94,7 @@ async fn viewers_see_on_while_name_camera_and_limits_change() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_config_is_refused_in_words_and_the_one_before_goes_on() {
-    let _alone = alone().await;
+    let _place = place().await;
     let mut systemd = Systemd::new();
     let good = by_itself("");
     let node = start(&mut systemd, &good).await;
@@ -119,7 +119,7 @@ async fn a_bad_config_is_refused_in_words_and_the_one_before_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_broker_is_gone_to_while_viewers_see_on() {
-    let _alone = alone().await;
+    let _place = place().await;
     let any = ([127, 0, 0, 1], 0).into();
     let (first, second) = (embedded_broker(any, any).await, embedded_broker(any, any).await);
     let urls = [&first, &second].map(|broker| format!("mqtt://{}", broker.tcp_addr()));
@@ -152,7 +152,7 @@ async fn another_broker_is_gone_to_while_viewers_see_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_moves_and_stays_where_it_is_if_the_new_place_is_taken() {
-    let _alone = alone().await;
+    let _place = place().await;
     let [here, there] = free_ports();
     let mut systemd = Systemd::new();
     let at = |port: u16| by_itself("").replace("127.0.0.1:0", &format!("127.0.0.1:{port}"));
@@ -178,7 +178,7 @@ async fn the_page_moves_and_stays_where_it_is_if_the_new_place_is_taken() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_at_the_nodes_own_broker_sees_on_while_the_page_around_it_begins_anew() {
-    let _alone = alone().await;
+    let _place = place().await;
     let [port] = free_ports();
     let mut systemd = Systemd::new();
     let own = "[broker]\nembedded = true\nembedded_bind = \"127.0.0.1:0\"\nembedded_websocket_bind = \"127.0.0.1:0\"\n";
@@ -200,7 +200,7 @@ async fn a_viewer_at_the_nodes_own_broker_sees_on_while_the_page_around_it_begin
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_watch_and_what_rings_change_too() {
-    let _alone = alone().await;
+    let _place = place().await;
     let any = ([127, 0, 0, 1], 0).into();
     let broker = embedded_broker(any, any).await;
     let url = format!("mqtt://{}", broker.tcp_addr());

@@ -9,7 +9,7 @@ use camera_node::signalling::{Endpoint, Link, LinkSetup, MqttLink, Publish};
 
 use crate::mosquitto::{Mosquitto, is_installed};
 use crate::ports::free_ports;
-use crate::stage::{SMALL, alone, eventually, heard, watch_at};
+use crate::stage::{SMALL, eventually, heard, place, watch_at};
 
 const SOON: Duration = Duration::from_secs(15);
 const STATUS: &str = "camera-node/v1/stage/status";
@@ -22,7 +22,7 @@ async fn a_broker_killed_in_mid_call_costs_no_picture_and_is_met_again_within_fi
     if !is_installed() {
         return;
     }
-    let _alone = alone().await;
+    let _place = place().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let [port] = free_ports();
     let broker = Mosquitto::open(folder.path(), port).await;
@@ -58,7 +58,7 @@ async fn presence_is_right_again_when_an_old_will_comes_after_it() {
     if !is_installed() {
         return;
     }
-    let _alone = alone().await;
+    let _place = place().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let [port] = free_ports();
     let _broker = Mosquitto::open(folder.path(), port).await;

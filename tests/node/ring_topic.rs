@@ -8,7 +8,7 @@ use camera_node::node::{Node, State};
 
 use crate::mosquitto::{Mosquitto, is_installed};
 use crate::ports::free_ports;
-use crate::stage::{SMALL, alone, command, eventually, watch_at};
+use crate::stage::{SMALL, command, eventually, place, watch_at};
 
 const SOON: Duration = Duration::from_secs(15);
 const TOPIC: &str = "home/door/bell";
@@ -46,7 +46,7 @@ async fn a_refused_ring_topic_is_named_and_costs_nothing_else() {
     if !is_installed() {
         return;
     }
-    let _alone = alone().await;
+    let _place = place().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let [port] = free_ports();
     let broker = broker_without(TOPIC, folder.path(), port).await;

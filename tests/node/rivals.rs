@@ -9,7 +9,7 @@ use rumqttc::Packet;
 use crate::mosquitto::{Mosquitto, is_installed};
 use crate::ports::free_ports;
 use crate::recorder::Recorder;
-use crate::stage::{SMALL, alone, embedded_broker, eventually, watch_at};
+use crate::stage::{SMALL, embedded_broker, eventually, place, watch_at};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -51,7 +51,7 @@ async fn two_nodes_with_one_id_are_noticed_at_mosquitto() {
     if !is_installed() {
         return;
     }
-    let _alone = alone().await;
+    let _place = place().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let [port] = free_ports();
     let _broker = Mosquitto::open(folder.path(), port).await;
@@ -60,7 +60,7 @@ async fn two_nodes_with_one_id_are_noticed_at_mosquitto() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_with_one_id_are_noticed_at_the_embedded_broker() {
-    let _alone = alone().await;
+    let _place = place().await;
     let any = ([127, 0, 0, 1], 0).into();
     let broker = embedded_broker(any, any).await;
     take_turns(&Recorder::start(broker.tcp_addr().port()).await).await;

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::timeout;
 
-use crate::stage::alone;
+use crate::stage::place;
 use crate::systemd::{Systemd, by_itself, signal};
 
 /// Time for what happens at once, on a machine that does other things too.
@@ -18,7 +18,7 @@ const STUCK: Duration = Duration::from_secs(40);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn systemd_hears_that_it_is_ready_how_it_is_and_that_it_stops() {
-    let _alone = alone().await;
+    let _place = place().await;
     let mut systemd = Systemd::new();
     systemd.write("node.toml", &by_itself(""));
     let mut node = systemd.start().stderr(Stdio::null()).spawn().expect("it can be run");
@@ -52,7 +52,7 @@ fn with_wedged_card(text: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wedged_thread_ends_its_process_and_one_that_waits_for_its_camera_does_not() {
-    let _alone = alone().await;
+    let _place = place().await;
     // Three nodes at once, as it takes its time.
     let mut patient = Systemd::new();
     let away = by_itself("").replace("\"test-pattern\"", "\"v4l2\"\ndevice = \"usb-no-such-camera\"");

@@ -11,7 +11,7 @@ use camera_node::signalling::{Link, LinkEvent, MqttLink};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tokio::process::{Child, Command};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 /// A node's config, with a picture small enough for ten decoders on two cores, and wide enough for the time stamp.
@@ -35,9 +35,18 @@ bind = "127.0.0.1:0"
 include_loopback = true
 "#;
 
-/// Held by a test that counts or needs the machine for itself.
-pub async fn alone() -> MutexGuard<'static, ()> {
-    STAGE.lock().await
+/// Tests that run at once at most. They mostly wait; a few of them leave two cores time enough.
+const PLACES: u32 = 4;
+static STAGES: Semaphore = Semaphore::const_new(PLACES as usize);
+
+/// Held by a test while nodes and viewers of its own run.
+pub async fn place() -> SemaphorePermit<'static> {
+    STAGES.acquire().await.expect("never closed")
+}
+
+/// Held by a test that counts what the process has, or needs the machine for itself.
+pub async fn alone() -> SemaphorePermit<'static> {
+    STAGES.acquire_many(PLACES).await.expect("never closed")
 }
 
 /// A running node with a broker beside it that can be restarted.
@@ -46,25 +55,26 @@ pub struct Stage {
     broker: Mutex<Option<EmbeddedBroker>>,
     tcp: std::net::SocketAddr,
     websocket: std::net::SocketAddr,
-    _alone: MutexGuard<'static, ()>,
+    _place: SemaphorePermit<'static>,
 }
-
-/// Tests of this binary run side by side; stages do not, as they count the process's sockets and share two cores.
-static STAGE: Mutex<()> = Mutex::const_new(());
 
 impl Stage {
     /// A node with a small test picture; `more` is added to its config.
     pub async fn start(more: &str) -> Self {
-        Self::of(more, |_| {}).await
+        Self::of(place().await, more, |_| {}).await
+    }
+
+    /// The same, with nothing beside it.
+    pub async fn start_alone(more: &str) -> Self {
+        Self::of(alone().await, more, |_| {}).await
     }
 
     /// The same, with the config changed by `change`.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        Self::of("", change).await
+        Self::of(place().await, "", change).await
     }
 
-    async fn of(more: &str, change: impl FnOnce(&mut Config)) -> Self {
-        let alone = alone().await;
+    async fn of(place: SemaphorePermit<'static>, more: &str, change: impl FnOnce(&mut Config)) -> Self {
         let any = ([127, 0, 0, 1], 0).into();
         let broker = embedded_broker(any, any).await;
         let text = format!("{SMALL}\n[broker]\nurl = \"mqtt://{}\"\n{more}", broker.tcp_addr());
@@ -76,7 +86,7 @@ impl Stage {
             tcp: broker.tcp_addr(),
             websocket: broker.ws_addr(),
             broker: Mutex::new(Some(broker)),
-            _alone: alone,
+            _place: place,
         };
         let up = || stage.node.conditions()["broker"].state == State::Live;
         eventually("the node is at the broker", Duration::from_secs(15), up).await;

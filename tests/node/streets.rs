@@ -2,9 +2,11 @@
 //! machine is also the switch. Needs root.
 
 use std::path::Path;
-use std::process::{Command as Blocking, Stdio};
+use std::process::Stdio;
 
-use tokio::process::{Child, Command};
+use tokio::process::Child;
+
+use crate::namespaces::{ip, must, run_in, unused_name};
 
 /// The namespaces; gone with this value.
 pub struct Street {
@@ -21,9 +23,7 @@ impl Street {
     /// may not.
     #[expect(clippy::print_stderr, reason = "a skipped test says so")]
     pub fn build() -> Option<Self> {
-        let pid = std::process::id();
-        let name = |what: &str| format!("cn-{what}-{pid}");
-        let street = Self { node: name("n"), middle: name("m"), viewer: name("v") };
+        let street = Self { node: unused_name("n"), middle: unused_name("m"), viewer: unused_name("v") };
         let Self { node, middle, viewer } = &street;
         if ![node, middle, viewer].iter().all(|namespace| ip(&format!("netns add {namespace}"))) {
             eprintln!("skipped: no network namespaces for this user");
@@ -66,15 +66,8 @@ impl Street {
         let file = folder.join("mosquitto.conf");
         std::fs::write(&file, format!("listener 1883 {BROKER}\nallow_anonymous true\n")).expect("written");
         let path = file.display().to_string();
-        let mut command = Self::run(&self.middle, "/usr/sbin/mosquitto", &["-c", &path]);
+        let mut command = run_in(&self.middle, "/usr/sbin/mosquitto", &["-c", &path]);
         command.stderr(Stdio::null()).spawn().expect("it can be run")
-    }
-
-    /// `program`, in this house.
-    pub fn run(house: &str, program: &str, options: &[&str]) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", house, program]).args(options).kill_on_drop(true);
-        command
     }
 }
 
@@ -84,13 +77,4 @@ impl Drop for Street {
             ip(&format!("netns del {house}"));
         }
     }
-}
-
-fn must(options: &str) {
-    assert!(ip(options), "ip {options}");
-}
-
-fn ip(options: &str) -> bool {
-    let status = Blocking::new("ip").args(options.split(' ')).stderr(Stdio::null()).status();
-    status.is_ok_and(|status| status.success())
 }
