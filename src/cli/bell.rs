@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
+use clap::ArgGroup;
 use tokio::time::timeout;
 
 use super::broker::WayIn;
@@ -21,16 +22,17 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(11);
 
 /// Options of `ring`.
 #[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("bell").args(["config", "socket", "broker"]).required(true)))]
 pub struct Args {
     /// The running node's config file, which tells its socket.
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["socket", "broker"])]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The running node's socket (`ring.socket`).
-    #[arg(long, value_name = "PATH", conflicts_with = "config")]
+    #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
     /// Publish to the node's `ring.topic` at this broker instead, from any machine: mqtt://host:port, mqtts://, ws://… It rings
     /// everyone, and what becomes of it is not told. Needs the right to publish there.
-    #[arg(long, value_name = "URL", requires = "topic", conflicts_with_all = ["config", "socket", "peer", "wait"])]
+    #[arg(long, value_name = "URL", requires = "topic", conflicts_with_all = ["peer", "wait"])]
     broker: Option<BrokerUrl>,
     /// The node's `ring.topic`.
     #[arg(long, value_name = "TOPIC", requires = "broker", value_parser = |text: &str| RingTopic::try_from(text.to_owned()))]

@@ -23,3 +23,16 @@ fn who_asks_for_json_gets_json_also_of_a_bad_config() {
     assert_eq!(code, Some(1));
     assert!(said["error"].as_str().is_some_and(|error| error.contains("/nowhere")), "{said}");
 }
+
+#[test]
+fn ring_without_a_bell_names_all_three_ways_to_one() {
+    let output = Command::new(env!("CARGO_BIN_EXE_camera-node")).arg("ring").output().expect("the binary runs");
+    let said = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for way in ["--config <FILE>", "--socket <PATH>", "--broker <URL>"] {
+        assert!(said.contains(way), "{way}: {said}");
+    }
+    let both = ["ring", "--config", "x", "--socket", "y"];
+    let output = Command::new(env!("CARGO_BIN_EXE_camera-node")).args(both).output().expect("the binary runs");
+    assert_eq!(output.status.code(), Some(2));
+}
