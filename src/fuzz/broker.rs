@@ -18,7 +18,7 @@ pub fn rights(bytes: &[u8]) {
     let (id, username, password) = (next(), next(), next());
     let client = Client { id, username: Some(username), password: Some(password.as_bytes()), will: None };
     let is_node = id == NODE;
-    let admitted = RULES.admits(&client);
+    let admitted = RULES.refusal(&client).is_none();
     let wanted = if is_node { "secret" } else { PASSWORD };
     assert_eq!(admitted, is_id(id) && username == id && password == wanted);
     if !admitted {
@@ -33,7 +33,7 @@ pub fn rights(bytes: &[u8]) {
             _ => false,
         };
         assert_eq!(RULES.may_publish(id, topic), publishes);
-        assert_eq!(RULES.admits(&Client { will: Some(topic), ..client }), publishes);
+        assert_eq!(RULES.refusal(&Client { will: Some(topic), ..client }).is_none(), publishes);
         if RULES.may_subscribe(id, topic) {
             for (said, hears) in said(id) {
                 assert!(hears || !matches(&levels, &said), "{id} would hear {said}");

@@ -32,6 +32,17 @@ pub(crate) struct Client<'a> {
     pub will: Option<&'a str>,
 }
 
+/// Why a client is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Refusal {
+    /// Its client id is none of a node or peer.
+    Name,
+    /// Its user name is not its client id, or its password is not the one.
+    Password,
+    /// Its last will would speak in another's name.
+    Will,
+}
+
 /// A topic or filter below the prefix.
 enum Topic<'a> {
     Status { node: &'a str },
@@ -44,20 +55,21 @@ impl TopicRules {
         Self { prefix, reserved, password }
     }
 
-    /// Whether this client may be here at all.
-    pub(crate) fn admits(&self, client: &Client<'_>) -> bool {
+    /// Why this client may not be here at all, if it may not.
+    pub(crate) fn refusal(&self, client: &Client<'_>) -> Option<Refusal> {
         let id = client.id;
         if !is_name(id) {
-            return false;
+            return Some(Refusal::Name);
         }
         let reserved = self.reserved.iter().find(|login| login.username == id).map(|login| &login.password);
         if let Some(wanted) = reserved.or(self.password.as_ref()) {
             let given = client.password.unwrap_or_default();
             if client.username != Some(id) || !same_bytes(given, wanted.as_bytes()) {
-                return false;
+                return Some(Refusal::Password);
             }
         }
-        client.will.is_none_or(|topic| self.may_publish(id, topic))
+        let is_own = client.will.is_none_or(|topic| self.may_publish(id, topic));
+        (!is_own).then_some(Refusal::Will)
     }
 
     /// Whether a client that was admitted may publish to this topic, or leave it as the topic of its last will.
@@ -185,10 +197,13 @@ mod tests {
             ("cam", Some(("cam", "n")), true),
             ("a b", Some(("a b", "lan")), false),
         ] {
-            assert_eq!(rules.admits(&client(id, login)), admitted, "{id} {login:?}");
+            assert_eq!(rules.refusal(&client(id, login)).is_none(), admitted, "{id} {login:?}");
         }
         let ann = client("ann", Some(("ann", "lan")));
-        assert!(rules.admits(&Client { will: Some("camera-node/v1/cam/in/ann"), ..ann }));
-        assert!(!rules.admits(&Client { will: Some("camera-node/v1/cam/status"), ..ann }), "another's last will");
+        assert_eq!(rules.refusal(&Client { will: Some("camera-node/v1/cam/in/ann"), ..ann }), None);
+        let anothers = Client { will: Some("camera-node/v1/cam/status"), ..ann };
+        assert_eq!(rules.refusal(&anothers), Some(Refusal::Will));
+        assert_eq!(rules.refusal(&Client { id: "a/b", ..ann }), Some(Refusal::Name));
+        assert_eq!(rules.refusal(&Client { password: None, ..ann }), Some(Refusal::Password));
     }
 }

@@ -12,7 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::stage::{SMALL, eventually, place, watch_at};
+use crate::daemon::Daemon;
+use crate::ports::free_ports;
+use crate::stage::{SMALL, place, eventually, watch_at};
 
 const SOON: Duration = Duration::from_secs(15);
 
@@ -67,6 +69,28 @@ fn raise_descriptor_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum.map_or(Some(16_384), |most| Some(most.min(16_384)));
     setrlimit(Resource::Nofile, limit).expect("up to the maximum anyone may");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_the_nodes_own_broker_turns_away_are_summed_in_the_log() {
+    let _place = place().await;
+    let folder = tempfile::tempdir().expect("there is room");
+    let [broker] = free_ports();
+    let more = format!(
+        "[broker]\nembedded = true\nembedded_bind = \"0.0.0.0:{broker}\"\nembedded_websocket_bind = \"127.0.0.1:0\"\n\
+         [access]\ni_trust_the_broker = true\n"
+    );
+    let state = format!("id = \"stage\"\nstate_folder = {:?}", folder.path());
+    let config = folder.path().join("node.toml");
+    std::fs::write(&config, format!("{}\n{more}", SMALL.replace("id = \"stage\"", &state))).expect("there is room");
+    let node = Daemon::start(&config, &[]);
+    node.says("broker connection up").await;
+    let setup = LinkSetup { client_id: "eve".to_owned(), ..LinkSetup::default() };
+    let mut eve = MqttLink::start(Endpoint::plain("127.0.0.1", broker), setup, 1);
+    assert!(matches!(timeout(SOON, eve.next()).await, Ok(Some(LinkEvent::Down { .. }))));
+    node.says("embedded broker turned clients away: 1 (no or a wrong password 1) last=\"eve\"").await;
+    eve.close(Vec::new()).await;
+    node.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use std::future::{Future, ready};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use mqtt5::Result;
 use mqtt5::broker::{AuthProvider, AuthResult};
@@ -10,20 +11,31 @@ use mqtt5::packet::connect::ConnectPacket;
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use tracing::debug;
 
-use crate::signalling::rights::{Client, TopicRules};
+use super::refused::Refused;
+use crate::signalling::rights::{Client, Refusal, TopicRules};
 
-impl AuthProvider for TopicRules {
+/// Asks the rules, and counts whom they refuse.
+pub(super) struct Gate {
+    /// Who may do what.
+    pub(super) rules: TopicRules,
+    /// Who may not be here.
+    pub(super) refused: Arc<Refused>,
+}
+
+impl AuthProvider for Gate {
     fn authenticate<'a>(
         &'a self,
         connect: &'a ConnectPacket,
         client_addr: SocketAddr,
     ) -> Pin<Box<dyn Future<Output = Result<AuthResult>> + Send + 'a>> {
-        let result = if self.admits(&client(connect)) {
+        let result = match self.rules.refusal(&client(connect)) {
             // The user is the client id, so that the crate ties a session to it.
-            AuthResult::success_with_user(connect.client_id.as_str())
-        } else {
-            debug!(%client_addr, "embedded broker refused a client");
-            AuthResult::fail(ReasonCode::NotAuthorized)
+            None => AuthResult::success_with_user(connect.client_id.as_str()),
+            Some(refusal) => {
+                debug!(%client_addr, ?refusal, "embedded broker refused a client");
+                self.refused.count(in_words(refusal), &connect.client_id);
+                AuthResult::fail(ReasonCode::NotAuthorized)
+            }
         };
         Box::pin(ready(Ok(result)))
     }
@@ -34,7 +46,7 @@ impl AuthProvider for TopicRules {
         _user_id: Option<&'a str>,
         topic: &'a str,
     ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
-        Box::pin(ready(self.may_publish(client_id, topic)))
+        Box::pin(ready(self.rules.may_publish(client_id, topic)))
     }
 
     fn authorize_subscribe<'a>(
@@ -43,7 +55,15 @@ impl AuthProvider for TopicRules {
         _user_id: Option<&'a str>,
         topic_filter: &'a str,
     ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
-        Box::pin(ready(self.may_subscribe(client_id, topic_filter)))
+        Box::pin(ready(self.rules.may_subscribe(client_id, topic_filter)))
+    }
+}
+
+fn in_words(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Name => "not a client id of this protocol",
+        Refusal::Password => "no or a wrong password",
+        Refusal::Will => "another's last will",
     }
 }
 

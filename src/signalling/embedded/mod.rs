@@ -3,6 +3,7 @@
 //! `mqtt5` routes the messages; accepting browsers, who may do what, and every limit are ours.
 
 mod access;
+mod refused;
 mod websocket;
 
 use std::net::SocketAddr;
@@ -20,6 +21,8 @@ use super::config::{Broker, WebOrigin};
 use super::rights::TopicRules;
 use super::{Door, Endpoint, Login};
 use crate::session::TopicPrefix;
+use access::Gate;
+use refused::Refused;
 use websocket::{Acceptor, Origins};
 
 /// What the embedded broker is started with.
@@ -81,6 +84,8 @@ pub struct EmbeddedBroker {
     websocket: SocketAddr,
     shutdown: BrokerShutdownHandle,
     run: JoinHandle<()>,
+    /// Tells of clients that were turned away, for ever.
+    journal: JoinHandle<()>,
     acceptor: Acceptor,
 }
 
@@ -102,13 +107,15 @@ impl EmbeddedBroker {
 
         let start_error = |message: String| EmbeddedError::Start { address: config.tcp, message };
         let limits = limits(config.tcp);
-        let rules = Arc::new(TopicRules::new(config.prefix.clone(), config.reserved.clone(), config.password.clone()));
+        let rules = TopicRules::new(config.prefix.clone(), config.reserved.clone(), config.password.clone());
+        let refused = Arc::new(Refused::default());
         let mut broker = MqttBroker::with_config(limits.clone())
             .await
             .map_err(|error| start_error(error.to_string()))?
-            .with_auth_provider(rules);
+            .with_auth_provider(Arc::new(Gate { rules, refused: Arc::clone(&refused) }));
         let tcp = broker.local_addr().ok_or_else(|| start_error("no address".to_owned()))?;
-        let acceptor = Acceptor::start(listener, Origins::new(config.origins.clone()), &broker, limits);
+        let origins = Origins::new(config.origins.clone());
+        let acceptor = Acceptor::start(listener, origins, &broker, limits, Arc::clone(&refused));
         let shutdown = broker.shutdown_handle();
         let mut ready = broker.ready_receiver();
         let run = tokio::spawn(async move {
@@ -117,7 +124,7 @@ impl EmbeddedBroker {
                 tracing::warn!(%error, "embedded broker failed");
             }
         });
-        let broker = Self { tcp, websocket, shutdown, run, acceptor };
+        let broker = Self { tcp, websocket, shutdown, run, journal: tokio::spawn(tell(refused)), acceptor };
         match timeout(READY_WITHIN, ready.wait_for(|ready| *ready)).await {
             Ok(Ok(_)) => {}
             Ok(Err(_)) | Err(_) => return Err(start_error("did not become ready".to_owned())),
@@ -174,9 +181,21 @@ impl EmbeddedBroker {
 
 impl Drop for EmbeddedBroker {
     fn drop(&mut self) {
+        self.journal.abort();
         self.acceptor.stop();
         self.shutdown.shutdown();
         self.run.abort();
+    }
+}
+
+/// Says how many were turned away, once in a while.
+async fn tell(refused: Arc<Refused>) {
+    let mut often = tokio::time::interval(TELL_EVERY);
+    loop {
+        often.tick().await;
+        if let Some(refused::Sum { text, last }) = refused.sum() {
+            info!(?last, "embedded broker turned clients away: {text}");
+        }
     }
 }
 
@@ -218,5 +237,7 @@ const MAX_PACKET_BYTES: usize = 256 * 1024;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a client's session outlives its connection: all of ours begin anew.
 const SESSION_EXPIRY: Duration = Duration::from_secs(60);
+/// A client that tries again and again, as a page does with a password of before, is a line each time at most.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 const READY_WITHIN: Duration = Duration::from_secs(5);
 const STOP_WITHIN: Duration = Duration::from_millis(1500);

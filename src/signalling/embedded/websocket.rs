@@ -21,6 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 use tracing::{debug, warn};
 
+use super::refused::Refused;
 use crate::signalling::config::WebOrigin;
 use crate::signalling::{Crowd, Door, DoorStream, Seat};
 
@@ -32,7 +33,13 @@ pub(super) struct Acceptor {
 
 impl Acceptor {
     /// Hands every upgraded connection to `broker`.
-    pub(super) fn start(listener: TcpListener, origins: Origins, broker: &MqttBroker, limits: BrokerConfig) -> Self {
+    pub(super) fn start(
+        listener: TcpListener,
+        origins: Origins,
+        broker: &MqttBroker,
+        limits: BrokerConfig,
+        refused: Arc<Refused>,
+    ) -> Self {
         let (stop, _) = broadcast::channel(1);
         let shared = Arc::new(Shared {
             origins,
@@ -43,6 +50,7 @@ impl Acceptor {
             stats: broker.stats(),
             monitor: broker.resource_monitor(),
             crowd: Crowd::new(MAX_CONNECTIONS),
+            refused,
             stop,
         });
         Self { accept: tokio::spawn(accept(listener, Arc::clone(&shared))), shared }
@@ -105,10 +113,21 @@ struct Shared {
     monitor: Arc<mqtt5::broker::ResourceMonitor>,
     /// Of this listener and of the [`Door`].
     crowd: Crowd,
+    refused: Arc<Refused>,
     stop: broadcast::Sender<()>,
 }
 
 impl Shared {
+    /// Why this client may not connect, if it may not; strange pages are counted.
+    fn refuses(&self, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
+        let refusal = refusal(&self.origins, headers);
+        if let Some((StatusCode::FORBIDDEN, _)) = refusal {
+            let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+            self.refused.count("a page of an origin that is not in embedded_origins", origin.unwrap_or_default());
+        }
+        refusal
+    }
+
     /// Speaks MQTT until the client goes, is told to, or must make room.
     async fn run<S: DoorStream>(
         &self,
@@ -138,7 +157,7 @@ impl Shared {
 #[async_trait]
 impl Door for Shared {
     fn refusal(&self, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
-        refusal(&self.origins, headers)
+        self.refuses(headers)
     }
 
     async fn serve(&self, stream: Box<dyn DoorStream>, from: SocketAddr) {
@@ -180,7 +199,7 @@ async fn serve(stream: TcpStream, address: SocketAddr, mut seat: Seat, shared: &
     #[expect(clippy::result_large_err, reason = "the callback's type is given by tungstenite")]
     let upgrade = accept_hdr_async_with_config(
         stream,
-        |request: &Request, response| check(&shared.origins, request, response),
+        |request: &Request, response| check(shared, request, response),
         Some(websocket_limits()),
     );
     let websocket = tokio::select! {
@@ -201,8 +220,8 @@ fn websocket_limits() -> WebSocketConfig {
 }
 
 #[expect(clippy::result_large_err, reason = "the callback's type is given by tungstenite")]
-fn check(origins: &Origins, request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
-    if let Some((status, words)) = refusal(origins, request.headers()) {
+fn check(shared: &Shared, request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
+    if let Some((status, words)) = shared.refuses(request.headers()) {
         let mut refused = ErrorResponse::new(Some(words.to_owned()));
         *refused.status_mut() = status;
         return Err(refused);
