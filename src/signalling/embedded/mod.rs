@@ -241,3 +241,43 @@ const SESSION_EXPIRY: Duration = Duration::from_secs(60);
 const TELL_EVERY: Duration = Duration::from_secs(1);
 const READY_WITHIN: Duration = Duration::from_secs(5);
 const STOP_WITHIN: Duration = Duration::from_millis(1500);
+
+#[cfg(test)]
+mod tests {
+    use mqtt5::broker::storage::StorageBackend as _;
+
+    use super::*;
+    use crate::signalling::{Link as _, LinkEvent, LinkSetup, MqttLink};
+
+    /// On a machine that does other things too.
+    const SOON: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn of_a_client_that_has_left_nothing_outlasts_the_next_sweep() {
+        let mut config = limits(([127, 0, 0, 1], 0).into());
+        let sweep_every = &mut config.storage_config.cleanup_interval;
+        assert!(*sweep_every <= Duration::from_secs(60), "a viewer has a new id each time that it comes");
+        *sweep_every = Duration::from_millis(20);
+        let mut broker = MqttBroker::with_config(config).await.expect("loopback has free ports");
+        let address = broker.local_addr().expect("it listens");
+        let storage = broker.storage().expect("it has one, in memory");
+        let run = tokio::spawn(async move { broker.run().await });
+
+        let client_id = "tab-1".to_owned();
+        let subscriptions = vec!["camera-node/v1/cam/out/tab-1".to_owned()];
+        let setup = LinkSetup { client_id: client_id.clone(), subscriptions, ..LinkSetup::default() };
+        let mut link = MqttLink::start(Endpoint::plain(address.ip().to_string(), address.port()), setup, 1);
+        let up = timeout(SOON, link.next()).await.expect("in time");
+        assert!(matches!(up, Some(LinkEvent::Up { .. })), "{up:?}");
+        let kept = Arc::downgrade(&storage.queue_handle(&client_id));
+        assert!(kept.strong_count() >= 2, "the client's own is the one looked at");
+        link.close(Vec::new()).await;
+        let freed = async {
+            while kept.strong_count() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        assert!(timeout(SOON, freed).await.is_ok(), "what was kept of it is still there");
+        run.abort();
+    }
+}
