@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::config::Config;
-use crate::peer::{Connector, PeerHandle, Reports};
+use crate::peer::{Connector, PeerHandle, Reports, Troubles};
 use crate::session::node::{self as core, Input, Output};
 use crate::session::{Event, Outgoing, PeerCommand, PeerEvent, SessionKey};
 use crate::signalling::{LinkEvent, Publish};
@@ -80,6 +80,8 @@ pub(super) struct Running {
     closing: JoinSet<()>,
     begun: Instant,
     pub(super) standing: Standing,
+    /// What the connector has met.
+    pub(super) troubles: watch::Receiver<Troubles>,
 }
 
 impl Desk {
@@ -88,6 +90,7 @@ impl Desk {
         let (reports, reported) = mpsc::unbounded_channel();
         let begun = now();
         let running = Running {
+            troubles: self.connector.troubles(),
             desk: self,
             viewers: BTreeMap::new(),
             reports,
@@ -114,6 +117,7 @@ impl Running {
         // Whoever joins at once finds the time known.
         self.look_at_access();
         self.look_at_network();
+        self.show_troubles();
         loop {
             self.perform();
             let due = self.due();
@@ -129,6 +133,7 @@ impl Running {
                     self.pressed(press, at);
                 }
                 () = changed(&mut news) => self.tell_cameras(),
+                () = changed(&mut self.troubles) => self.show_troubles(),
                 () = changed(&mut self.desk.network) => {
                     self.look_at_network();
                     self.handle(Input::NetworkChanged);
@@ -289,8 +294,8 @@ impl Running {
     }
 }
 
-/// Waits for news on the board; for ever once there will be none.
-async fn changed(news: &mut watch::Receiver<u32>) {
+/// Waits for news; for ever once there will be none.
+async fn changed<T>(news: &mut watch::Receiver<T>) {
     if news.changed().await.is_err() {
         std::future::pending::<()>().await;
     }

@@ -36,6 +36,7 @@ mod storm_tests;
 mod story;
 mod surroundings;
 mod thread;
+mod troubles;
 mod view;
 
 use std::collections::BTreeMap;

@@ -52,6 +52,7 @@ impl Running {
             self.handle(Input::IceServers(servers));
         }
         if let Some(connector) = connector {
+            self.troubles = connector.troubles();
             self.desk.connector = connector;
         }
         if let Some(bells) = bells {
@@ -63,6 +64,7 @@ impl Running {
         }
         self.desk.bells.webhook = webhook;
         self.desk.config = config;
+        self.show_troubles();
         self.tell_cameras();
         if stream_changed {
             self.handle(Input::StreamChanged);

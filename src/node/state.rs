@@ -26,7 +26,8 @@ pub enum State {
     Stalled,
     /// Another client of the broker uses this node's id: the two are let in by turns.
     Contested,
-    /// What is asked is refused (a right by the broker, an edited config by us); what was before stays.
+    /// What is asked is refused (a right by the broker, a login by a TURN server, a port by the system, an edited config by
+    /// us); what was before stays.
     Refused,
     /// The device gives nothing we can use; it is tried again in case it is exchanged.
     Unsupported,
@@ -145,7 +146,7 @@ impl Board {
 mod tests {
     use super::*;
 
-    const ALL: [State; 13] = [
+    const ALL: [State; 14] = [
         State::Idle,
         State::Starting,
         State::Live,
@@ -158,6 +159,7 @@ mod tests {
         State::Full,
         State::Refused,
         State::Restart,
+        State::Expired,
         State::Failed,
     ];
 

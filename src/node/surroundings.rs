@@ -11,6 +11,7 @@ use super::desk::Running;
 use super::picture::Settled;
 use super::state::{Condition, State};
 use super::story::whole_story;
+use super::troubles;
 
 impl Running {
     /// Tells the core the time, and who may come in if that has changed.
@@ -111,9 +112,9 @@ fn warning(part: &str, condition: &Condition) -> Option<String> {
     }
     Some(if part.starts_with(certificates::PART) {
         detail.clone()
-    } else if part == "config" {
+    } else if part == "config" || troubles::is_private(part) {
         // What stands in a config is nobody's business but its owner's.
-        format!("config {}: the node's log says more", state.word())
+        format!("{} {}: the node's log says more", part.replace(':', " "), state.word())
     } else if detail.is_empty() {
         format!("{} {}", part.replace(':', " "), state.word())
     } else {
@@ -138,12 +139,14 @@ mod tests {
             of("storage", State::Full, "the disk is full"),
             of("certificate:http.tls.cert_file", State::Expiring, "the certificate in … ends on …"),
             of("config", State::Refused, "/etc/node.toml:3:1: must be 1 to 9, not 77"),
+            of("ice:tcp", State::Refused, "192.0.2.7:8189: in use"),
         ];
         let expected = [
             "microphone main away: plughw:CARD=Mic: gone",
             "storage full: the disk is full",
             "the certificate in … ends on …",
             "config refused: the node's log says more",
+            "ice tcp refused: the node's log says more",
         ];
         assert_eq!(said, expected.map(|words| Some(words.to_owned())));
     }

@@ -9,7 +9,7 @@ use rtc::interceptor::Registry;
 use rtc::peer_connection::certificate::{CertificateParams, RTCCertificate};
 use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use webrtc::peer_connection::{
     PeerConnection, PeerConnectionBuilder, RTCConfigurationBuilder, RTCIceServer, RTCIceTransportPolicy, SettingEngine,
     SettingEngineBuilder,
@@ -26,6 +26,7 @@ use super::notice::Forward;
 use super::runtime::WatchedRuntime;
 use super::tcp::{Entrance, Paths, Tcp};
 use super::thread::MediaThread;
+use super::troubles::{Sheet, Troubles};
 use super::turn::{Authorities, Carriage, Office};
 use super::watch::Watch;
 use crate::session::{FailedStep, IceServer};
@@ -58,6 +59,7 @@ pub struct Connector {
     entrance: Option<Arc<Entrance>>,
     local_names: Option<Arc<LocalNames>>,
     certificate: RTCCertificate,
+    troubles: Sheet,
     thread: MediaThread,
 }
 
@@ -90,12 +92,13 @@ impl Connector {
         let parameters = CertificateParams::new(Vec::new()).map_err(|error| refused(error.to_string()))?;
         let scheme = rtc::crypto::SignatureScheme::EcdsaP256Sha256;
         let certificate = RTCCertificate::generate(provider.crypto(), scheme, parameters);
+        let troubles = Sheet::default();
         let ice = Arc::new(ice.clone());
         let authorities = Authorities::new(ice.ca_file.clone());
         let plan = BindPlan::new(Arc::clone(&ice), fastrand::u16(..));
         // Who goes through relays alone is not to be reached otherwise.
         let lets_in = ice.tcp && ice.policy != IcePolicy::Relay;
-        let entrance = lets_in.then(|| Arc::new(Entrance::new(ice.tcp_port, Arc::clone(&provider))));
+        let entrance = lets_in.then(|| Arc::new(Entrance::new(ice.tcp_port, Arc::clone(&provider), troubles.clone())));
         let thread = MediaThread::start()?;
         if let Some(entrance) = &entrance {
             // So that it is seen from the start what listens, or why nothing does.
@@ -107,8 +110,9 @@ impl Connector {
             local_names: ice.mdns.then(Arc::default),
             plan,
             ice,
-            office: Arc::new(Office::new(authorities, Names::default())),
+            office: Arc::new(Office::new(authorities, Names::default(), &troubles)),
             certificate: certificate.map_err(|error| refused(error.to_string()))?,
+            troubles,
             thread,
         })
     }
@@ -122,6 +126,11 @@ impl Connector {
                 beat();
             }
         });
+    }
+
+    /// What of its `[ice]` was tried and does not work, now and from now on.
+    pub fn troubles(&self) -> watch::Receiver<Troubles> {
+        self.troubles.read()
     }
 
     /// Where connections' tasks are started.

@@ -40,6 +40,7 @@ mod tcp;
 mod tests;
 mod thread;
 mod trickle;
+mod troubles;
 pub mod turn;
 mod viewer;
 mod watch;
@@ -53,6 +54,7 @@ pub use addresses::media_addresses;
 pub use connector::{Connector, ConnectorError};
 pub use handle::{PeerHandle, Reports};
 pub use stats::{LATENCY_BOUNDS_US, LatencyCounts, PeerStats, SendLatency};
+pub use troubles::{Trouble, Troubles};
 pub use viewer::ReceivedPacket;
 
 /// Takes what viewers say of a camera's stream. Called on network tasks: it must not wait.

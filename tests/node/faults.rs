@@ -11,7 +11,9 @@ use rustix::process::Signal;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::stage::{SMALL, Stage, Watch, embedded_broker, eventually, place, watch_at};
+use crate::ports::free_ports;
+use crate::reload::healthz;
+use crate::stage::{SMALL, Stage, Watch, place, embedded_broker, eventually, watch_at};
 use crate::systemd::{Systemd, by_itself, signal};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -61,6 +63,33 @@ async fn a_camera_that_goes_is_a_card_and_comes_back_with_another_size() {
     let seen = viewer.report().await;
     assert_eq!(seen.events.iter().filter(|step| *step == "join").count(), 1, "one session for all of it: {seen:?}");
     assert!(seen.longest_gap_ms < FROZEN_MS, "{seen:?}");
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_taken_port_for_ice_over_tcp_is_said_costs_no_viewer_and_is_forgotten_when_it_is_free() {
+    let [port] = free_ports();
+    let holder = std::net::TcpListener::bind(("0.0.0.0", port)).expect("it is free");
+    let stage = Stage::with(|config| {
+        config.ice.tcp = true;
+        config.ice.tcp_port = port;
+    })
+    .await;
+    let entrance = || stage.node().conditions().get("ice:tcp").cloned();
+    eventually("it is said", SOON, || entrance().is_some()).await;
+    let said = entrance().expect("it stays");
+    assert_eq!(said.state, State::Refused);
+    assert!(said.detail.contains(&port.to_string()) && said.detail.contains("ice.tcp_port"), "{said:?}");
+    let health = healthz(stage.node().page().expect("a page").port()).await;
+    assert_eq!(health["parts"]["ice:tcp"]["state"], "degraded", "{health}");
+    let seen = Watch::start(&stage, &["--seconds", "1"]).report().await;
+    assert!(seen.frames >= 1, "{seen:?}");
+    assert!(entrance().is_some(), "still taken");
+    drop(holder);
+    // Tried again with each who comes.
+    let seen = Watch::start(&stage, &["--seconds", "1"]).report().await;
+    assert!(seen.frames >= 1, "{seen:?}");
+    eventually("it is forgotten", SOON, || entrance().is_none()).await;
     stage.stop().await;
 }
 

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use tokio::time::{sleep, timeout};
+
 use crate::coturn::{self, Coturn};
 use crate::daemon::Daemon;
 use crate::ports::free_ports;
-use crate::stage::{SMALL, Watch, embedded_broker, eventually, place};
+use crate::reload::healthz;
+use crate::stage::{SMALL, Watch, place, embedded_broker, eventually};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -16,7 +19,7 @@ async fn a_turn_server_that_refuses_the_login_is_named_once_with_what_to_check()
     }
     let _place = place().await;
     let folder = tempfile::tempdir().expect("there is room");
-    let ports = free_ports();
+    let [http, ports @ ..] = free_ports::<3>();
     let turn =
         Coturn::start(&[], &["127.0.0.1"], ports, &["127.0.0.0-127.255.255.255"], "allow-loopback-peers\n").await;
     let any = ([127, 0, 0, 1], 0).into();
@@ -26,8 +29,9 @@ async fn a_turn_server_that_refuses_the_login_is_named_once_with_what_to_check()
     std::fs::write(&secret, "not the server's\n").expect("there is room");
     let servers =
         [format!("turn:localhost:{}?transport=udp", ports[0]), format!("turn:127.0.0.1:{}?transport=tcp", ports[0])];
+    let small = SMALL.replace("127.0.0.1:0", &format!("127.0.0.1:{http}"));
     let text =
-        format!("{SMALL}\n[[ice.servers]]\nurls = {servers:?}\nsecret_file = {secret:?}\n[broker]\nurl = '{url}'\n");
+        format!("{small}\n[[ice.servers]]\nurls = {servers:?}\nsecret_file = {secret:?}\n[broker]\nurl = '{url}'\n");
     let config = folder.path().join("node.toml");
     std::fs::write(&config, text).expect("there is room");
 
@@ -49,6 +53,17 @@ async fn a_turn_server_that_refuses_the_login_is_named_once_with_what_to_check()
         }
         let connected = || node.log().matches("step=\"connected\"").count();
         eventually("there is a way without a relay", SOON, || connected() == nth).await;
+        // Viewers are there all the same, but for those who need a relay.
+        let told = async {
+            while healthz(http).await["parts"]["turn"].is_null() {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(SOON, told).await.expect("it is told");
+        let health = healthz(http).await;
+        assert_eq!(health["state"], "degraded", "{health}");
+        let detail = health["parts"]["turn"]["detail"].as_str().expect("in words");
+        assert!(detail.starts_with("refused: ") && detail.contains("(401)"), "{detail}");
         viewer.interrupt();
         viewer.report().await;
         said = words_of_server();

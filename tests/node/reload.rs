@@ -234,7 +234,7 @@ async fn rings(socket: &str) -> String {
 }
 
 /// What the node says of itself.
-async fn healthz(port: u16) -> serde_json::Value {
+pub async fn healthz(port: u16) -> serde_json::Value {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("it listens");
     let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     stream.write_all(request.as_bytes()).await.expect("sent");

@@ -17,6 +17,7 @@ use super::flow::Arrival;
 use super::framing::Unframer;
 use super::knock::Knock;
 use crate::peer::stream::prepare;
+use crate::peer::troubles::{Sheet, Trouble};
 
 /// A browser sends its first check when the connection stands.
 const KNOCK_LIMIT: Duration = Duration::from_secs(5);
@@ -32,7 +33,7 @@ pub(in crate::peer) struct Entrance {
     port: u16,
     doorway: Arc<Doorway>,
     listeners: Mutex<HashMap<IpAddr, Listener>>,
-    complaint: Mutex<Option<String>>,
+    troubles: Sheet,
 }
 
 /// What all listeners share.
@@ -80,10 +81,10 @@ impl Drop for Admission {
 }
 
 impl Entrance {
-    /// One that listens on this port of each address, or on any that is free if it is 0.
-    pub(in crate::peer) fn new(port: u16, provider: Arc<dyn RTCCryptoProvider>) -> Self {
+    /// One that listens on this port of each address, or on any that is free if it is 0; notes it on the sheet if it cannot.
+    pub(in crate::peer) fn new(port: u16, provider: Arc<dyn RTCCryptoProvider>, troubles: Sheet) -> Self {
         let doorway = Doorway { provider, guests: Mutex::default(), waiting: Mutex::default() };
-        Self { port, doorway: Arc::new(doorway), listeners: Mutex::default(), complaint: Mutex::default() }
+        Self { port, doorway: Arc::new(doorway), listeners: Mutex::default(), troubles }
     }
 
     /// Listens on these addresses, if it does not yet; where it does. What cannot be had is said once.
@@ -109,11 +110,13 @@ impl Entrance {
     }
 
     fn complain(&self, why: Option<String>) {
-        let mut said = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(why) = why.as_ref().filter(|why| said.as_ref() != Some(*why)) {
+        let Some(why) = why else {
+            self.troubles.strike(&Trouble::Entrance);
+            return;
+        };
+        if self.troubles.note(Trouble::Entrance, &why) {
             tracing::warn!(why, "no ice over tcp there: set [ice] tcp_port to a port that is free");
         }
-        *said = why;
     }
 
     /// From now on whoever has these ICE credentials comes in to `paths`.

@@ -31,6 +31,7 @@ use self::refusals::{Answer, Refusals};
 use super::alias::{alias, is_alias};
 use super::clock::now;
 use super::names::Names;
+use super::troubles::{Sheet, Trouble};
 
 pub use dial::{Authorities, DialError, Stream, dial};
 pub use framing::{NotTurn, Unframer};
@@ -53,8 +54,11 @@ pub(super) struct Office {
 }
 
 impl Office {
-    pub(super) fn new(authorities: Authorities, names: Names) -> Self {
-        Self { authorities, complaints: Complaints::default(), refusals: Complaints::default(), names }
+    /// What is wrong with servers is noted on the sheet.
+    pub(super) fn new(authorities: Authorities, names: Names, sheet: &Sheet) -> Self {
+        let complaints = Complaints::new(sheet.clone(), Trouble::Unreachable);
+        let refusals = Complaints::new(sheet.clone(), Trouble::NoRelay);
+        Self { authorities, complaints, refusals, names }
     }
 }
 
