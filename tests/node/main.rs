@@ -27,6 +27,7 @@ mod ring_topic;
 mod rivals;
 mod service;
 mod stage;
+mod stopped_thread;
 mod streets;
 mod systemd;
 mod tokens;

@@ -9,6 +9,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::timeout;
 
 use crate::stage::place;
+use crate::stopped_thread;
 use crate::systemd::{Systemd, by_itself, signal};
 
 /// Time for what happens at once, on a machine that does other things too.
@@ -94,4 +95,33 @@ async fn a_wedged_thread_ends_its_process_and_one_that_waits_for_its_camera_does
     patient.hears("fed", SOON, |line| line == "WATCHDOG=1").await;
     signal(&waiting, Signal::TERM);
     assert!(timeout(SOON, waiting.wait()).await.expect("in time").expect("ours").success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_that_never_answers_and_an_encoder_that_never_returns_end_the_process() {
+    let _place = place().await;
+    // Two nodes at once, as it takes its time.
+    tokio::join!(ends_without("capture-main"), ends_without("encode-main"));
+}
+
+/// A node with a picture on its way ends when this thread does not go on, and says which.
+async fn ends_without(thread: &str) {
+    let mut systemd = Systemd::new();
+    systemd.write("node.toml", &by_itself("").replace("linger_s = 1", "on_demand = false"));
+    let mut node = systemd.start().spawn().expect("it can be run");
+    let mut log = BufReader::new(node.stderr.take().expect("piped")).lines();
+    systemd.hears("well", SOON, |line| line.contains("camera ok")).await;
+    let Some(stopper) = stopped_thread::stop(&node, thread).await else { return };
+    let status = systemd.hears("the end", STUCK, |line| line.starts_with("STATUS=ended: ")).await;
+    assert!(status.contains(thread), "{status}");
+    // It is gone all the same, and so is the thread.
+    let ended = timeout(SOON, stopper.wait_with_output()).await.expect("in time").expect("ours");
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(timeout(SOON, node.wait()).await.expect("in time").expect("ours").code(), Some(1));
+    let mut last = String::new();
+    while let Some(line) = log.next_line().await.expect("it can be read") {
+        last = line;
+    }
+    assert!(last.contains("ERROR") && last.contains(thread) && last.contains("no sign of life"), "{last}");
+    assert!(!systemd.heard.iter().any(|line| line == "WATCHDOG=1"), "a stuck node is not fed for");
 }

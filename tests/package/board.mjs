@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { Child, root as checkout, until } from '../browser/processes.mjs';
 
 const run = promisify(execFile);
-const asRoot = process.getuid() === 0 ? [] : ['sudo'];
+export const asRoot = process.getuid() === 0 ? [] : ['sudo'];
 const here = path.join(checkout, 'tests/package');
 
 /** Its own processes and its own network, of which there is nothing but loopback: the package's ports are free there. */
@@ -39,6 +39,11 @@ export class Board {
     // It may be "degraded", by what this container lacks.
     const up = async () => /^(running|degraded)/.test(await this.run('systemctl', 'is-system-running').catch(({ stdout }) => stdout));
     await this.machine.before(until('the board has started', up, 120_000));
+  }
+
+  /** Those of this name in it, as the host numbers them. */
+  processes(name) {
+    return descendants(this.machine.process.pid).filter((pid) => nameOf(pid) === name);
   }
 
   async halt() {

@@ -7,8 +7,8 @@ import path from 'node:path';
 import test, { after, before } from 'node:test';
 import { promisify } from 'node:util';
 
-import { binary, until } from '../browser/processes.mjs';
-import { Board, pack } from './board.mjs';
+import { Child, binary, root, until } from '../browser/processes.mjs';
+import { Board, asRoot, pack } from './board.mjs';
 
 const run = promisify(execFile);
 const CONFIG = '/etc/camera-node/camera-node.toml';
@@ -78,6 +78,18 @@ test('killed, it comes back by itself', async () => {
   const before = await property('MainPID');
   await board.run('systemctl', 'kill', '--signal=SIGKILL', 'camera-node');
   await until('another process', async () => !['0', before].includes(await property('MainPID')) && (await property('ActiveState')) === 'active', 60_000);
+});
+
+test('one whose thread hangs ends itself, and another is started', async (t) => {
+  const before = await property('MainPID');
+  const [node] = board.processes('camera-node');
+  const program = path.join(root, 'tests/stop-thread.py');
+  const [command, ...args] = [...asRoot, 'python3', program, String(node), 'capture-main'];
+  // It ends with the thread.
+  const stopper = new Child(t, 'package-stopper', command, args);
+  assert.deepEqual(await stopper.ended, { code: 0, signal: null }, stopper.log);
+  await until('another process', async () => !['0', before].includes(await property('MainPID')) && (await property('ActiveState')) === 'active', 60_000);
+  assert.match(await board.run('journalctl', '--no-pager', '-u', 'camera-node'), /capture-main.* no sign of life/);
 });
 
 test('an upgrade starts the new one, removing stops it, purging forgets it', async () => {
