@@ -312,7 +312,7 @@ pub(super) fn camera(name: &str) -> Camera {
     let name = CameraName::try_from(name.to_owned()).expect("a camera's name");
     Camera {
         info: CameraInfo { name, width: 1280, height: 720, fps: 30 },
-        detail: CameraDetail { state: CameraState::Idle, message: None },
+        detail: CameraDetail { state: CameraState::Idle, fault: None, message: None },
     }
 }
 

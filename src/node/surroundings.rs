@@ -70,6 +70,7 @@ impl Running {
                 | State::Failed => CameraState::Failed,
             });
             let words = condition.filter(|_| matches!(state, CameraState::Away | CameraState::Failed));
+            let fault = condition.filter(|_| state == CameraState::Failed);
             let video = &camera.video;
             // What was asked for, until the camera has said what it can.
             let settled =
@@ -86,7 +87,11 @@ impl Running {
                     height: small(height),
                     fps: small(settled.fps),
                 },
-                detail: CameraDetail { state, message: words.map(|condition| Text::clipped(&condition.detail)) },
+                detail: CameraDetail {
+                    state,
+                    fault: fault.map(|condition| Text::clipped(condition.state.word())),
+                    message: words.map(|condition| Text::clipped(&condition.detail)),
+                },
             }
         });
         let cameras = cameras.collect();

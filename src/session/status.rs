@@ -188,6 +188,9 @@ fn details<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BTreeMap
 pub struct CameraDetail {
     /// In one word.
     pub state: CameraState,
+    /// With [`CameraState::Failed`]: what is wrong, in one word, such as `busy`. There may be others than a reader knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Text<0, 32>>,
     /// In a few more, for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<Text<0, 256>>,

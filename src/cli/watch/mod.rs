@@ -379,7 +379,7 @@ fn in_words(report: &Report) -> String {
         text += &format!(", round trip {rtt:.1} ms");
     }
     for Told { info, detail } in &report.cameras {
-        let Some(CameraDetail { state, message }) = detail else { continue };
+        let Some(CameraDetail { state, message, .. }) = detail else { continue };
         let trouble = match state {
             CameraState::Away => "is away",
             CameraState::Failed => "delivers nothing",

@@ -1,17 +1,12 @@
 /** What is written on the page: name, state, words, numbers. */
 
-import type { CameraDetail, CameraState, Stats } from "../lib/index.ts";
+import type { CameraState, Stats } from "../lib/index.ts";
 import { buttons, card, numberPlace, numbers, plate, root, said } from "./elements.ts";
 import { numberTexts, secondsUntil } from "./numbers.ts";
+import { type Known, oneWord } from "./word.ts";
 
 /** What is known beside the state. */
-interface More {
-  /** How the camera itself is, while the node is there. */
-  readonly detail: CameraDetail | undefined;
-  /** What else is not well, each in a sentence. */
-  readonly warnings: readonly string[];
-  /** The picture has not changed for some seconds. */
-  readonly isStill: boolean;
+interface More extends Known {
   /** Whether another camera may be chosen. */
   readonly mayChange: boolean;
 }
@@ -65,18 +60,6 @@ export function showNumbers(stats: Stats | undefined, measuredMs: number | undef
     if (place.textContent !== text) place.textContent = text;
   }
   numbers.title = measuredMs === undefined ? LATENCY_ESTIMATED : LATENCY_MEASURED;
-}
-
-function oneWord(state: CameraState, { detail, warnings, isStill }: More): { attention: boolean; word: string } {
-  if (state.state !== "live") return { attention: false, word: state.title };
-  if (detail?.state === "away") return { attention: true, word: "Camera unplugged" };
-  if (detail?.state === "failed") return { attention: true, word: "Camera failed" };
-  if (isStill) return { attention: true, word: "Picture stands still" };
-  // Of the rest, what whoever watches would miss.
-  const silent = warnings.find((warning) => warning.startsWith("microphone "));
-  if (silent !== undefined) return { attention: true, word: `${state.title}, ${silent.split(":")[0] ?? silent}` };
-  if (state.brokerAway === true) return { attention: true, word: "Live, broker away" };
-  return { attention: false, word: state.title };
 }
 
 /** While somebody rings, the page's title says so: it is all that is seen of a tab in the background. */

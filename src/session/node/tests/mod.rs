@@ -45,7 +45,7 @@ fn camera(name: &str, state: CameraState) -> Camera {
     let name = CameraName::try_from(name.to_owned()).expect("a camera's name");
     Camera {
         info: CameraInfo { name, width: 1280, height: 720, fps: 30 },
-        detail: CameraDetail { state, message: None },
+        detail: CameraDetail { state, fault: None, message: None },
     }
 }
 

@@ -178,7 +178,7 @@ fn a_refusal_that_time_may_mend_is_tried_again_and_another_is_not() {
     });
     let name = CameraName::try_from("front".to_owned()).expect("a name");
     let info = CameraInfo { name, width: 1, height: 1, fps: 1 };
-    let detail = CameraDetail { state: CameraState::Away, message: None };
+    let detail = CameraDetail { state: CameraState::Away, fault: None, message: None };
     world.node.handle(node::Input::Cameras(vec![Camera { info, detail }]), Duration::ZERO);
     world.run_for(5);
     assert_eq!((world.count(ViewerState::Live), world.count(ViewerState::Lost)), (1, 1));

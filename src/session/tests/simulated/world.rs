@@ -93,7 +93,7 @@ pub(super) fn new_node(seed: u64, boot: u64) -> Node {
     });
     let name = CameraName::try_from("front".to_owned()).expect("a name");
     let info = CameraInfo { name, width: 1280, height: 720, fps: 30 };
-    let detail = CameraDetail { state: CameraState::Running, message: None };
+    let detail = CameraDetail { state: CameraState::Running, fault: None, message: None };
     node.handle(node::Input::Cameras(vec![Camera { info, detail }]), Duration::ZERO);
     node
 }
