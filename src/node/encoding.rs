@@ -62,8 +62,8 @@ impl Encoding {
         let part = format!("encoder:{}", self.camera);
         let pulse = self.board.pulses.begin(format!("encode-{}", self.camera));
         let mut card_encoder = None;
+        self.board.note(&part, State::Idle, "");
         while !self.frames.is_closed() {
-            self.board.note(&part, State::Idle, "");
             if let Err(error) = self.run_once(&part, &pulse) {
                 let state = if matches!(error, EncodeError::Stalled(_)) { State::Stalled } else { State::Failed };
                 self.board.note(&part, state, error.to_string());
@@ -80,9 +80,17 @@ impl Encoding {
         let mut current: Option<(bool, Box<dyn VideoEncoder>)> = None;
         let camera = [self.camera.as_str()];
         let mut output = OutputWatch::default();
+        // Said once it has given something: one that only opens, each second anew, is none that works.
+        let mut is_said = false;
         while !self.frames.is_closed() {
             pulse.beat();
-            let Some(frame) = self.frames.take(FRAME_WAIT) else { continue };
+            let Some(frame) = self.frames.take(FRAME_WAIT) else {
+                if current.is_none() {
+                    // What has failed before is nobody's trouble while nothing is asked of it.
+                    self.board.note(part, State::Idle, "");
+                }
+                continue;
+            };
             let passes = frame.format.pixel == PixelFormat::H264;
             let encoder = match &mut current {
                 Some((is, encoder)) if *is == passes => encoder,
@@ -91,7 +99,7 @@ impl Encoding {
                         Some(warm) if !passes => warm,
                         _ => encode::open_video(&self.config, frame.format, self.fps, self.turn)?,
                     };
-                    self.board.note(part, State::Live, describe(frame.format));
+                    is_said = false;
                     // Decoders of the previous stream can only go on from a key frame.
                     self.want_key_frame();
                     &mut other.insert((passes, made)).1
@@ -107,6 +115,9 @@ impl Encoding {
             let gave = passes || !matches!(result, Ok(None));
             match result {
                 Ok(Some(encoded)) => {
+                    if !std::mem::replace(&mut is_said, true) {
+                        self.board.note(part, State::Live, describe(frame.format));
+                    }
                     let seconds = encoded.encoded.since(begun).as_secs_f64();
                     self.metrics.encode_seconds.with_label_values(&camera).observe(seconds);
                     let age = encoded.encoded.since(encoded.captured).as_secs_f64();
