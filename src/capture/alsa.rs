@@ -175,6 +175,7 @@ fn opening(device: &str, operation: &'static str, error: alsa::Error) -> Capture
     match error.errno() {
         libc::ENODEV | libc::ENOENT | libc::ENXIO => CaptureError::NotFound { device },
         libc::EBUSY => CaptureError::Busy { device },
+        libc::EACCES | libc::EPERM => CaptureError::Denied { device },
         libc::EINVAL => CaptureError::Unsupported { device, reason: format!("cannot {operation}") },
         errno => CaptureError::Io { device, operation, source: std::io::Error::from_raw_os_error(errno) },
     }

@@ -74,6 +74,12 @@ pub enum CaptureError {
         /// The device asked for.
         device: String,
     },
+    /// It is there and not ours to open; one just plugged in is given to its group a moment later (udev).
+    #[error("{device}: no right to open it")]
+    Denied {
+        /// The device asked for.
+        device: String,
+    },
     /// It is there and gives nothing that can be used; waiting does not help.
     #[error("{device}: {reason}")]
     Unsupported {

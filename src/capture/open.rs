@@ -8,7 +8,8 @@ use super::{AudioSource, CaptureError, VideoSource, alsa, devices, file, test_pa
 /// Opens the source that `video` names; `auto` is decided now (see [`resolve_video`]).
 ///
 /// # Errors
-/// Why it cannot be opened; [`CaptureError::NotFound`], [`CaptureError::Busy`] and [`CaptureError::Io`] may pass.
+/// Why it cannot be opened; [`CaptureError::NotFound`], [`CaptureError::Busy`], [`CaptureError::Denied`] and
+/// [`CaptureError::Io`] may pass.
 pub fn open_video(video: &Video) -> Result<Box<dyn VideoSource>, CaptureError> {
     open_video_by_steps(video, &|| {})
 }

@@ -19,6 +19,9 @@ use crate::sys::{self, CaptureQueue};
 /// Three for the driver, so that it always has one to fill while two wait, and one for the encoder.
 const BUFFERS: u32 = 4;
 
+/// The one operation that may be refused for want of a right: the device's file is not ours, or its control group's.
+const OPEN: &str = "open";
+
 /// An open camera, streaming.
 pub(super) struct V4l2Source {
     name: String,
@@ -36,7 +39,7 @@ pub(super) fn open(video: &Video, step: &dyn Fn()) -> Result<V4l2Source, Capture
     let path = devices::find(&video.device, video.format)?;
     let name = path.display().to_string();
     step();
-    let device = sys::open_video_device(&path).map_err(|e| opening(&name, "open", e))?;
+    let device = sys::open_video_device(&path).map_err(|e| opening(&name, OPEN, e))?;
     step();
     let info = sys::video_device_info(&device).map_err(|e| opening(&name, "query capabilities", e))?;
     if !info.captures {
@@ -207,6 +210,7 @@ fn opening(device: &str, operation: &'static str, source: io::Error) -> CaptureE
     match source.raw_os_error() {
         _ if is_absent(&source) => CaptureError::NotFound { device },
         Some(libc::EBUSY) => CaptureError::Busy { device },
+        Some(libc::EACCES | libc::EPERM) if operation == OPEN => CaptureError::Denied { device },
         Some(libc::ENOTTY) => unsupported(&device, "not a V4L2 device".to_owned()),
         _ => CaptureError::Io { device, operation, source },
     }
@@ -234,10 +238,14 @@ mod tests {
 
     #[test]
     fn an_error_keeps_its_meaning() {
-        let of = |errno| opening("/dev/video0", "open", io::Error::from_raw_os_error(errno));
+        let of = |errno| opening("/dev/video0", OPEN, io::Error::from_raw_os_error(errno));
         assert!(matches!(of(libc::EBUSY), CaptureError::Busy { .. }));
         assert!(matches!(of(libc::ENODEV), CaptureError::NotFound { .. }));
-        assert!(matches!(of(libc::EACCES), CaptureError::Io { operation: "open", .. }));
+        assert!(matches!(of(libc::EACCES), CaptureError::Denied { .. }));
+        assert!(matches!(of(libc::EPERM), CaptureError::Denied { .. }));
+        assert!(matches!(of(libc::EIO), CaptureError::Io { operation: "open", .. }));
+        let refused = opening("/dev/video0", "set the format", io::Error::from_raw_os_error(libc::EPERM));
+        assert!(matches!(refused, CaptureError::Io { .. }), "{refused}");
     }
 
     #[test]

@@ -81,13 +81,13 @@ impl Picture {
         let part = format!("camera:{}", self.camera);
         let pulse = self.board.pulses.begin(format!("capture-{}", self.camera));
         let mut failures = 0;
-        let mut away = false;
+        let mut trouble = None;
         loop {
             pulse.beat();
             if !self.demand.wish().wanted {
                 // One that is unplugged is so also while nobody asks for it.
-                away = away && !capture::is_there(&self.config);
-                if !away {
+                if trouble != Some(State::Away) || capture::is_there(&self.config) {
+                    trouble = None;
                     self.board.note(&part, State::Idle, "");
                 }
             }
@@ -103,16 +103,17 @@ impl Picture {
             }
             let mut delivered = false;
             if let Err(error) = self.run_once(&part, &pulse, &mut delivered) {
-                failures = if delivered { 1 } else { failures + 1 };
                 let state = State::after(&error);
-                away = state == State::Away;
+                // Another trouble than before may be a step on the way to none.
+                failures = if delivered || trouble != Some(state) { 1 } else { failures + 1 };
+                trouble = Some(state);
                 self.board.note(&part, state, error.to_string());
                 let pause = RETRY_PAUSES[(failures - 1).min(RETRY_PAUSES.len() - 1)];
-                let pause = if state == State::Away { pause.min(LOOK_FOR_EVERY) } else { pause };
+                let pause = if is_at_the_plug(state) { pause.min(LOOK_FOR_EVERY) } else { pause };
                 self.show_card(state, &error, pause, &pulse);
             } else {
                 failures = 0;
-                away = false;
+                trouble = None;
             }
         }
         self.frames.close();
@@ -168,6 +169,7 @@ impl Picture {
         let headline = match state {
             State::Away => "camera away",
             State::Busy => "camera in use",
+            State::Denied => "no right to the camera",
             State::Stalled => "camera silent",
             State::Unsupported => "camera not usable",
             _ => "camera failed",
@@ -184,6 +186,11 @@ impl Picture {
             left -= step;
         }
     }
+}
+
+/// Whether it is a matter of being plugged in, which may be over at any moment.
+fn is_at_the_plug(state: State) -> bool {
+    matches!(state, State::Away | State::Denied)
 }
 
 fn describe(source: &dyn VideoSource) -> String {

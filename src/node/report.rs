@@ -44,6 +44,7 @@ impl Probe for Report {
                 State::Starting
                 | State::Away
                 | State::Busy
+                | State::Denied
                 | State::Stalled
                 | State::Contested
                 | State::Unsupported => PartState::Waiting,

@@ -22,6 +22,8 @@ pub enum State {
     Away,
     /// Another program holds the device; it is tried again.
     Busy,
+    /// The device is there and not ours to open; it is tried again, as one just plugged in becomes ours in a moment.
+    Denied,
     /// The device is there and gives nothing; it is opened again.
     Stalled,
     /// Another client of the broker uses this node's id: the two are let in by turns.
@@ -52,6 +54,7 @@ impl State {
             Self::Live => "live",
             Self::Away => "away",
             Self::Busy => "busy",
+            Self::Denied => "denied",
             Self::Stalled => "stalled",
             Self::Contested => "contested",
             Self::Refused => "refused",
@@ -69,6 +72,7 @@ impl State {
         match error {
             CaptureError::NotFound { .. } | CaptureError::Gone { .. } => Self::Away,
             CaptureError::Busy { .. } => Self::Busy,
+            CaptureError::Denied { .. } => Self::Denied,
             CaptureError::Unsupported { .. } => Self::Unsupported,
             CaptureError::Stalled { .. } => Self::Stalled,
             CaptureError::Io { .. } => Self::Failed,
@@ -152,6 +156,7 @@ mod tests {
         State::Live,
         State::Away,
         State::Busy,
+        State::Denied,
         State::Stalled,
         State::Contested,
         State::Unsupported,
@@ -181,6 +186,7 @@ mod tests {
             (CaptureError::NotFound { device: device() }, State::Away),
             (CaptureError::Gone { device: device() }, State::Away),
             (CaptureError::Busy { device: device() }, State::Busy),
+            (CaptureError::Denied { device: device() }, State::Denied),
             (CaptureError::Unsupported { device: device(), reason: String::new() }, State::Unsupported),
             (CaptureError::Stalled { device: device(), waited: std::time::Duration::ZERO }, State::Stalled),
             (CaptureError::Io { device: device(), operation: "read", source }, State::Failed),

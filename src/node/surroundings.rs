@@ -59,7 +59,8 @@ impl Running {
             let state = condition.map_or(CameraState::Idle, |condition| match condition.state {
                 State::Idle | State::Starting => CameraState::Idle,
                 State::Live | State::Expiring | State::Expired => CameraState::Running,
-                State::Away => CameraState::Away,
+                // Mostly for the moment in which a camera that is back is given to its group.
+                State::Away | State::Denied => CameraState::Away,
                 State::Busy
                 | State::Stalled
                 | State::Contested

@@ -41,6 +41,10 @@ pub fn advise(error: &CaptureError, around: &Surroundings) -> String {
             let holders: Vec<_> = holders.iter().map(|h| format!("{} (process {})", h.name, h.pid)).collect();
             format!("stop the program that uses it: {}", holders.join(", "))
         }
+        CaptureError::Denied { .. } => format!(
+            "let the user {user} in: `sudo usermod -aG {group} {user}`, then log in again (a service: \
+             SupplementaryGroups={group})"
+        ),
         CaptureError::Unsupported { .. } => {
             format!(
                 "`camera-node devices` shows what it can do; choose that in the config, or another {what} in `{key}`"
@@ -51,10 +55,6 @@ pub fn advise(error: &CaptureError, around: &Surroundings) -> String {
              try a smaller size or rate"
         ),
         CaptureError::Io { source, .. } => match source.kind() {
-            ErrorKind::PermissionDenied => format!(
-                "let the user {user} in: `sudo usermod -aG {group} {user}`, then log in again (a service: \
-                 SupplementaryGroups={group})"
-            ),
             ErrorKind::NotFound => {
                 "check the path in the config; it is taken from the directory the node starts in".to_owned()
             }
@@ -110,7 +110,8 @@ mod tests {
 
     #[test]
     fn a_missing_right_names_the_group_and_the_user() {
-        let advice = advise(&io_error(ErrorKind::PermissionDenied), &around());
+        let denied = CaptureError::Denied { device: "/dev/video0".to_owned() };
+        let advice = advise(&denied, &around());
         assert!(advice.contains("sudo usermod -aG video ada"), "{advice}");
     }
 
