@@ -11,7 +11,7 @@ import { changes, differs, listen, look, watchPicture } from '../browser/observe
 import { waitForPicture } from '../browser/page.mjs';
 import { binary, freePort, startMosquitto, until } from '../browser/processes.mjs';
 import { loudestHertz, prominenceDb } from '../browser/sound.mjs';
-import { MOVE, TONE_HZ, listenIn, plugIn, serveViewer, startGuest } from './machine.mjs';
+import { TONE_HZ, listenIn, plugBackIn, plugIn, serveViewer, startGuest } from './machine.mjs';
 
 const run = promisify(execFile);
 
@@ -76,7 +76,7 @@ device = "plughw:CARD=Loopback,DEV=1"
   });
   await keepScreenshot(page, 'vm-away');
 
-  await guest.run(`echo vivid.0 >/sys/bus/platform/drivers/vivid/bind && ${MOVE}`);
+  t.diagnostic(`picture ${await plugBackIn(guest, page, await look(page))} ms after the camera's bind`);
   await until('the node says that its camera runs', () => heard.camera()?.state === 'running', 20_000);
   await until('the picture moves again', async () => changes(await watchPicture(page, 2)) >= 10, 20_000);
   await keepScreenshot(page, 'vm-back');

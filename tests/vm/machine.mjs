@@ -1,22 +1,27 @@
 // A machine with a camera and a sound card of the kernel's own, the page that its viewers load, and who listens in.
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, existsSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { promisify } from 'node:util';
 
+import { differs, watchPicture } from '../browser/observe.mjs';
 import { Child, artefacts, binary, root, temporaryFolder } from '../browser/processes.mjs';
+import { tellMachine } from './qmp.mjs';
 
 const run = promisify(execFile);
 const agent = path.join(root, 'tests/vm/guest');
 export const TONE_HZ = 700;
 
 /**
- * A guest of `arch` (amd64 or arm64): `guest.run(command)` gives what it prints; what goes wrong there has `code`, `stdout`. At its
- * end `lastWords` is run in it, and `node.log` in its share kept among the artefacts.
+ * A guest of `arch` (amd64, arm64 or amd64-board): `guest.run(command)` gives what it prints; what goes wrong there has `code`,
+ * `stdout`. At its end `lastWords` is run in it, and `node.log` in its share kept among the artefacts.
+ *
+ * `guest.tell(command…)` is for the machine around it (QMP). `guest.cutPower()` ends it, and starts it anew with what is on its
+ * disk: `began` is when, `up` when it takes commands again.
  */
 export async function startGuest(t, name, { forwards = '', arch = 'amd64', bootS = 60, commandS = 60, lastWords } = {}) {
   let up = false;
@@ -31,10 +36,22 @@ export async function startGuest(t, name, { forwards = '', arch = 'amd64', bootS
   const share = temporaryFolder(t);
   const command = async (limitS, ...words) =>
     (await run(agent, [share, ...words], { env: { ...process.env, GUEST_TIMEOUT_S: String(limitS) }, maxBuffer: 1 << 24 })).stdout;
-  const machine = new Child(t, `${name}-qemu`, path.join(root, 'tests/vm/boot'), [share, forwards, arch]);
-  await machine.before(command(bootS, '--wait'));
+  const guest = { share, run: (words, limitS = commandS) => command(limitS, words) };
+  const boot = () => {
+    guest.machine = new Child(t, `${name}-qemu`, path.join(root, 'tests/vm/boot'), [share, forwards, arch]);
+    return guest.machine.before(command(bootS, '--wait'));
+  };
+  guest.tell = (...commands) => tellMachine(path.join(share, 'qmp'), ...commands);
+  guest.cutPower = async () => {
+    await command(commandS, 'sync');
+    await guest.machine.end('SIGKILL');
+    // Before the new one can be asked whether it is.
+    rmSync(path.join(share, 'ready'));
+    return { began: Date.now(), up: boot() };
+  };
+  await boot();
   up = true;
-  return { share, machine, run: (words, limitS = commandS) => command(limitS, words) };
+  return guest;
 }
 
 /** The exported page as any web host would serve it. */
@@ -82,10 +99,32 @@ function oneSecondOf(hertz) {
 /** Bars that move; what they show is told apart by change. */
 export const MOVE = 'v4l2-ctl -d0 -c horizontal_movement=5';
 
+/** Puts the camera back; how long it took until a picture other than `card` was shown on `page`, in ms. */
+export async function plugBackIn(guest, page, card) {
+  const mark = path.join(guest.share, 'plugged');
+  // The mark is a file of the host's: it has the host's time.
+  const done = guest.run(`rm -f /share/plugged; touch /share/plugged && echo vivid.0 >/sys/bus/platform/drivers/vivid/bind && ${MOVE}`);
+  let shown;
+  for (const end = Date.now() + 60_000; !shown && Date.now() < end; ) {
+    const frames = await watchPicture(page, 1);
+    shown = frames.find((frame) => differs(frame, card, 40));
+  }
+  await done;
+  if (!shown) throw new Error('no picture since the camera was put back');
+  return Math.round(shown.wallMs - statSync(mark).mtimeMs);
+}
+
 /** Gives the guest its camera, and its microphone, which hears TONE_HZ from then on. */
 export async function plugIn(guest) {
   await guest.run(`modprobe vivid n_devs=1 node_types=0x1 && modprobe snd-aloop && ${MOVE}`);
+  await play(guest);
+}
+
+/** Lets the guest's microphone hear TONE_HZ, until somebody ends /tmp/player.pid. */
+export async function play(guest) {
   writeFileSync(path.join(guest.share, 'second.raw'), oneSecondOf(TONE_HZ));
   const player = 'aplay -q -D plughw:Loopback,0,0 -t raw -f S16_LE -r 48000 -c 1';
-  await guest.run(`cp /share/second.raw /tmp; (while cat /tmp/second.raw; do :; done | ${player}) </dev/null >/tmp/player.log 2>&1 &`);
+  await guest.run(
+    `cp /share/second.raw /tmp; (while cat /tmp/second.raw; do :; done | ${player} & echo $! >/tmp/player.pid; wait) </dev/null >/tmp/player.log 2>&1 &`,
+  );
 }

@@ -1,0 +1,157 @@
+// The package's whole life on a board under systemd: installed, watched, unplugged, rung at, reloaded, wedged, started anew, purged.
+import assert from 'node:assert/strict';
+
+import { keepScreenshot } from '../browser/browser.mjs';
+import { changes, listen, look, watchPicture } from '../browser/observe.mjs';
+import { waitForPicture } from '../browser/page.mjs';
+import { Child, binary, until } from '../browser/processes.mjs';
+import { prominenceDb } from '../browser/sound.mjs';
+import { TONE_HZ, plugBackIn } from './machine.mjs';
+import { NODE, SOON_MS, moves, stagesOf, startBoard } from './service.mjs';
+
+const JOINS = 20;
+const CAMERA = '/sys/bus/platform/drivers/vivid';
+
+/** The button is wired as most are not: to the supply. The kernel debounces it as it would any. */
+const BELL = '[ring]\ngpio_line = 3\ngpio_pull = "as-is"\ngpio_active_low = false\n';
+
+/** Stops one thread of the service and no other, as a driver that does not return would. */
+const FREEZE = `
+  pid=$(systemctl show -p MainPID --value camera-node)
+  for task in /proc/$pid/task/*; do [ "$(cat $task/comm)" != capture-main ] || thread=\${task##*/}; done
+  group=/sys/fs/cgroup/system.slice/camera-node.service/wedged
+  mkdir -p $group && echo threaded >$group/cgroup.type && echo $thread >$group/cgroup.threads && echo 1 >$group/cgroup.freeze`;
+
+/** What would still be there of it. */
+const REMAINS = "find /etc /usr /var/lib /run -name '*camera-node*' ! -path '/var/lib/dpkg/*' ! -path '/var/lib/systemd/*' ! -path '/run/*/units/*'";
+
+/**
+ * The package `deb` on a board of `kind`. Where that has a GPIO chip `press(guest)` is who comes to the door: line 3 goes up for a
+ * moment.
+ */
+export async function live(t, { name, kind, deb, press }) {
+  const board = await startBoard(t, name, kind);
+  const { guest, heard } = board;
+  const stage = stagesOf(t, board.lap);
+  const joins = () => heard.types('in').filter((type) => type === 'join').length;
+  const bell = press ? BELL : '';
+  let page;
+
+  await stage('installed, and nothing asked, it runs', async () => {
+    await board.install(deb);
+    const fresh = await board.show('ActiveState', 'SubState', 'NRestarts', 'User', 'UnitFileState', 'StatusText');
+    const expected = { ActiveState: 'active', SubState: 'running', NRestarts: '0', User: 'camera-node', UnitFileState: 'enabled' };
+    assert.deepEqual({ ...fresh, ...expected }, fresh);
+    assert.match(fresh.StatusText, /0 viewers/);
+    assert.match(await guest.run('systemd-analyze security --no-pager --threshold=25 camera-node'), /Overall exposure level.*: [012]\.\d/);
+  });
+
+  await stage('with its certificate it is let in by the broker', async () => {
+    await board.bringOnline({ more: bell });
+    const times = await board.show('ExecMainStartTimestampMonotonic', 'ActiveEnterTimestampMonotonic');
+    t.diagnostic(`ready ${(times.ActiveEnterTimestampMonotonic - times.ExecMainStartTimestampMonotonic) / 1000} ms after its start`);
+  });
+
+  await stage('it is seen and heard', async () => {
+    page = await board.openPage();
+    await waitForPicture(page, SOON_MS);
+    const live = await watchPicture(page, 4);
+    assert.ok(changes(live) >= 10, `the picture moves: ${changes(live)} changes in ${live.length} frames`);
+    const { binHertz, spectrum } = await listen(page, 2);
+    const tone = prominenceDb(spectrum, binHertz, TONE_HZ);
+    assert.ok(tone > 20, `the board's tone of ${TONE_HZ} Hz stands out by ${tone} dB`);
+    await keepScreenshot(page, `${name}-live`);
+  });
+
+  await stage(`${JOINS} times somebody joins`, async () => {
+    for (let join = 1; join < JOINS; join += 1) {
+      await page.reload();
+      await waitForPicture(page, SOON_MS);
+    }
+    // A viewer that has to wait for its answer asks again.
+    assert.ok(joins() >= JOINS, `${joins()} joins`);
+  });
+
+  await stage('its camera is pulled out and put back', async () => {
+    const before = joins();
+    await guest.run(`echo vivid.0 >${CAMERA}/unbind`);
+    await until('its camera is away', () => board.camera() === 'away', SOON_MS);
+    await board.says('systemd is told', 'camera away');
+    await until('viewers see a still card', async () => changes(await watchPicture(page, 2)) === 0, SOON_MS);
+    const card = await look(page);
+    t.diagnostic(`picture ${await plugBackIn(guest, page, card)} ms after the camera's bind`);
+    await until('its camera runs', () => board.camera() === 'running', SOON_MS);
+    await moves(page);
+    assert.equal(joins(), before, 'one session for all of it');
+  });
+
+  if (press) await stage('a button at its GPIO line rings a viewer, who accepts and sees', async () => {
+    const mode = await guest.run('stat -c "%G %a" /dev/gpiochip0');
+    assert.equal(mode.trim(), 'gpio 660', "the package's udev rule");
+    const args = ['watch', '--broker', board.broker, '--node', NODE, '--register', 'Kitchen', '--seconds', '1', '--patience', '120'];
+    const kitchen = new Child(t, `${name}-kitchen`, binary, args);
+    await kitchen.before(until('Kitchen is registered', () => heard.types('out').includes('registered'), SOON_MS));
+    // Whoever is not heard presses again.
+    const rings = async () => {
+      await press(guest);
+      return until('it rings', () => heard.types('out').includes('call'), 10_000).catch(() => false);
+    };
+    await until('the bell rings', rings, SOON_MS);
+    assert.equal((await kitchen.ended).code, 0, `Kitchen has seen pictures: ${kitchen.log}`);
+    assert.match(await board.log(), /rings.*source="gpio".*names="Kitchen"/);
+  });
+
+  await stage('its config is read again, wrong and right, and nobody is sent away', async () => {
+    const before = joins();
+    const { MainPID } = await board.show('MainPID');
+    await guest.run(`${board.write({ more: `${bell}\n[no_such_section]` })} && systemctl reload camera-node`);
+    await board.says('the config is refused', 'config refused');
+    await guest.run(`${board.write({ name: 'Garden', more: bell })} && systemctl reload camera-node`);
+    await until('the new name is told', () => heard.status?.name === 'Garden', SOON_MS);
+    await moves(page);
+    assert.equal((await board.show('MainPID')).MainPID, MainPID);
+    assert.equal(joins(), before, 'nobody had to come again');
+  });
+
+  /** Waits until systemd has started the service once more, and whoever watches sees again. */
+  const startedAgain = async (before) => {
+    await until('it is started again', async () => Number((await board.show('NRestarts')).NRestarts) > before, 2 * SOON_MS);
+    await until('it is online again', async () => (await board.show('SubState')).SubState === 'running' && board.isOnline(), SOON_MS);
+    await moves(page);
+  };
+
+  await stage('a capture thread that hangs ends the process, and systemd starts another', async () => {
+    const before = Number((await board.show('NRestarts')).NRestarts);
+    await guest.run(FREEZE);
+    await startedAgain(before);
+    assert.match(await board.log(), /no sign of life.*part="capture-main"/);
+  });
+
+  await stage('a process that hangs as a whole is ended by the watchdog', async () => {
+    const before = Number((await board.show('NRestarts')).NRestarts);
+    await guest.run('kill -STOP $(systemctl show -p MainPID --value camera-node)');
+    await startedAgain(before);
+    assert.match(await board.log(), /Watchdog timeout/);
+  });
+
+  await stage('switched off and on, it comes back by itself', async () => {
+    // As if they were plugged in.
+    await guest.run('printf "vivid\\nsnd-aloop\\n" >/etc/modules-load.d/devices.conf; echo options vivid n_devs=1 node_types=0x1 >/etc/modprobe.d/devices.conf');
+    const { boot } = heard.status;
+    const { began, up } = await guest.cutPower();
+    await page.reload();
+    await until('it is online', () => board.isOnline() && heard.status.boot !== boot, SOON_MS);
+    const online = Date.now() - began;
+    await waitForPicture(page, SOON_MS);
+    t.diagnostic(`from power on: online after ${online} ms, picture after ${Date.now() - began} ms`);
+    await up;
+  });
+
+  await stage('purged, it takes its leave, and leaves nothing', async () => {
+    await guest.run('rm -r /etc/camera-node/*.pem /etc/camera-node/*.key && dpkg --force-unsafe-io -P camera-node </dev/null');
+    await until('the node is offline', () => heard.status?.state === 'offline', SOON_MS);
+    assert.equal((await board.show('LoadState')).LoadState, 'not-found');
+    assert.equal((await guest.run(REMAINS)).trim(), '');
+    assert.equal((await guest.run('pgrep -x camera-node || echo none')).trim(), 'none');
+  });
+}
