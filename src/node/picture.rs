@@ -31,9 +31,9 @@ const CARD_INTERVAL: Duration = Duration::from_millis(200);
 const RETRY_PAUSES: [Duration; 4] =
     [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5)];
 
-/// A camera that is away is looked for at least this often: its picture is to be back two seconds after the plug, and a
-/// look costs little.
-const LOOK_FOR_EVERY: Duration = Duration::from_secs(1);
+/// A camera that is away, or not ours yet, is looked for at least this often: its picture is to be back two seconds after
+/// the plug, of which udev and the driver want their share, and a look costs little.
+const LOOK_FOR_EVERY: Duration = Duration::from_millis(500);
 
 /// What a camera delivers, which need not be what was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -40,7 +40,7 @@ source = "v4l2"
 device = "/dev/video0"
 width = 320
 height = 180
-fps = 25
+fps = 15
 [camera.audio]
 source = "alsa"
 device = "plughw:CARD=Loopback,DEV=1"
