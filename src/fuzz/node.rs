@@ -274,7 +274,12 @@ impl Bench {
                     }
                 }
                 Output::Peer(key, command) => self.command(key, &command),
-                Output::Rival(_) | Output::Ring(_) | Output::Event(_) | Output::Unreadable(..) | Output::Unread(_) => {}
+                Output::Rival(_)
+                | Output::Ring(_)
+                | Output::Allowed(..)
+                | Output::Event(_)
+                | Output::Unreadable(..)
+                | Output::Unread(_) => {}
             }
         }
         assert!(outputs <= MAX_OUTPUTS, "{outputs} outputs at once");

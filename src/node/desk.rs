@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use crate::access::Scopes;
 use crate::config::Config;
 use crate::peer::{Connector, PeerHandle, Reports, Troubles};
 use crate::session::node::{self as core, Input, Output};
@@ -15,6 +16,7 @@ use crate::session::{Event, Outgoing, PeerCommand, PeerEvent, SessionKey};
 use crate::signalling::{LinkEvent, Publish};
 
 use super::access::AccessFiles;
+use super::channels::Services;
 use super::clock::now;
 use super::doorbell::Bells;
 use super::feeds::Cameras;
@@ -47,6 +49,8 @@ pub struct Desk {
     pub connector: Arc<Connector>,
     /// What they send.
     pub cameras: Cameras,
+    /// Who serves viewers' data channels.
+    pub services: Services,
     /// The cameras' sizes and rates, from the config.
     pub config: Arc<Config>,
     /// Everybody's states.
@@ -65,9 +69,10 @@ pub struct Desk {
     pub events: broadcast::Sender<Event>,
 }
 
-/// One viewer's connection, and what it had sent when its bit rate was last taken.
+/// One viewer's connection, what the viewer may do, and what it had been sent when its bit rate was last taken.
 struct Viewer {
     handle: PeerHandle,
+    scopes: watch::Sender<Scopes>,
     bytes_before: u64,
 }
 
@@ -247,16 +252,9 @@ impl Running {
                     }
                 }
                 Output::Peer(key, command) => {
-                    let viewer = self.viewers.entry(key).or_insert_with_key(|key| Viewer {
-                        handle: self.desk.connector.publisher(
-                            key.clone(),
-                            Arc::new(self.desk.cameras.clone()),
-                            self.reports.clone(),
-                        ),
-                        bytes_before: 0,
-                    });
-                    viewer.handle.command(command);
+                    self.viewer(key).handle.command(command);
                 }
+                Output::Allowed(key, scopes) => _ = self.viewer(key).scopes.send_replace(scopes),
                 Output::Event(event) => {
                     let (session, step) = (&event.session, event.step.name());
                     match self.journal.step(&event) {
@@ -276,6 +274,18 @@ impl Running {
                 Output::Unread(peer) => self.journal.unread(&peer),
             }
         }
+    }
+
+    /// This viewer, whose connection is begun if it is new.
+    fn viewer(&mut self, key: SessionKey) -> &mut Viewer {
+        let (desk, reports) = (&self.desk, &self.reports);
+        self.viewers.entry(key).or_insert_with_key(|key| {
+            let scopes = watch::Sender::new(Scopes::NONE);
+            let services = desk.services.of(key, scopes.subscribe());
+            let feeds = Arc::new(desk.cameras.clone());
+            let handle = desk.connector.publisher(key.clone(), feeds, services, reports.clone());
+            Viewer { handle, scopes, bytes_before: 0 }
+        })
     }
 
     fn tell_sum(&mut self) {

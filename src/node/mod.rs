@@ -4,6 +4,7 @@ mod access;
 mod brokers;
 mod camera;
 mod certificates;
+mod channels;
 mod clock;
 mod demand;
 mod desk;
@@ -59,6 +60,7 @@ use crate::sys;
 
 use self::brokers::Brokers;
 use self::camera::Camera;
+use self::channels::Services;
 use self::desk::Desk;
 use self::doorbell::Doorbell;
 use self::feeds::Cameras;
@@ -168,6 +170,7 @@ impl Node {
             caller,
             connector,
             cameras,
+            services: Services::new(),
             config: Arc::clone(&config),
             board,
             metrics: metrics.clone(),

@@ -16,6 +16,7 @@ use webrtc::peer_connection::{
 };
 
 use super::addresses::BindPlan;
+use super::channels::SEND_BUFFER;
 use super::config::{Ice, IcePolicy};
 use super::description::Addressing;
 use super::handle::Desk;
@@ -161,6 +162,7 @@ impl Connector {
             .with_runtime(Arc::new(runtime))
             .with_handler(Arc::new(Forward(forward)))
             .with_udp_addrs(vec![self.plan.clone()])
+            .with_data_channel_send_buffer_limit(SEND_BUFFER)
             .build()
             .await
             .map_err(Failure::at(FailedStep::Internal))?;

@@ -28,6 +28,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 pub(super) enum Order {
     Command(PeerCommand),
     RequestKeyFrame,
+    OpenChannel(String),
 }
 
 /// A connection's side of its handle.
@@ -59,6 +60,11 @@ impl Desk {
             _ => tracing::info!(?step, message, "connection failed"),
         }
         self.report(PeerEvent::Failed { step, message });
+    }
+
+    /// What [`Desk::publish_stats`] publishes.
+    pub(super) fn stats(&self) -> watch::Receiver<PeerStats> {
+        self.stats.subscribe()
     }
 
     pub(super) fn publish_stats(&self) {
@@ -143,6 +149,12 @@ impl PeerHandle {
         self.open.lock().expect("not poisoned").as_ref().map(|(_, watch)| Arc::clone(watch))
     }
 
+    /// The crate's connection, once there is one.
+    #[cfg(test)]
+    pub(super) fn connection(&self) -> Option<Arc<dyn PeerConnection>> {
+        self.open.lock().expect("not poisoned").as_ref().map(|(pc, _)| Arc::clone(pc))
+    }
+
     /// Tells the connection; commands are carried out in order. One that has ended ignores them.
     pub fn command(&self, command: PeerCommand) {
         let _ = self.orders.send(Order::Command(command));
@@ -151,6 +163,12 @@ impl PeerHandle {
     /// Viewer: asks the other side for a key frame (PLI).
     pub fn request_key_frame(&self) {
         let _ = self.orders.send(Order::RequestKeyFrame);
+    }
+
+    /// Viewer: opens a data channel, reliable and in order, in a session that has any. One that is asked for in the moment
+    /// between the connection and its first channel never opens: the crate forgets it.
+    pub fn open_channel(&self, label: impl Into<String>) {
+        let _ = self.orders.send(Order::OpenChannel(label.into()));
     }
 
     /// Its numbers, twice a second.

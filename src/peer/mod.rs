@@ -51,6 +51,10 @@ use crate::fanout::Fanout;
 use crate::media::{CameraName, EncodedAudio, Feedback, VideoPackets};
 
 pub use addresses::media_addresses;
+pub use channels::{
+    Channel, ChannelEnd, ChannelServices, Closed, Deaf, Delivery, MAX_CHANNELS, MAX_MESSAGE_BYTES, Message, Opener,
+    Outgoing, Refused,
+};
 pub use connector::{Connector, ConnectorError};
 pub use handle::{PeerHandle, Reports};
 pub use stats::{LATENCY_BOUNDS_US, LatencyCounts, PeerStats, SendLatency};

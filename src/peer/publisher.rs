@@ -12,7 +12,7 @@ use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::rtp_transceiver::RtpTransceiver;
 
-use super::channels;
+use super::channels::{ChannelServices, Switchboard};
 use super::clock::SessionClock;
 use super::codecs::{self, AUDIO_CLOCK_HZ, VIDEO_CLOCK_HZ, negotiated_payload_type};
 use super::connector::Connector;
@@ -37,6 +37,7 @@ struct Publisher {
     tracks: Vec<OfferedTrack>,
     mids: Mids,
     senders: JoinSet<()>,
+    channels: Switchboard,
     paused: watch::Sender<bool>,
 }
 
@@ -87,18 +88,26 @@ enum Next {
 }
 
 impl Connector {
-    /// A connection that offers what `feeds` has. It waits for [`PeerCommand::Offer`].
-    pub fn publisher(self: &Arc<Self>, key: SessionKey, feeds: Arc<dyn Feeds>, reports: Reports) -> PeerHandle {
+    /// A connection that offers what `feeds` has, its data channels served by `services`. It waits for
+    /// [`PeerCommand::Offer`].
+    pub fn publisher(
+        self: &Arc<Self>,
+        key: SessionKey,
+        feeds: Arc<dyn Feeds>,
+        services: Arc<dyn ChannelServices>,
+        reports: Reports,
+    ) -> PeerHandle {
         let connector = Arc::clone(self);
         let span = tracing::info_span!("peer", %key);
         let tasks = self.tasks();
-        PeerHandle::spawn(tasks, key, reports, span, move |desk| Publisher::new(connector, feeds, desk).run())
+        PeerHandle::spawn(tasks, key, reports, span, move |desk| Publisher::new(connector, feeds, services, desk).run())
     }
 }
 
 impl Publisher {
-    fn new(connector: Arc<Connector>, feeds: Arc<dyn Feeds>, desk: Desk) -> Self {
+    fn new(connector: Arc<Connector>, feeds: Arc<dyn Feeds>, services: Arc<dyn ChannelServices>, desk: Desk) -> Self {
         Self {
+            channels: Switchboard::new(services, desk.stats()),
             connector,
             feeds,
             desk,
@@ -116,7 +125,7 @@ impl Publisher {
                 order = self.desk.orders.recv() => match order {
                     Some(Order::Command(PeerCommand::Close)) | None => Next::End,
                     Some(Order::Command(command)) => self.on_command(command).await,
-                    Some(Order::RequestKeyFrame) => Next::GoOn,
+                    Some(Order::RequestKeyFrame | Order::OpenChannel(_)) => Next::GoOn,
                 },
                 event = next_event(&mut self.link) => self.on_event(event).await,
             };
@@ -125,6 +134,7 @@ impl Publisher {
             }
         }
         self.senders.shutdown().await;
+        self.channels.end().await;
         self.desk.counters.update(|stats| stats.connected = false);
         self.desk.publish_stats();
     }
@@ -209,7 +219,7 @@ impl Publisher {
             }
             // What a viewer sends is refused in our offer, and the crate drops it.
             LinkEvent::Track(_) => {}
-            LinkEvent::Channel(channel) => channels::refuse(channel).await,
+            LinkEvent::Channel(channel) => self.channels.accept(channel),
             LinkEvent::Tick => self.desk.publish_stats(),
         }
         Next::GoOn
@@ -262,11 +272,7 @@ impl Publisher {
             let added = link.pc.add_transceiver_from_track(Arc::clone(&track.track), Some(init)).await;
             track.transceiver = Some(added.map_err(Failure::at(FailedStep::Offer))?);
         }
-        for label in &wants.channels {
-            let created = link.pc.create_data_channel(label, Some(channels::mode(label))).await;
-            let channel = created.map_err(Failure::at(FailedStep::Offer))?;
-            self.senders.spawn(channels::drain(channel));
-        }
+        self.channels.open(link.pc.as_ref(), &wants.channels).await?;
         let link = self.link.insert(link);
         link.offer().await?;
         for track in &self.tracks {

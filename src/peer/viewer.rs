@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::StatsSelector;
 
-use super::channels;
+use super::channels::{ChannelServices, Delivery, Switchboard};
 use super::clock::{media_now, now};
 use super::codecs;
 use super::connector::Connector;
@@ -50,27 +50,35 @@ struct Viewer {
     link: Option<Link>,
     pictures: Vec<Arc<dyn TrackRemote>>,
     readers: JoinSet<()>,
+    channels: Switchboard,
 }
 
 impl Connector {
     /// A connection that answers, and hands the packets it receives to `media`; what finds no room there is dropped and
-    /// counted. It waits for [`PeerCommand::Answer`].
+    /// counted. Its data channels are served by `services`. It waits for [`PeerCommand::Answer`].
     pub fn viewer(
         self: &Arc<Self>,
         key: SessionKey,
         media: mpsc::Sender<ReceivedPacket>,
+        services: Arc<dyn ChannelServices>,
         reports: Reports,
     ) -> PeerHandle {
         let connector = Arc::clone(self);
         let span = tracing::info_span!("viewer", %key);
         let tasks = self.tasks();
-        PeerHandle::spawn(tasks, key, reports, span, move |desk| Viewer::new(connector, media, desk).run())
+        PeerHandle::spawn(tasks, key, reports, span, move |desk| Viewer::new(connector, media, services, desk).run())
     }
 }
 
 impl Viewer {
-    fn new(connector: Arc<Connector>, media: mpsc::Sender<ReceivedPacket>, desk: Desk) -> Self {
-        Self { connector, media, desk, link: None, pictures: Vec::new(), readers: JoinSet::new() }
+    fn new(
+        connector: Arc<Connector>,
+        media: mpsc::Sender<ReceivedPacket>,
+        services: Arc<dyn ChannelServices>,
+        desk: Desk,
+    ) -> Self {
+        let channels = Switchboard::new(services, desk.stats());
+        Self { connector, media, desk, link: None, pictures: Vec::new(), readers: JoinSet::new(), channels }
     }
 
     async fn run(mut self) {
@@ -83,6 +91,10 @@ impl Viewer {
                         self.request_key_frame().await;
                         true
                     }
+                    Some(Order::OpenChannel(label)) => {
+                        self.open_channel(label).await;
+                        true
+                    }
                 },
                 event = next_event(&mut self.link) => self.on_event(event).await,
             };
@@ -91,6 +103,7 @@ impl Viewer {
             }
         }
         self.readers.shutdown().await;
+        self.channels.end().await;
         self.desk.counters.update(|stats| stats.connected = false);
         self.desk.publish_stats();
     }
@@ -169,9 +182,7 @@ impl Viewer {
             }
             LinkEvent::Track(track) => self.on_track(track).await,
             LinkEvent::Restarted => {}
-            LinkEvent::Channel(channel) => {
-                self.readers.spawn(channels::drain(channel));
-            }
+            LinkEvent::Channel(channel) => self.channels.accept(channel),
             LinkEvent::Tick => self.publish_stats().await,
         }
         true
@@ -203,6 +214,13 @@ impl Viewer {
                     tracing::debug!(%error, "a key frame could not be asked for");
                 }
             }
+        }
+    }
+
+    async fn open_channel(&mut self, label: String) {
+        let Some(link) = &self.link else { return };
+        if let Err(failure) = self.channels.add(link.pc.as_ref(), label, Delivery::Reliable).await {
+            tracing::debug!(why = failure.message, "a channel could not be opened");
         }
     }
 

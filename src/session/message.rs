@@ -73,8 +73,8 @@ impl WantsRequest {
         let audio = named(&self.audio, if video.is_empty() { cameras } else { &video })?;
         let mut channels: Vec<String> = Vec::new();
         for label in self.channels.iter().map(Text::as_str) {
-            // The node opens no others; a label it does not know is a wish it cannot grant, and no error.
-            if NODE_CHANNELS.contains(&label) && !channels.iter().any(|known| known == label) {
+            // A label that nobody knows is a wish that cannot be granted, and no error.
+            if is_channel(label) && !channels.iter().any(|known| known == label) {
                 channels.push(label.to_owned());
             }
         }
@@ -82,8 +82,15 @@ impl WantsRequest {
     }
 }
 
-/// The data channels a node opens.
-const NODE_CHANNELS: [&str; 2] = ["control", "telemetry"];
+/// The data channels there are: the first two are opened by the node, the others by the peer.
+fn is_channel(label: &str) -> bool {
+    matches!(label, "control" | "telemetry" | "files") || is_app_channel(label)
+}
+
+/// Whether a program beside the node is at the other end.
+pub(super) fn is_app_channel(label: &str) -> bool {
+    label.starts_with("app:")
+}
 
 /// `true`, `false` or a list of names.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -27,7 +27,7 @@ use self::token_file::TokenFile;
 use super::broker::BrokerArgs;
 use super::out;
 use crate::config::Log;
-use crate::peer::{Connector, PeerHandle, ReceivedPacket};
+use crate::peer::{Connector, Deaf, PeerHandle, ReceivedPacket};
 use crate::session::viewer::{Input, Output, Shown, Viewer, ViewerSetup, ViewerState};
 use crate::session::{
     CameraChoice, CameraDetail, CameraState, NodeId, Outgoing, PeerCommand, PeerEvent, PeerId, SessionKey, Step,
@@ -320,7 +320,7 @@ impl Watching {
             if command == PeerCommand::Close {
                 return;
             }
-            let handle = self.connector.viewer(key.clone(), self.packets.clone(), self.reports.clone());
+            let handle = self.connector.viewer(key.clone(), self.packets.clone(), Arc::new(Deaf), self.reports.clone());
             self.forget_peer();
             self.peer = Some((key, handle));
         }

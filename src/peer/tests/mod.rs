@@ -1,6 +1,7 @@
 //! Node and viewer against each other over real sockets on loopback.
 
 mod addressing;
+mod channels;
 #[path = "../../../tests/node/coturn.rs"]
 mod coturn;
 mod descriptions;
@@ -135,13 +136,13 @@ impl End {
 fn publisher(connector: &Arc<Connector>, camera: &Camera, name: &str) -> End {
     let (reports, events) = mpsc::unbounded_channel();
     let feeds: Arc<dyn Feeds> = Arc::clone(&camera.feeds) as _;
-    End { handle: connector.publisher(key(name), feeds, reports), events }
+    End { handle: connector.publisher(key(name), feeds, Arc::new(Deaf), reports), events }
 }
 
 fn viewer(connector: &Arc<Connector>, name: &str) -> (End, mpsc::Receiver<ReceivedPacket>) {
     let (reports, events) = mpsc::unbounded_channel();
     let (media, packets) = mpsc::channel(1_024);
-    (End { handle: connector.viewer(key(name), media, reports), events }, packets)
+    (End { handle: connector.viewer(key(name), media, Arc::new(Deaf), reports), events }, packets)
 }
 
 /// A camera that one viewer watches, its key frame already asked for.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::message::is_app_channel;
 use super::super::{AccessMode, ErrorCode, Failure, PeerId, Token, WantsRequest};
 use crate::access::{Denied, Grant, Guard, Mode, Scope, Scopes, WallClock};
 
@@ -90,7 +91,7 @@ pub(super) fn needs(wants: &WantsRequest) -> Scopes {
     let needed = [
         (view, Scope::View),
         (wants.talk, Scope::Talk),
-        (channel("control"), Scope::Control),
+        (channel("control") || wants.channels.iter().any(|label| is_app_channel(label.as_str())), Scope::Control),
         (channel("files"), Scope::Files),
     ];
     needed.into_iter().filter_map(|(is_needed, scope)| is_needed.then_some(scope)).collect()

@@ -8,7 +8,7 @@ use super::super::{
     Text, Topics,
 };
 use super::{IceSource, RingOutcome};
-use crate::access::{Guard, WallClock};
+use crate::access::{Guard, Scopes, WallClock};
 
 /// What a node is set up with.
 pub struct NodeSetup {
@@ -90,6 +90,8 @@ pub enum Output {
     Publish(Outgoing),
     /// Ask this of a session's connection.
     Peer(SessionKey, PeerCommand),
+    /// What a session's viewer may do from now on: before anything else is asked of its connection, and with each new token.
+    Allowed(SessionKey, Scopes),
     /// Log this step of a session.
     Event(Event),
     /// A ring has ended.

@@ -122,6 +122,7 @@ impl ViewerSession {
         session.introduce(introduction.info, re, now).expect("next to nothing has been said before");
         session.log(Step::Peer, out);
         session.log(Step::Opening, out);
+        session.tell_rights(out);
         let ice_servers = introduction.own_servers;
         session.command(PeerCommand::Offer { wants: admission.wants, ice_servers }, out);
         session
@@ -213,6 +214,7 @@ impl ViewerSession {
                     let code = failure.known().unwrap_or(ErrorCode::NotAllowed);
                     Over::Failed(failure, code, message.seq)
                 })?;
+                self.tell_rights(out);
             }
             // It has taken back what it had accepted.
             Body::CallResponse(CallResponse::Rejected(_)) => {
@@ -369,6 +371,10 @@ impl ViewerSession {
                 Move::Log(step) => self.log(step, out),
             }
         }
+    }
+
+    fn tell_rights(&self, out: &mut VecDeque<Output>) {
+        out.push_back(Output::Allowed(self.key.clone(), self.grant.scopes));
     }
 
     fn command(&self, command: PeerCommand, out: &mut VecDeque<Output>) {

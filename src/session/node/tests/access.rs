@@ -165,6 +165,7 @@ fn each_wish_needs_its_scope() {
         (json!({"talk": true}), "talk"),
         (json!({"channels": ["control"]}), "control"),
         (json!({"channels": ["files"]}), "files"),
+        (json!({"channels": ["app:ptz"]}), "control"),
     ];
     for (n, (wants, scope)) in table.into_iter().enumerate() {
         bench.wait(10_000);
@@ -197,6 +198,28 @@ fn a_session_lives_on_by_a_renewed_token_and_ends_with_that() {
     bench.wait(69_799);
     assert_eq!(bench.node.viewers(), 1);
     assert_eq!(bench.wait(1), ["(leave)", "tab: close", "tab: leave seq 2 ack 2 expired"]);
+}
+
+#[test]
+fn the_connection_is_told_what_its_viewer_may_do_before_it_is_made_and_with_each_new_token() {
+    let mut bench = guarded();
+    let told = |bench: &mut Bench, message: Value| {
+        let (topic, payload) = ("cn/node/in/tab".to_owned(), Bytes::from(message.to_string()));
+        bench.node.handle(Input::Message { topic, payload, retained: false }, bench.now);
+        let told = std::iter::from_fn(|| bench.node.poll_output()).filter_map(|output| match output {
+            Output::Allowed(_, scopes) => Some(scopes.to_string()),
+            Output::Peer(_, PeerCommand::Offer { .. }) => Some("offer".to_owned()),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    let session = id(1);
+    let join = json!({"v": 1, "type": "join", "session": session.as_str(), "seq": 0, "wants": {"video": true}, "nonce": "n",
+        "token": token(60, "view control")});
+    assert_eq!(told(&mut bench, join), ["view control", "offer"]);
+    let renew =
+        json!({"v": 1, "type": "renew", "session": session.as_str(), "seq": 1, "token": token(120, "view files")});
+    assert_eq!(told(&mut bench, renew), ["view files"]);
 }
 
 #[test]

@@ -199,6 +199,7 @@ impl World {
                     Some(node::Output::Peer(key, command)) => self.command(who, key, command),
                     Some(node::Output::Event(event)) => self.node_log.push(event),
                     Some(node::Output::Ring(outcome)) => self.rings.push(outcome),
+                    Some(node::Output::Allowed(..)) => {}
                     Some(node::Output::Rival(_)) => panic!("there is one node"),
                     Some(node::Output::Unreadable(peer, why)) => panic!("{peer}: {why}"),
                     // Too many at once for the node's limits: they come again.
