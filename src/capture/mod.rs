@@ -3,6 +3,7 @@
 //! A source is opened by its config, read in a blocking loop on a thread of its own, and closed by dropping it. Whatever
 //! goes wrong comes back as a [`CaptureError`]; the owner drops the source and opens it again after a back-off.
 
+mod adjust;
 mod alsa;
 mod canvas;
 mod card;
@@ -22,6 +23,7 @@ mod v4l2;
 
 use std::time::Duration;
 
+pub use adjust::{controls, set_control, sizes};
 pub use canvas::Area;
 pub use card::Card;
 pub use open::{

@@ -82,6 +82,32 @@ mod v4l2 {
 
     #[test]
     #[ignore = "needs vivid: `tests/run vm` runs it in a guest that has one"]
+    fn controls_are_listed_and_set_while_the_camera_streams() {
+        let mut source = open();
+        source.next(LIMIT).expect("a frame");
+        let video = webcam();
+        let named = |name: &str| {
+            let all = controls(&video).expect("vivid has some");
+            all.into_iter().find(|control| control.name == name).unwrap_or_else(|| panic!("vivid has {name}"))
+        };
+        let brightness = named("Brightness");
+        assert_eq!((brightness.kind, brightness.read_only), (sys::ControlKind::Integer, false));
+        let other = if brightness.value == Some(100) { 101 } else { 100 };
+        set_control(&video, brightness.id, other).expect("in its range");
+        assert_eq!(named("Brightness").value, Some(i64::from(other)));
+        let default = i32::try_from(brightness.default).expect("a byte");
+        set_control(&video, brightness.id, default).expect("in its range");
+        let menu = named("Test Pattern");
+        assert_eq!(menu.kind, sys::ControlKind::Menu);
+        assert!(menu.items.len() > 2, "{:?}", menu.items);
+        let beyond = i32::try_from(menu.maximum + 1).expect("a few items");
+        assert!(matches!(set_control(&video, menu.id, beyond), Err(CaptureError::Io { .. })));
+        assert!(sizes(&video).expect("listed").contains(&(640, 360)));
+        source.next(LIMIT).expect("the stream went on");
+    }
+
+    #[test]
+    #[ignore = "needs vivid: `tests/run vm` runs it in a guest that has one"]
     fn held_frames_keep_their_bytes_and_their_return_lets_the_stream_go_on() {
         let mut source = open();
         let held: Vec<Frame> = (0..4).map(|_| source.next(LIMIT).expect("a frame")).collect();

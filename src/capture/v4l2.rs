@@ -205,7 +205,7 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENXIO | libc::ENOENT))
 }
 
-fn opening(device: &str, operation: &'static str, source: io::Error) -> CaptureError {
+pub(super) fn opening(device: &str, operation: &'static str, source: io::Error) -> CaptureError {
     let device = device.to_owned();
     match source.raw_os_error() {
         _ if is_absent(&source) => CaptureError::NotFound { device },

@@ -45,8 +45,10 @@ pub struct Control {
     pub value: Option<i64>,
     /// Value and name of each item of a menu.
     pub items: Vec<(u32, String)>,
-    /// It cannot be set, at all or now (an automatic mode has it).
+    /// It can never be set.
     pub read_only: bool,
+    /// It cannot be set, or has no effect, as others stand now: an automatic mode has it.
+    pub inactive: bool,
 }
 
 /// All controls of `device` that hold one number; strings and compounds are left out.
@@ -111,8 +113,21 @@ fn describe(handle: &Handle, query: &sys::v4l2_query_ext_ctrl) -> Option<Control
         default: query.default_value,
         value: if readable { current(handle, query.id).ok() } else { None },
         items: if kind == ControlKind::Menu { menu(handle, query) } else { Vec::new() },
-        read_only: query.flags & (sys::V4L2_CTRL_FLAG_READ_ONLY | sys::V4L2_CTRL_FLAG_INACTIVE) != 0,
+        read_only: query.flags & sys::V4L2_CTRL_FLAG_READ_ONLY != 0
+            || query.type_ == sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_INTEGER64,
+        inactive: query.flags & (sys::V4L2_CTRL_FLAG_INACTIVE | sys::V4L2_CTRL_FLAG_GRABBED) != 0,
     })
+}
+
+/// Sets the control with this number; a button takes any value.
+///
+/// # Errors
+/// The driver's answer: `EINVAL` for no such control, `ERANGE` for a value it does not take, `EACCES` for one that cannot be
+/// set, `EBUSY` for one that cannot be set now.
+pub fn set_control(device: &v4l::Device, id: u32, value: i32) -> io::Result<()> {
+    let mut control = sys::v4l2_control { id, value };
+    // SAFETY: VIDIOC_S_CTRL takes a v4l2_control, which holds no pointer.
+    unsafe { ioctl(&device.handle(), vidioc::VIDIOC_S_CTRL, &mut control) }
 }
 
 fn current(handle: &Handle, id: u32) -> io::Result<i64> {

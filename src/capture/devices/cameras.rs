@@ -260,7 +260,7 @@ fn describe_control(control: sys::Control) -> CameraControl {
         default: control.default,
         value: control.value,
         items: control.items,
-        read_only: control.read_only,
+        read_only: control.read_only || control.inactive,
     }
 }
 
