@@ -29,6 +29,7 @@
 //! | [`encode`] | seam: raw pictures and sound to H.264 and Opus | `media`, `sys` |
 //! | [`signalling`] | seam: carries session messages, understands none; the embedded broker | `media`, `session`, `trust` |
 //! | [`peer`] | one WebRTC connection a viewer; the only place that knows the crate `webrtc` | `media`, `fanout`, `session`, `sys`, `trust` |
+//! | [`control`] | pure: what viewers ask over data channels, telemetry, the words of local programs' sockets | `media`, `access` |
 //! | [`bell`] | what makes the node ring: socket, GPIO, webhook | `media`, `sys`, `session`, `trust` |
 //! | [`http`] | the page, `/healthz`, `/metrics` | `media`, `session`, `signalling` |
 //! | [`config`] | the config file, composed of each module's own section | each module's `config` |
@@ -68,6 +69,7 @@ pub mod bell;
 pub mod capture;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod encode;
 pub mod fanout;
 #[cfg(any(test, fuzzing))]

@@ -37,10 +37,18 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
                     service.ready();
                 }
             },
+            () = node.restart_wanted() => {
+                signals.stop(node, Some(service)).await?;
+                return Ok(ExitCode::from(RESTART));
+            }
             () = node.ended() => return Err(ended()),
         }
     }
 }
+
+/// Ended in order because a viewer asked for a restart: whoever started the program is to start it again. `EX_TEMPFAIL` of
+/// sysexits.h, for those who start again only what has failed; the unit counts it as a success.
+const RESTART: u8 = 75;
 
 /// Goes over to what the config file says now, or says why not.
 async fn reload(file: &ConfigFile, node: &mut Node, logging: &Logging) {
@@ -113,6 +121,10 @@ impl Signals {
     pub async fn until(mut self, mut node: Node) -> anyhow::Result<ExitCode> {
         tokio::select! {
             _ = self.next() => {}
+            () = node.restart_wanted() => {
+                self.stop(node, None).await?;
+                return Ok(ExitCode::from(RESTART));
+            }
             () = node.ended() => return Err(ended()),
         }
         self.stop(node, None).await

@@ -24,7 +24,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::media::{Bounded, CameraName};
-use crate::{access, bell, capture, encode, http, peer, session, signalling};
+use crate::{access, bell, capture, control, encode, http, peer, session, signalling};
 use document::{Document, Variable};
 use read::PREFIX;
 use schema::Schema;
@@ -55,6 +55,8 @@ pub struct Config {
     pub ring: bell::config::Ring,
     /// How much viewers may ask for.
     pub limits: session::config::Limits,
+    /// Programs beside the node that viewers talk to.
+    pub app: Vec<control::config::App>,
     /// What is logged.
     pub log: Log,
 }
@@ -90,6 +92,7 @@ impl Default for Config {
             http: http::config::Http::default(),
             ring: bell::config::Ring::default(),
             limits: session::config::Limits::default(),
+            app: Vec::new(),
             log: Log::default(),
         }
     }

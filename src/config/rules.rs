@@ -22,6 +22,7 @@ pub fn broken(config: &Config, document: &Document<'_>) -> Vec<Problem> {
     listeners(config, &mut found);
     ice(config, &mut found);
     ring(config, &mut found);
+    apps(config, &mut found);
     found.problems
 }
 
@@ -127,6 +128,18 @@ fn ring(config: &Config, found: &mut Findings<'_>) {
     }
     if config.ring.http_secret_file.is_some() && !config.http.enabled {
         found.add(&path("http_secret_file"), "nobody can post to http, which `http.enabled` turns off");
+    }
+}
+
+fn apps(config: &Config, found: &mut Findings<'_>) {
+    let mut names = BTreeSet::new();
+    for (n, app) in config.app.iter().enumerate() {
+        let path = |name: &str| [key("app"), Step::Index(n), key(name)];
+        if let Some((name, message)) = app.broken() {
+            found.add(&path(name), message);
+        } else if !names.insert(&app.name) {
+            found.add(&path("name"), format!("another program is called \"{}\" as well", app.name));
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::capture;
 use crate::config;
 use crate::fanout::Fanout;
 use crate::media::{CameraName, EncodedAudio, Feedback, VideoPackets};
@@ -18,6 +19,7 @@ use super::demand::Demand;
 use super::metrics::Metrics;
 use super::picture::Settled;
 use super::pipeline::{Outlets, Pipeline, Prepared, is_same_stream};
+use super::shutter::Shutter;
 use super::state::Board;
 use super::thread::Wedged;
 
@@ -36,6 +38,8 @@ pub struct Camera {
     touched: watch::Sender<u32>,
     latency: Arc<SendLatency>,
     works: Mutex<Option<Works>>,
+    /// One exchange at a time.
+    exchanging: Mutex<()>,
 }
 
 /// What makes its media now.
@@ -58,7 +62,12 @@ impl Camera {
     ///
     /// # Errors
     /// No encoder can be made for the size asked, or the system has no threads to give. A missing camera is no error.
-    pub fn start(config: &config::Camera, board: &Arc<Board>, metrics: &Metrics) -> anyhow::Result<Self> {
+    pub fn start(
+        config: &config::Camera,
+        shutter: Arc<Shutter>,
+        board: &Arc<Board>,
+        metrics: &Metrics,
+    ) -> anyhow::Result<Self> {
         let prepared = Prepared::new(config, None)?;
         let outlets = Outlets {
             name: config.name.clone(),
@@ -67,6 +76,7 @@ impl Camera {
             profile_level: Arc::new(Mutex::new(prepared.profile_level())),
             gate: Arc::default(),
             loss: Arc::default(),
+            shutter,
             settled: Arc::default(),
             board: Arc::clone(board),
             metrics: metrics.clone(),
@@ -79,6 +89,7 @@ impl Camera {
             touched,
             latency: Arc::default(),
             works: Mutex::new(None),
+            exchanging: Mutex::default(),
         };
         camera.begin(prepared)?;
         Ok(camera)
@@ -98,6 +109,7 @@ impl Camera {
     /// # Errors
     /// The system has no threads to give.
     pub fn exchange(&self, prepared: Prepared, limit: Duration) -> std::io::Result<Exchanged> {
+        let _one = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.profile_level();
         let mut after = prepared.profile_level();
         if let Some(works) = self.works().take() {
@@ -131,8 +143,32 @@ impl Camera {
             demands: pipeline.demands().to_vec(),
             gauge: self.outlets.metrics.viewers.with_label_values(&[name.as_str()]),
         };
-        *self.works() = Some(Works { pipeline, follower: tokio::spawn(follower.run()) });
+        let mut works = self.works();
+        *works = Some(Works { pipeline, follower: tokio::spawn(follower.run()) });
+        // It may have been shut while this was made.
+        self.apply_shutter(&works);
         Ok(())
+    }
+
+    /// Shuts it, so that its devices are closed, or opens it again.
+    pub fn set_private(&self, private: bool) {
+        self.outlets.shutter.set_private(private);
+        self.apply_shutter(&self.works());
+    }
+
+    fn apply_shutter(&self, works: &Option<Works>) {
+        let demands = works.iter().flat_map(|works| works.pipeline.demands());
+        demands.for_each(|demand| demand.shut(self.outlets.shutter.is_private()));
+    }
+
+    /// Whether a person has shut it, or muted its microphone.
+    pub fn shutter(&self) -> &Arc<Shutter> {
+        &self.outlets.shutter
+    }
+
+    /// What its pipeline was made from, and where its pictures come from; `None` once it has stopped.
+    pub fn config(&self) -> Option<(config::Camera, capture::config::Video)> {
+        self.works().as_ref().map(|works| (works.pipeline.config().clone(), works.pipeline.video().clone()))
     }
 
     /// Its name.

@@ -17,6 +17,8 @@ pub struct Wish {
     pub wanted: bool,
     /// End for good.
     pub stop: bool,
+    /// Deliver nothing, whoever wants it: a person has shut it.
+    pub shut: bool,
 }
 
 impl Demand {
@@ -30,23 +32,37 @@ impl Demand {
         self.change(|wish| wish.stop = true);
     }
 
+    /// Shuts the source, or opens it again.
+    pub fn shut(&self, shut: bool) {
+        self.change(|wish| wish.shut = shut);
+    }
+
     /// What is asked now.
     pub fn wish(&self) -> Wish {
         *self.wish.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Blocks until delivery is wanted or the end is near, at most for `time`.
+    /// Blocks until delivery is wanted, the source is shut or opened, or the end is near, at most for `time`.
     pub fn wait_until_wanted(&self, time: Duration) -> Wish {
         let wish = self.wish.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = |wish: &mut Wish| !wish.wanted && !wish.stop;
+        let was_shut = wish.shut;
+        let idle = |wish: &mut Wish| !wish.wanted && !wish.stop && wish.shut == was_shut;
         let (wish, _) = self.changed.wait_timeout_while(wish, time, idle).unwrap_or_else(PoisonError::into_inner);
         *wish
+    }
+
+    /// Blocks while it is shut, at most for `time`.
+    pub fn wait_while_shut(&self, time: Duration) {
+        let wish = self.wish.lock().unwrap_or_else(PoisonError::into_inner);
+        let stays = |wish: &mut Wish| wish.shut && !wish.stop;
+        drop(self.changed.wait_timeout_while(wish, time, stays).unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Pauses for `time`, less when delivery is no longer wanted or the end is near.
     pub fn pause(&self, time: Duration) -> Wish {
         let wish = self.wish.lock().unwrap_or_else(PoisonError::into_inner);
-        let goes_on = |wish: &mut Wish| wish.wanted && !wish.stop;
+        let was_shut = wish.shut;
+        let goes_on = |wish: &mut Wish| wish.wanted && !wish.stop && wish.shut == was_shut;
         let (wish, _) = self.changed.wait_timeout_while(wish, time, goes_on).unwrap_or_else(PoisonError::into_inner);
         *wish
     }

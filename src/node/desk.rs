@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::access::Scopes;
@@ -50,7 +50,9 @@ pub struct Desk {
     /// What they send.
     pub cameras: Cameras,
     /// Who serves viewers' data channels.
-    pub services: Services,
+    pub services: Arc<Services>,
+    /// Told when viewers were offered another stream than the one that comes.
+    pub stream_changed: Arc<Notify>,
     /// The cameras' sizes and rates, from the config.
     pub config: Arc<Config>,
     /// Everybody's states.
@@ -143,6 +145,7 @@ impl Running {
                     self.look_at_network();
                     self.handle(Input::NetworkChanged);
                 }
+                () = self.desk.stream_changed.notified() => self.handle(Input::StreamChanged),
                 Some(renewal) = self.desk.renewals.recv() => self.renew(renewal).await,
                 _ = bitrates.tick() => {
                     pulse.beat();

@@ -22,11 +22,13 @@ mod page;
 mod picture;
 mod pipeline;
 mod pulse;
+mod readings;
 mod reload;
 mod renewal;
 mod report;
 mod ringing;
 pub mod service;
+mod shutter;
 mod sound;
 mod standing;
 mod state;
@@ -60,7 +62,7 @@ use crate::sys;
 
 use self::brokers::Brokers;
 use self::camera::Camera;
-use self::channels::Services;
+use self::channels::{Services, Wishes};
 use self::desk::Desk;
 use self::doorbell::Doorbell;
 use self::feeds::Cameras;
@@ -69,6 +71,7 @@ use self::line::Caller;
 use self::metrics::Metrics;
 use self::page::Page;
 use self::renewal::Renewal;
+use self::shutter::Shutters;
 use self::state::Board;
 
 pub use self::access::{AccessFiles, read_key, wall_clock};
@@ -111,6 +114,8 @@ pub struct Node {
     events: broadcast::Sender<Event>,
     doorbell: Option<Doorbell>,
     registered: Arc<AtomicUsize>,
+    services: Arc<Services>,
+    wishes: Wishes,
 }
 
 impl Node {
@@ -127,9 +132,10 @@ impl Node {
         let board = Arc::new(Board::default());
         let metrics = Metrics::default();
 
+        let shutters = Arc::new(Shutters::open(&folder, config.camera.iter().map(|camera| camera.name.clone())));
         let mut cameras = BTreeMap::new();
         for camera in &config.camera {
-            let running = Camera::start(camera, &board, &metrics)
+            let running = Camera::start(camera, shutters.of(&camera.name), &board, &metrics)
                 .with_context(|| format!("camera {} cannot be started", camera.name))?;
             cameras.insert(camera.name.clone(), Arc::new(running));
         }
@@ -155,6 +161,9 @@ impl Node {
         let caller = Caller { topics, will: core.will(), changes: network_changes };
         let line = caller.call(endpoint, bells.topic.clone(), 0);
 
+        let wishes = Wishes::default();
+        let services = Services::new(&cameras, shutters, &board, &folder, wishes.clone());
+        services.set_apps(&config.app);
         let config = Arc::new(config);
         let view = View { board: Arc::clone(&board), cameras: cameras.clone(), about: Arc::default() };
         let (stop, stopped) = oneshot::channel();
@@ -170,7 +179,8 @@ impl Node {
             caller,
             connector,
             cameras,
-            services: Services::new(),
+            services: Arc::clone(&services),
+            stream_changed: Arc::clone(&wishes.stream_changed),
             config: Arc::clone(&config),
             board,
             metrics: metrics.clone(),
@@ -195,6 +205,8 @@ impl Node {
             events,
             doorbell: Some(doorbell),
             registered,
+            services,
+            wishes,
         })
     }
 
@@ -247,6 +259,12 @@ impl Node {
     pub async fn ended(&mut self) {
         // A panic in the desk is an end too.
         let _ = (&mut self.desk).await;
+    }
+
+    /// Waits until a viewer that may do so asks for the process to be started anew.
+    pub fn restart_wanted(&self) -> impl Future<Output = ()> + use<> {
+        let wish = Arc::clone(&self.wishes.restart);
+        async move { wish.notified().await }
     }
 
     /// Says `leave` to every viewer and `offline` to all, then ends everything in order; within 3 s.

@@ -88,6 +88,10 @@ impl Picture {
                 // One that is unplugged is so also while nobody asks for it.
                 if trouble != Some(State::Away) || capture::is_there(&self.config) {
                     trouble = None;
+                }
+                if self.demand.wish().shut {
+                    self.board.note(&part, State::Private, "");
+                } else if trouble.is_none() {
                     self.board.note(&part, State::Idle, "");
                 }
             }
@@ -96,6 +100,11 @@ impl Picture {
                 break;
             }
             if !wish.wanted {
+                continue;
+            }
+            if wish.shut {
+                (failures, away) = (0, false);
+                self.show_shutter(&part, &pulse);
                 continue;
             }
             if failures == 0 {
@@ -160,7 +169,25 @@ impl Picture {
 
     fn wanted(&self) -> bool {
         let wish = self.demand.wish();
-        wish.wanted && !wish.stop
+        wish.wanted && !wish.stop && !wish.shut
+    }
+
+    /// Delivers the card of a camera that a person has shut, for as long as it is. The device is closed.
+    fn show_shutter(&self, part: &str, pulse: &Pulse) {
+        let (width, height) = (self.config.width.value(), self.config.height.value());
+        let card = Card::new(width, height, "privacy", "somebody has switched this camera off");
+        let mut sequence = 0;
+        loop {
+            // First the card, so that no picture of before waits anywhere when it is said that there is none.
+            self.frames.put(card.frame(media_now(), sequence));
+            self.board.note(part, State::Private, "");
+            pulse.beat();
+            sequence += 1;
+            let wish = self.demand.pause(CARD_INTERVAL);
+            if !wish.shut || !wish.wanted || wish.stop {
+                return;
+            }
+        }
     }
 
     /// Delivers the card that tells viewers what is wrong, for as long as `pause`.

@@ -15,6 +15,7 @@ use super::demand::Demand;
 use super::encoding::Encoding;
 use super::metrics::Metrics;
 use super::picture::{Picture, Settled};
+use super::shutter::Shutter;
 use super::sound::{self, Sound, SoundEncoding};
 use super::state::Board;
 use super::thread::{self, Priority, Thread, Wedged};
@@ -34,6 +35,8 @@ pub struct Outlets {
     pub gate: Arc<Mutex<KeyFrameGate>>,
     /// The loss that viewers report.
     pub loss: Arc<Mutex<f32>>,
+    /// Whether a person has shut it.
+    pub shutter: Arc<Shutter>,
     /// What the camera has settled on.
     pub settled: Arc<Mutex<Option<Settled>>>,
     /// Where to say what it does.
@@ -135,7 +138,7 @@ impl Prepared {
 
     fn fill(self, pipeline: &mut Pipeline, outlets: Outlets) -> std::io::Result<()> {
         let Self { config, video, audio, turn, warm } = self;
-        let Outlets { name, packets, sound, profile_level, gate, loss, settled, board, metrics } = outlets;
+        let Outlets { name, packets, sound, profile_level, gate, loss, shutter, settled, board, metrics } = outlets;
         let encoding = Encoding {
             camera: name.clone(),
             config: config.h264,
@@ -156,7 +159,7 @@ impl Prepared {
             config: video,
             frames: Arc::clone(&pipeline.frames),
             settled,
-            demand: pipeline.demand(),
+            demand: pipeline.demand(&shutter),
             board: Arc::clone(&board),
             metrics,
         };
@@ -174,8 +177,8 @@ impl Prepared {
             board: Arc::clone(&board),
         };
         pipeline.add(format!("opus-{name}"), Priority::Sound, move || encoding.run())?;
-        let demand = pipeline.demand();
-        let sound = Sound { camera: name.clone(), config: audio, periods: periods_in, demand, board };
+        let demand = pipeline.demand(&shutter);
+        let sound = Sound { camera: name.clone(), config: audio, periods: periods_in, demand, shutter, board };
         pipeline.add(format!("sound-{name}"), Priority::Sound, move || sound.run())
     }
 }
@@ -194,6 +197,11 @@ impl Pipeline {
     /// What it was made from.
     pub fn config(&self) -> &config::Camera {
         &self.config
+    }
+
+    /// Where its pictures come from, with what was left open decided.
+    pub fn video(&self) -> &Video {
+        &self.video
     }
 
     /// Whether a stream of this profile and level is not its encoder's, but the camera's own.
@@ -220,8 +228,9 @@ impl Pipeline {
         result
     }
 
-    fn demand(&mut self) -> Arc<Demand> {
+    fn demand(&mut self, shutter: &Shutter) -> Arc<Demand> {
         let demand = Arc::new(Demand::default());
+        demand.shut(shutter.is_private());
         self.demands.push(Arc::clone(&demand));
         demand
     }

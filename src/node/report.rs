@@ -39,7 +39,7 @@ impl Probe for Report {
         let mut health = Health::default();
         for (name, condition) in self.board.conditions() {
             let state = match condition.state {
-                State::Idle | State::Live => PartState::Ok,
+                State::Idle | State::Private | State::Live => PartState::Ok,
                 State::Expiring | State::Expired | State::Refused | State::Full | State::Restart => PartState::Degraded,
                 State::Starting
                 | State::Away

@@ -7,10 +7,11 @@ use std::time::Duration;
 use crate::capture::{self, CaptureError, config::Audio};
 use crate::encode::{self, AudioEncoder, EncodeError, config::Opus};
 use crate::fanout::Fanout;
-use crate::media::{CameraName, EncodedAudio, Pcm};
+use crate::media::{CameraName, EncodedAudio, Pcm, SAMPLES_PER_PERIOD};
 
 use super::demand::Demand;
 use super::pulse::{Pulse, ROUND};
+use super::shutter::Shutter;
 use super::state::{Board, State};
 
 /// A card delivers a period every 20 ms; after this long it is opened anew.
@@ -38,6 +39,8 @@ pub struct Sound {
     pub periods: SyncSender<Pcm>,
     /// Whether sound is wanted.
     pub demand: Arc<Demand>,
+    /// Whether it is muted.
+    pub shutter: Arc<Shutter>,
     /// Where to say what it does.
     pub board: Arc<Board>,
 }
@@ -51,7 +54,16 @@ impl Sound {
         let mut away = false;
         loop {
             pulse.beat();
-            if !self.demand.wish().wanted {
+            let wish = self.demand.wish();
+            if wish.shut {
+                self.board.note(&part, State::Private, "");
+                (failures, away) = (0, false);
+                self.demand.wait_while_shut(ROUND);
+                if !self.demand.wish().stop {
+                    continue;
+                }
+            }
+            if !wish.wanted {
                 // One that is unplugged is so also while nobody asks for it.
                 away = away && !capture::is_card_there(&self.config);
                 if !away {
@@ -62,7 +74,7 @@ impl Sound {
             if wish.stop {
                 return;
             }
-            if !wish.wanted {
+            if !wish.wanted || wish.shut {
                 continue;
             }
             let mut delivered = false;
@@ -88,12 +100,18 @@ impl Sound {
             }
             return Ok(());
         };
+        let silence: Arc<[i16]> = Arc::new([0; SAMPLES_PER_PERIOD]);
+        let mut said = None;
         while self.wanted() {
             pulse.beat();
-            let pcm = source.next(SILENCE_LIMIT)?;
-            if !*delivered {
-                *delivered = true;
-                self.board.note(part, State::Live, "");
+            let mut pcm = source.next(SILENCE_LIMIT)?;
+            *delivered = true;
+            let muted = self.shutter.is_muted();
+            if muted {
+                pcm.samples = Arc::clone(&silence);
+            }
+            if said.replace(muted) != Some(muted) {
+                self.board.note(part, State::Live, if muted { "muted" } else { "" });
             }
             match self.periods.try_send(pcm) {
                 Ok(()) => {}
@@ -106,7 +124,7 @@ impl Sound {
 
     fn wanted(&self) -> bool {
         let wish = self.demand.wish();
-        wish.wanted && !wish.stop
+        wish.wanted && !wish.stop && !wish.shut
     }
 }
 

@@ -14,6 +14,8 @@ use super::pulse::Pulses;
 pub enum State {
     /// Nobody asks for it (`on_demand`), or the config has none.
     Idle,
+    /// A person has shut it: it captures nothing.
+    Private,
     /// Being opened or connected.
     Starting,
     /// Delivering.
@@ -50,6 +52,7 @@ impl State {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Idle => "idle",
+            Self::Private => "private",
             Self::Starting => "starting",
             Self::Live => "live",
             Self::Away => "away",
@@ -118,7 +121,9 @@ impl Board {
         }
         let detail = now.detail.as_str();
         match state {
-            State::Idle | State::Starting | State::Live => tracing::info!(part, state = state.word(), detail, "state"),
+            State::Idle | State::Private | State::Starting | State::Live => {
+                tracing::info!(part, state = state.word(), detail, "state")
+            }
             _ if before.is_some_and(|b| b.state == state) => {
                 tracing::info!(part, state = state.word(), detail, "state");
             }
@@ -152,6 +157,7 @@ mod tests {
 
     const ALL: [State; 14] = [
         State::Idle,
+        State::Private,
         State::Starting,
         State::Live,
         State::Away,

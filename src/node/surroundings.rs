@@ -59,6 +59,7 @@ impl Running {
             let state = condition.map_or(CameraState::Idle, |condition| match condition.state {
                 State::Idle | State::Starting => CameraState::Idle,
                 State::Live | State::Expiring | State::Expired => CameraState::Running,
+                State::Private => CameraState::Private,
                 // Mostly for the moment in which a camera that is back is given to its group.
                 State::Away | State::Denied => CameraState::Away,
                 State::Busy
@@ -113,7 +114,10 @@ impl Running {
 /// What `status` tells of a part besides cameras, which have a place of their own there: whoever may watch may read it.
 fn warning(part: &str, condition: &Condition) -> Option<String> {
     let Condition { state, detail } = condition;
-    if matches!(state, State::Idle | State::Starting | State::Live) || part == "broker" || part.starts_with("camera:") {
+    if matches!(state, State::Idle | State::Private | State::Starting | State::Live)
+        || part == "broker"
+        || part.starts_with("camera:")
+    {
         return None;
     }
     Some(if part.starts_with(certificates::PART) {

@@ -204,6 +204,8 @@ pub enum CameraState {
     Idle,
     /// Delivers pictures.
     Running,
+    /// A person has shut it.
+    Private,
     /// Unplugged.
     Away,
     /// There, and delivers nothing.

@@ -382,6 +382,7 @@ fn in_words(report: &Report) -> String {
         let Some(CameraDetail { state, message, .. }) = detail else { continue };
         let trouble = match state {
             CameraState::Away => "is away",
+            CameraState::Private => "is switched off",
             CameraState::Failed => "delivers nothing",
             CameraState::Idle | CameraState::Running => continue,
         };

@@ -1,61 +1,85 @@
-//! Who serves which data channel of a viewer.
+//! Who serves which data channel of a viewer. `src/session/PROTOCOL.md`, section 9, is what they all speak.
 
-use std::sync::Arc;
+mod announcer;
+mod apps;
+mod board;
+mod camera;
+mod requests;
+mod settings;
+mod telemetry;
+mod viewer;
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::access::Scopes;
-use crate::peer::{Channel, ChannelServices, Delivery, Refused};
+use crate::control::config::App;
+use crate::peer::ChannelServices;
 use crate::session::SessionKey;
 
-/// What the channels of all viewers are served with. Cloning shares it.
-#[derive(Clone)]
+use super::feeds::Cameras;
+use super::shutter::Shutters;
+use super::state::Board;
+use super::state_folder::StateFolder;
+use telemetry::Sampler;
+use viewer::ViewerServices;
+
+/// What the channels of all viewers are served with.
 pub struct Services {
+    cameras: Cameras,
+    shutters: Arc<Shutters>,
+    board: Arc<Board>,
+    apps: Mutex<Vec<App>>,
+    sampler: Sampler,
+    wishes: Wishes,
+    /// One at a time opens a camera's device beside its stream, or closes it for good.
+    device: tokio::sync::Mutex<()>,
     tasks: Handle,
+}
+
+/// What is wished for that only others can do.
+#[derive(Debug, Clone, Default)]
+pub struct Wishes {
+    /// The process is to be started anew.
+    pub restart: Arc<Notify>,
+    /// Viewers were offered another stream than the one that comes now.
+    pub stream_changed: Arc<Notify>,
 }
 
 impl Services {
     /// Serves channels on the runtime of whoever calls this.
-    pub fn new() -> Self {
-        Self { tasks: Handle::current() }
+    pub fn new(
+        cameras: &Cameras,
+        shutters: Arc<Shutters>,
+        board: &Arc<Board>,
+        folder: &StateFolder,
+        wishes: Wishes,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            cameras: cameras.clone(),
+            shutters,
+            board: Arc::clone(board),
+            apps: Mutex::default(),
+            sampler: Sampler::new(cameras.clone(), folder.path().to_owned()),
+            wishes,
+            device: tokio::sync::Mutex::default(),
+            tasks: Handle::current(),
+        })
     }
 
-    /// Those of one viewer, who may do what `scopes` say.
-    pub fn of(&self, key: &SessionKey, scopes: watch::Receiver<Scopes>) -> Arc<dyn ChannelServices> {
-        Arc::new(ViewerServices { all: self.clone(), key: key.clone(), scopes })
-    }
-}
-
-/// The services of one viewer.
-struct ViewerServices {
-    all: Services,
-    key: SessionKey,
-    scopes: watch::Receiver<Scopes>,
-}
-
-impl ChannelServices for ViewerServices {
-    fn opens(&self, label: &str) -> Option<Delivery> {
-        match label {
-            "control" => Some(Delivery::Reliable),
-            "telemetry" => Some(Delivery::Fleeting),
-            _ => None,
-        }
+    /// The channels of one viewer, who may do what `scopes` say.
+    pub fn of(self: &Arc<Self>, key: &SessionKey, scopes: watch::Receiver<Scopes>) -> Arc<dyn ChannelServices> {
+        Arc::new(ViewerServices::new(Arc::clone(self), key.clone(), scopes))
     }
 
-    fn serve(&self, channel: Channel) {
-        match self.opens(channel.label()) {
-            Some(_) => drop(self.all.tasks.spawn(listen(channel, self.scopes.clone()))),
-            None => tracing::debug!(session = %self.key, label = channel.label(), "a channel that nobody waits for"),
-        }
+    /// The programs beside the node from now on; channels that are open stay.
+    pub fn set_apps(&self, apps: &[App]) {
+        *self.apps() = apps.to_vec();
     }
 
-    fn refused(&self, label: &str, why: Refused) {
-        tracing::debug!(session = %self.key, label, ?why, "a channel was refused");
+    fn apps(&self) -> std::sync::MutexGuard<'_, Vec<App>> {
+        self.apps.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Hears what is said, for as long as the viewer may do anything.
-async fn listen(mut channel: Channel, scopes: watch::Receiver<Scopes>) {
-    while channel.next().await.is_ok() && !scopes.borrow().is_empty() {}
 }

@@ -180,6 +180,7 @@ impl Node {
         if !sent || !matches!(timeout(DESK_WITHIN, taken_over).await, Ok(Ok(()))) {
             bail!("the sessions' desk does not answer: this is a defect, please report it with the log");
         }
+        self.services.set_apps(&self.config.app);
         self.page.tell(&self.config, &self.view);
         self.keeper.abort();
         self.keeper = keeper(&self.config, &self.folder, &self.view.board);

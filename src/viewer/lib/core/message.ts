@@ -62,7 +62,7 @@ export type RejectReason = "busy" | "declined" | "timeout" | "notAllowed" | "uns
 
 /** How one camera is; none of these refuses a join. */
 export interface CameraDetail {
-  state: "idle" | "running" | "away" | "failed";
+  state: "idle" | "running" | "private" | "away" | "failed";
   /** With `failed`: `busy`, `stalled`, `unsupported` or `failed`; a later node may say others. */
   fault?: string;
   message?: string;
@@ -179,7 +179,7 @@ const node: Reader<NodeInfo> = (value, what) => {
 const detail: Reader<CameraDetail> = (value, what) => {
   const from = fields(value, what);
   return {
-    state: must(from, "state", word("idle", "running", "away", "failed")),
+    state: must(from, "state", word("idle", "running", "private", "away", "failed")),
     ...maybe(from, "fault", text(32, 0)),
     ...maybe(from, "message", text(256, 0)),
   };

@@ -1,0 +1,103 @@
+//! The channels of one viewer: who serves each, and by which right.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::announcer::{Announcer, error_of_refusal};
+use super::{Services, apps, requests, telemetry};
+use crate::access::{Scope, Scopes};
+use crate::control::{ControlError, ErrorCode};
+use crate::peer::{Channel, ChannelServices, Delivery, Opener, Refused};
+use crate::session::SessionKey;
+
+/// The services of one viewer.
+pub struct ViewerServices {
+    all: Arc<Services>,
+    viewer: Viewer,
+}
+
+/// Who is at the other end. Cloning shares it.
+#[derive(Clone)]
+pub struct Viewer {
+    /// Its session.
+    pub key: SessionKey,
+    /// What it may do now.
+    pub scopes: watch::Receiver<Scopes>,
+    /// What it is told unasked.
+    pub announcer: Arc<Announcer>,
+}
+
+/// Why a service has ended; nothing when the viewer knows.
+pub type Ended = Option<ControlError>;
+
+impl ViewerServices {
+    pub(super) fn new(all: Arc<Services>, key: SessionKey, scopes: watch::Receiver<Scopes>) -> Self {
+        Self { all, viewer: Viewer { key, scopes, announcer: Arc::default() } }
+    }
+
+    /// Serves for as long as the viewer has this right, and tells it why that has ended.
+    fn spawn(&self, label: String, scope: Scope, service: impl Future<Output = Ended> + Send + 'static) {
+        let Viewer { key, scopes, announcer } = self.viewer.clone();
+        let service = async move {
+            let ended = tokio::select! {
+                ended = service => ended,
+                () = lost(scopes, scope) => {
+                    Some(ControlError::new(ErrorCode::NotAllowed, format!("this channel needs the scope {scope}")))
+                }
+            };
+            if label == CONTROL {
+                announcer.detach();
+            }
+            match ended {
+                Some(why) => announcer.channel_closed(&label, &why),
+                None => tracing::debug!(session = %key, label, "a data channel is closed"),
+            }
+        };
+        drop(self.all.tasks.spawn(service));
+    }
+}
+
+const CONTROL: &str = "control";
+const TELEMETRY: &str = "telemetry";
+
+impl ChannelServices for ViewerServices {
+    fn opens(&self, label: &str) -> Option<Delivery> {
+        match label {
+            CONTROL => Some(Delivery::Reliable),
+            TELEMETRY => Some(Delivery::Fleeting),
+            _ => None,
+        }
+    }
+
+    fn serve(&self, channel: Channel) {
+        let (all, viewer, label) = (Arc::clone(&self.all), self.viewer.clone(), channel.label().to_owned());
+        match (label.as_str(), channel.opener()) {
+            (CONTROL, Opener::Us) => {
+                viewer.announcer.attach(channel.outgoing().clone());
+                self.spawn(label, Scope::Control, requests::serve(all, viewer, channel));
+            }
+            (TELEMETRY, Opener::Us) => self.spawn(label, Scope::View, telemetry::serve(all, channel)),
+            (app, Opener::Them) if app.starts_with("app:") => {
+                self.spawn(label, Scope::Control, apps::serve(all, viewer, channel));
+            }
+            _ => {
+                let why = ControlError::new(ErrorCode::NoSuchChannel, "nobody here serves a channel of this label");
+                viewer.announcer.channel_closed(&label, &why);
+            }
+        }
+    }
+
+    fn refused(&self, label: &str, why: Refused) {
+        self.viewer.announcer.channel_closed(label, &error_of_refusal(why));
+    }
+}
+
+/// Waits until the viewer may do this no more.
+async fn lost(mut scopes: watch::Receiver<Scopes>, scope: Scope) {
+    let needed = Scopes::from_iter([scope]);
+    // The session is over when nobody can tell us any more; its channels end by themselves.
+    if scopes.wait_for(|scopes| !scopes.cover(needed)).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
