@@ -48,6 +48,12 @@ impl Daemon {
         eventually(words, Duration::from_secs(20), || self.log().contains(words)).await;
     }
 
+    /// Waits until it ends by itself; its exit code.
+    pub async fn exit_code(mut self) -> Option<i32> {
+        let ended = tokio::time::timeout(Duration::from_secs(20), self.child.wait()).await;
+        ended.expect("it ends").expect("it ran").code()
+    }
+
     /// Stops it in order; its whole log.
     pub async fn stop(mut self) -> String {
         let pid = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("it runs");

@@ -4,12 +4,14 @@
 mod brokers;
 mod calls;
 mod certificates;
+mod channels;
 mod clock;
 mod commands;
 mod coturn;
 mod daemon;
 mod expiry;
 mod faults;
+mod hand;
 mod joins;
 mod lan;
 mod later;

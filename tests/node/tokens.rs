@@ -8,16 +8,16 @@ use super::stage::{Stage, Watch, command, eventually};
 use super::{Duration, SOON};
 
 /// What a command prints; it must succeed.
-async fn printed(program: &str, args: &[&str]) -> String {
+pub async fn printed(program: &str, args: &[&str]) -> String {
     let output = command(program, args).output().await.unwrap_or_else(|error| panic!("{program}: {error}"));
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text").trim().to_owned()
 }
 
-const BINARY: &str = env!("CARGO_BIN_EXE_camera-node");
+pub const BINARY: &str = env!("CARGO_BIN_EXE_camera-node");
 
 /// Makes a key in `folder` and gives the section of the config that names it.
-async fn key(folder: &Path, kid: &str, algorithm: &str) -> String {
+pub async fn key(folder: &Path, kid: &str, algorithm: &str) -> String {
     let folder = folder.to_str().expect("UTF-8");
     let said = printed(BINARY, &["keys", "make", "--kid", kid, "--algorithm", algorithm, "--dir", folder]).await;
     said[said.find("[[access.keys]]").expect("a section to copy")..].to_owned()
