@@ -30,6 +30,7 @@
 //! | [`signalling`] | seam: carries session messages, understands none; the embedded broker | `media`, `session`, `trust` |
 //! | [`peer`] | one WebRTC connection a viewer; the only place that knows the crate `webrtc` | `media`, `fanout`, `session`, `sys`, `trust` |
 //! | [`control`] | pure: what viewers ask over data channels, telemetry, the words of local programs' sockets | `media`, `access` |
+//! | [`playback`] | talkback: what viewers say, from packets to the speaker | `media`, `sys` |
 //! | [`bell`] | what makes the node ring: socket, GPIO, webhook | `media`, `sys`, `session`, `trust` |
 //! | [`http`] | the page, `/healthz`, `/metrics` | `media`, `session`, `signalling` |
 //! | [`config`] | the config file, composed of each module's own section | each module's `config` |
@@ -79,6 +80,7 @@ pub mod http;
 pub mod media;
 pub mod node;
 pub mod peer;
+pub mod playback;
 pub mod rate;
 pub mod session;
 pub mod signalling;

@@ -1,0 +1,122 @@
+//! Talkback: what viewers say, from their packets to the camera's speaker.
+//!
+//! ```text
+//!  peer ─SpokenPacket─▶ talkers ─▶ talker: jitter ─▶ Opus ─▶ resample ─▶ mix ─▶ sink (ALSA, file)
+//!                      (inboxes)             └── lag ──▶ drift ──┘
+//! ```
+//!
+//! The network leaves packets with [`Talkers`] and never waits; all else happens on the speaker's thread, which asks the
+//! [`Mixer`] for 10 ms at a time, as the [`Sink`] has room for them. `jitter`, `transit`, `drift`, `resample` and `mix` are
+//! pure: time is an argument.
+
+mod alsa;
+pub mod config;
+mod drift;
+mod duck;
+mod file;
+mod jitter;
+mod mix;
+mod mixer;
+mod resample;
+mod talker;
+mod talkers;
+#[cfg(test)]
+mod tests;
+mod ticks;
+mod toc;
+mod transit;
+
+use std::time::Duration;
+
+use self::config::{SinkKind, Speaker};
+use crate::media::MediaTime;
+
+pub use duck::{Ducker, Heard};
+pub use mixer::{Mixer, SPEAKER_PERIOD};
+pub use talkers::{Talkers, Voice};
+
+/// A speaker, or what stands in for one. 48 kHz mono in periods of 10 ms.
+pub trait Sink: Send {
+    /// Blocks until there is room for a period, at most `timeout`; when its first sample will be heard.
+    ///
+    /// # Errors
+    /// [`PlaybackError::Stalled`] after `timeout`; anything else ends this sink.
+    fn room(&mut self, timeout: Duration) -> Result<MediaTime, PlaybackError>;
+
+    /// Plays a period. An underrun is recovered inside.
+    ///
+    /// # Errors
+    /// Each ends this sink.
+    fn play(&mut self, period: &[i16; SPEAKER_PERIOD]) -> Result<(), PlaybackError>;
+
+    /// From being written to being heard, when all runs as it should.
+    fn latency(&self) -> Duration;
+}
+
+/// Opens the speaker that `speaker` names, `None` for none.
+///
+/// # Errors
+/// Why it cannot be opened; [`PlaybackError::NotFound`], [`PlaybackError::Busy`] and [`PlaybackError::Io`] may pass.
+pub fn open(speaker: &Speaker) -> Result<Option<Box<dyn Sink>>, PlaybackError> {
+    match speaker.sink {
+        SinkKind::None => Ok(None),
+        SinkKind::Alsa => Ok(Some(Box::new(alsa::open(&speaker.device, speaker.buffer_ms.value())?))),
+        SinkKind::File => Ok(Some(Box::new(file::open(&speaker.file)?))),
+    }
+}
+
+/// Why a speaker cannot be opened or does not play. `device` is what a person would recognise: `plughw:CARD=Speaker`.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaybackError {
+    /// No such device, now; it may be plugged in later.
+    #[error("{device}: not there")]
+    NotFound {
+        /// The device asked for.
+        device: String,
+    },
+    /// It was there and went away.
+    #[error("{device}: gone")]
+    Gone {
+        /// The device that went.
+        device: String,
+    },
+    /// Another program holds it.
+    #[error("{device}: in use by another program")]
+    Busy {
+        /// The device asked for.
+        device: String,
+    },
+    /// It is there and cannot play what we have; waiting does not help.
+    #[error("{device}: {reason}")]
+    Unsupported {
+        /// The device asked for.
+        device: String,
+        /// What is missing.
+        reason: String,
+    },
+    /// It took nothing for this long.
+    #[error("{device}: takes nothing for {waited:?}")]
+    Stalled {
+        /// The device.
+        device: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The driver or the file system said so.
+    #[error("{device}: {operation}: {source}")]
+    Io {
+        /// The device or file.
+        device: String,
+        /// What was being done.
+        operation: &'static str,
+        /// What the system answered.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Opus refuses.
+    #[error("opus: {message}")]
+    Codec {
+        /// What it says.
+        message: String,
+    },
+}
