@@ -14,6 +14,8 @@ use webrtc::peer_connection::PeerConnection;
 use super::link::Failure;
 use super::stats::{Counters, PeerStats};
 use super::watch::Watch;
+use crate::fanout::Fanout;
+use crate::media::EncodedAudio;
 use crate::session::{FailedStep, PeerCommand, PeerEvent, SessionKey};
 
 /// Where a connection reports to.
@@ -29,6 +31,7 @@ pub(super) enum Order {
     Command(PeerCommand),
     RequestKeyFrame,
     OpenChannel(String),
+    Speak(Arc<Fanout<EncodedAudio>>),
 }
 
 /// A connection's side of its handle.
@@ -169,6 +172,11 @@ impl PeerHandle {
     /// between the connection and its first channel never opens: the crate forgets it.
     pub fn open_channel(&self, label: impl Into<String>) {
         let _ = self.orders.send(Order::OpenChannel(label.into()));
+    }
+
+    /// Viewer: says this to the node; to be told before the node's first offer.
+    pub fn speak(&self, sound: Arc<Fanout<EncodedAudio>>) {
+        let _ = self.orders.send(Order::Speak(sound));
     }
 
     /// Its numbers, twice a second.

@@ -29,12 +29,14 @@ mod local_names;
 mod names;
 mod negotiate;
 mod notice;
+mod offered;
 mod publisher;
 mod runtime;
 mod sender;
 mod sender_report;
 mod stats;
 mod stream;
+mod talk;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -48,7 +50,7 @@ mod watch;
 use std::sync::Arc;
 
 use crate::fanout::Fanout;
-use crate::media::{CameraName, EncodedAudio, Feedback, VideoPackets};
+use crate::media::{CameraName, EncodedAudio, Feedback, SpokenPacket, VideoPackets};
 
 pub use addresses::media_addresses;
 pub use channels::{
@@ -86,11 +88,20 @@ pub struct AudioFeed {
     pub feedback: FeedbackSink,
 }
 
-/// Where media comes from, by camera. Filled by the node.
+/// Hears what one viewer says, until it is dropped. Called on network tasks: it must not wait.
+pub type Ear = Arc<dyn Fn(SpokenPacket) + Send + Sync>;
+
+/// Where media comes from, by camera, and where what viewers say goes. Filled by the node.
 pub trait Feeds: Send + Sync {
     /// The camera's picture, if it has one now or can have one.
     fn video(&self, camera: &CameraName) -> Option<VideoFeed>;
 
     /// The camera's sound, if it has a microphone.
     fn audio(&self, camera: &CameraName) -> Option<AudioFeed>;
+
+    /// One more viewer's ear at the camera, if it has a speaker.
+    fn ear(&self, camera: &CameraName) -> Option<Ear> {
+        let _ = camera;
+        None
+    }
 }

@@ -2,30 +2,26 @@
 
 use std::sync::Arc;
 
-use rtc::interceptor::{NackResponderBuilder, Registry, Slot};
-use rtc::media_stream::MediaStreamTrack;
-use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind};
+use rtc::interceptor::{NackResponderBuilder, ReceiverReportBuilder, Registry, Slot};
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use webrtc::media_stream::track_local::TrackLocal;
-use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
-use webrtc::rtp_transceiver::RtpTransceiver;
 
+use super::Feeds;
 use super::channels::{ChannelServices, Switchboard};
 use super::clock::SessionClock;
-use super::codecs::{self, AUDIO_CLOCK_HZ, VIDEO_CLOCK_HZ, negotiated_payload_type};
+use super::codecs::{self, negotiated_payload_type};
 use super::connector::Connector;
 use super::description::sections;
 use super::feedback::{FeedbackTap, HeardStream};
 use super::handle::{Desk, Order, PeerHandle, Reports};
-use super::handover::Handover;
 use super::interceptor::{self, MediaInterceptor};
 use super::link::{Failure, Link, LinkEvent};
+use super::offered::{Feed, OfferedTrack};
 use super::sender::{Outlet, send_audio, send_video};
 use super::sender_report::{ReportedStream, SenderReports};
-use super::{AudioFeed, FeedbackSink, Feeds, VideoFeed};
-use crate::media::{CameraName, Feedback, ProfileLevelId};
+use super::talk::{Talk, hear};
+use crate::media::{Feedback, ProfileLevelId};
 use crate::session::{FailedStep, IceServer, Mid, Mids, PeerCommand, PeerEvent, SessionKey, TrackKind, Wants};
 
 /// The node's side of one connection.
@@ -35,50 +31,11 @@ struct Publisher {
     desk: Desk,
     link: Option<Link>,
     tracks: Vec<OfferedTrack>,
+    talk: Option<Talk>,
     mids: Mids,
     senders: JoinSet<()>,
     channels: Switchboard,
     paused: watch::Sender<bool>,
-}
-
-/// A track we offered, until and after it is sent.
-struct OfferedTrack {
-    camera: CameraName,
-    feed: Feed,
-    codec: RTCRtpCodec,
-    ssrc: u32,
-    rtp_offset: u32,
-    track: Arc<dyn TrackLocal>,
-    handover: Arc<Handover>,
-    transceiver: Option<Arc<dyn RtpTransceiver>>,
-}
-
-enum Feed {
-    Video(VideoFeed),
-    Audio(AudioFeed),
-}
-
-impl Feed {
-    fn kind(&self) -> TrackKind {
-        match self {
-            Self::Video(_) => TrackKind::Video,
-            Self::Audio(_) => TrackKind::Audio,
-        }
-    }
-
-    fn feedback(&self) -> &FeedbackSink {
-        match self {
-            Self::Video(feed) => &feed.feedback,
-            Self::Audio(feed) => &feed.feedback,
-        }
-    }
-
-    fn clock_rate_hz(&self) -> u32 {
-        match self {
-            Self::Video(_) => VIDEO_CLOCK_HZ,
-            Self::Audio(_) => AUDIO_CLOCK_HZ,
-        }
-    }
 }
 
 /// Whether the task goes on.
@@ -113,6 +70,7 @@ impl Publisher {
             desk,
             link: None,
             tracks: Vec::new(),
+            talk: None,
             mids: Mids::new(),
             senders: JoinSet::new(),
             paused: watch::Sender::new(false),
@@ -125,7 +83,7 @@ impl Publisher {
                 order = self.desk.orders.recv() => match order {
                     Some(Order::Command(PeerCommand::Close)) | None => Next::End,
                     Some(Order::Command(command)) => self.on_command(command).await,
-                    Some(Order::RequestKeyFrame | Order::OpenChannel(_)) => Next::GoOn,
+                    Some(Order::RequestKeyFrame | Order::OpenChannel(_) | Order::Speak(_)) => Next::GoOn,
                 },
                 event = next_event(&mut self.link) => self.on_event(event).await,
             };
@@ -217,8 +175,12 @@ impl Publisher {
                 self.desk.fail(failure);
                 return Next::End;
             }
-            // What a viewer sends is refused in our offer, and the crate drops it.
-            LinkEvent::Track(_) => {}
+            LinkEvent::Track(track) => {
+                // Other sections than the one for talk say in our offer that nothing is taken, and the crate drops it.
+                if let Some(talk) = &self.talk {
+                    self.senders.spawn(hear(track, Arc::clone(&talk.ear), self.desk.counters.clone()));
+                }
+            }
             LinkEvent::Channel(channel) => self.channels.accept(channel),
             LinkEvent::Tick => self.desk.publish_stats(),
         }
@@ -241,15 +203,17 @@ impl Publisher {
         let refused = |message: String| Failure { step: FailedStep::Offer, message };
         for camera in &wants.video {
             let feed = self.feeds.video(camera).ok_or_else(|| refused(format!("{camera}: no picture to offer")))?;
-            self.add_track(camera, Feed::Video(feed));
+            self.tracks.push(OfferedTrack::new(camera, Feed::Video(feed)));
         }
         for camera in &wants.audio {
             // Sound is a wish: a camera without a microphone is offered all the same.
             if let Some(feed) = self.feeds.audio(camera) {
-                self.add_track(camera, Feed::Audio(feed));
+                self.tracks.push(OfferedTrack::new(camera, Feed::Audio(feed)));
             }
         }
-        if self.tracks.is_empty() && wants.channels.is_empty() {
+        // And so is being heard.
+        self.talk = wants.talk.iter().find_map(|camera| Some(Talk::at(camera, self.feeds.ear(camera)?)));
+        if self.tracks.is_empty() && self.talk.is_none() && wants.channels.is_empty() {
             return Err(refused("nothing is wanted".to_owned()));
         }
         let mut profiles = Vec::new();
@@ -261,16 +225,25 @@ impl Publisher {
                 }
             }
         }
-        let sound = self.tracks.iter().any(|track| matches!(track.feed, Feed::Audio(_)));
+        let sound = self.talk.is_some() || self.tracks.iter().any(|track| track.feed.kind() == TrackKind::Audio);
         let engine = codecs::engine(&profiles, sound).map_err(Failure::at(FailedStep::Offer))?;
         let link = self.connector.open(engine, self.interceptors(), servers, &self.desk).await?;
+        // A camera's sound goes one way and the viewer's the other, in one section.
+        let talk = self.talk.as_ref().map(|talk| talk.camera.clone());
+        let hears = |track: &OfferedTrack| {
+            track.feed.kind() == TrackKind::Audio && talk.as_ref().is_some_and(|camera| *camera == track.camera)
+        };
         for track in &mut self.tracks {
-            let init = RTCRtpTransceiverInit {
-                direction: RTCRtpTransceiverDirection::Sendonly,
-                ..RTCRtpTransceiverInit::default()
+            let direction = match hears(track) {
+                true => RTCRtpTransceiverDirection::Sendrecv,
+                false => RTCRtpTransceiverDirection::Sendonly,
             };
+            let init = RTCRtpTransceiverInit { direction, ..RTCRtpTransceiverInit::default() };
             let added = link.pc.add_transceiver_from_track(Arc::clone(&track.track), Some(init)).await;
             track.transceiver = Some(added.map_err(Failure::at(FailedStep::Offer))?);
+        }
+        if let Some(talk) = self.talk.as_mut().filter(|_| !self.tracks.iter().any(hears)) {
+            talk.offer(&*link.pc).await?;
         }
         self.channels.open(link.pc.as_ref(), &wants.channels).await?;
         let link = self.link.insert(link);
@@ -278,38 +251,14 @@ impl Publisher {
         for track in &self.tracks {
             let transceiver = track.transceiver.as_ref().expect("every track was added above");
             if let Some(mid) = transceiver.mid().await.map_err(Failure::at(FailedStep::Offer))? {
-                self.mids.insert(mid, Mid { camera: track.camera.clone(), kind: track.feed.kind() });
+                let (camera, kind) = (track.camera.clone(), track.feed.kind());
+                self.mids.insert(mid, Mid { camera, kind, talk: hears(track) });
             }
         }
-        Ok(())
-    }
-
-    fn add_track(&mut self, camera: &CameraName, feed: Feed) {
-        let (kind, name, codec) = match &feed {
-            Feed::Video(video) => {
-                (RtpCodecKind::Video, "video", codecs::h264(ProfileLevelId::of_sps(video.profile_level)))
-            }
-            Feed::Audio(_) => (RtpCodecKind::Audio, "audio", codecs::opus()),
-        };
-        let ssrc = fastrand::u32(1..);
-        let coding = RTCRtpEncodingParameters {
-            rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(ssrc), ..RTCRtpCodingParameters::default() },
-            codec: codec.clone(),
-            ..RTCRtpEncodingParameters::default()
-        };
-        // The crate's CNAME is the stream's id: one for a camera's sound and picture, so that a browser plays them in step.
-        let (stream, id) = (camera.to_string(), format!("{camera}-{name}"));
-        let track = MediaStreamTrack::new(stream, id.clone(), id, kind, vec![coding]);
-        self.tracks.push(OfferedTrack {
-            camera: camera.clone(),
-            feed,
-            codec,
-            ssrc,
-            rtp_offset: fastrand::u32(..),
-            track: Arc::new(TrackLocalStaticRTP::new(track)),
-            handover: Arc::default(),
-            transceiver: None,
-        });
+        match &self.talk {
+            Some(talk) => talk.tell(&mut self.mids).await,
+            None => Ok(()),
+        }
     }
 
     fn interceptors(&self) -> Registry {
@@ -332,7 +281,13 @@ impl Publisher {
             SenderReports::new(clock, reported.collect()),
             FeedbackTap::new(clock, heard.collect(), self.desk.counters.clone()),
         );
-        Registry::new().with(Slot::NackResponder, NackResponderBuilder::new().build()).with(interceptor::SLOT, media)
+        let registry = Registry::new().with(Slot::NackResponder, NackResponderBuilder::new().build());
+        match self.talk {
+            Some(_) => {
+                registry.with(Slot::ReceiverReport, ReceiverReportBuilder::new().build()).with(interceptor::SLOT, media)
+            }
+            None => registry.with(interceptor::SLOT, media),
+        }
     }
 
     /// Subscribes to what was agreed on. Only now, as nothing could be sent before.

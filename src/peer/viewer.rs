@@ -20,7 +20,9 @@ use super::description::sections;
 use super::handle::{Desk, Order, PeerHandle, Reports};
 use super::link::{Failure, Link, LinkEvent};
 use super::stats::Counters;
-use crate::media::MediaTime;
+use super::talk::Mouth;
+use crate::fanout::Fanout;
+use crate::media::{EncodedAudio, MediaTime};
 use crate::session::{FailedStep, IceServer, Mids, PeerCommand, PeerEvent, SessionKey, TrackKind};
 
 /// One RTP packet as it came in: late ones and those sent again are in the order of their arrival.
@@ -51,6 +53,9 @@ struct Viewer {
     pictures: Vec<Arc<dyn TrackRemote>>,
     readers: JoinSet<()>,
     channels: Switchboard,
+    /// What it says, and the way of that into the connection.
+    says: Option<Arc<Fanout<EncodedAudio>>>,
+    mouth: Option<Mouth>,
 }
 
 impl Connector {
@@ -78,7 +83,8 @@ impl Viewer {
         desk: Desk,
     ) -> Self {
         let channels = Switchboard::new(services, desk.stats());
-        Self { connector, media, desk, link: None, pictures: Vec::new(), readers: JoinSet::new(), channels }
+        let (link, says, mouth) = (None, None, None);
+        Self { connector, media, desk, link, pictures: Vec::new(), readers: JoinSet::new(), channels, says, mouth }
     }
 
     async fn run(mut self) {
@@ -93,6 +99,10 @@ impl Viewer {
                     }
                     Some(Order::OpenChannel(label)) => {
                         self.open_channel(label).await;
+                        true
+                    }
+                    Some(Order::Speak(sound)) => {
+                        self.says = Some(sound);
                         true
                     }
                 },
@@ -151,6 +161,9 @@ impl Viewer {
         if !link.addressing.relay_only {
             link.tcp.paths.allow_dialling();
         }
+        if let Some(sound) = self.says.take() {
+            self.mouth = Some(Mouth::add(&*link.pc, sound).await?);
+        }
         link.answer(sdp).await
     }
 
@@ -171,7 +184,12 @@ impl Viewer {
             LinkEvent::Candidates { candidates, complete } => {
                 self.desk.report(PeerEvent::Candidates { candidates, complete });
             }
-            LinkEvent::Connected => self.heard(true, PeerEvent::Connected),
+            LinkEvent::Connected => {
+                if let Some(mouth) = self.mouth.take() {
+                    self.readers.spawn(mouth.speak(self.desk.counters.clone()));
+                }
+                self.heard(true, PeerEvent::Connected);
+            }
             LinkEvent::Silent => self.heard(false, PeerEvent::Silent),
             LinkEvent::AddressLost => self.heard(false, PeerEvent::AddressLost),
             LinkEvent::Recovered => self.heard(true, PeerEvent::Recovered),

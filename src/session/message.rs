@@ -78,7 +78,10 @@ impl WantsRequest {
                 channels.push(label.to_owned());
             }
         }
-        Ok(Wants { video, audio, channels })
+        // At the cameras that it sees or hears; at all of them, if it wants neither.
+        let near = [&video, &audio].into_iter().find(|names| !names.is_empty());
+        let talk = if self.talk { near.map_or(cameras, Vec::as_slice).to_vec() } else { Vec::new() };
+        Ok(Wants { video, audio, talk, channels })
     }
 }
 

@@ -54,6 +54,9 @@ pub struct Mid {
     pub camera: CameraName,
     /// Sound or picture.
     pub kind: TrackKind,
+    /// Of sound: what the peer sends in it is heard at the camera.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub talk: bool,
 }
 
 /// Media sections by mid.
@@ -66,6 +69,8 @@ pub struct Wants {
     pub video: Vec<CameraName>,
     /// Cameras whose sound is wanted.
     pub audio: Vec<CameraName>,
+    /// Cameras at which the viewer wants to be heard.
+    pub talk: Vec<CameraName>,
     /// Labels of data channels the node opens.
     pub channels: Vec<String>,
 }

@@ -9,6 +9,7 @@ mod later;
 mod lifecycle;
 mod media;
 mod relaying;
+mod talk;
 mod tcp;
 
 use std::sync::Arc;
@@ -156,7 +157,8 @@ async fn watched(connector: &Arc<Connector>) -> (Camera, End, End, mpsc::Receive
 }
 
 fn everything() -> Wants {
-    Wants { video: vec![front()], audio: vec![front()], channels: vec!["control".to_owned(), "telemetry".to_owned()] }
+    let channels = vec!["control".to_owned(), "telemetry".to_owned()];
+    Wants { video: vec![front()], audio: vec![front()], channels, ..Wants::default() }
 }
 
 fn offer(wants: Wants) -> PeerCommand {
