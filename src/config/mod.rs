@@ -24,7 +24,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::media::{Bounded, CameraName};
-use crate::{access, bell, capture, control, encode, http, peer, session, signalling};
+use crate::{access, bell, capture, control, encode, http, peer, playback, session, signalling};
 use document::{Document, Variable};
 use read::PREFIX;
 use schema::Schema;
@@ -79,6 +79,8 @@ pub struct Camera {
     pub audio: capture::config::Audio,
     /// How it is encoded.
     pub opus: encode::config::Opus,
+    /// Where viewers are heard who talk.
+    pub speaker: playback::config::Speaker,
 }
 
 impl Default for Config {
@@ -108,6 +110,7 @@ impl Default for Camera {
             h264: encode::config::H264::default(),
             audio: capture::config::Audio::default(),
             opus: encode::config::Opus::default(),
+            speaker: playback::config::Speaker::default(),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::access;
 use crate::capture::config::{AudioSourceKind, FormatPreference, VideoSourceKind};
 use crate::media::{Flip, Rotation, stamp};
 use crate::peer::config::{IcePolicy, IceServerConfig, bad_url};
+use crate::playback::config::SinkKind;
 
 /// All the rules that `config` breaks.
 pub fn broken(config: &Config, document: &Document<'_>) -> Vec<Problem> {
@@ -77,6 +78,10 @@ fn sources(camera: &Camera, path: &[Step], found: &mut Findings<'_>) {
     }
     if camera.audio.source == AudioSourceKind::File && is_missing(&camera.audio.file) {
         found.add(&audio("source"), "plays a file, and `file` does not say which");
+    }
+    if camera.speaker.sink == SinkKind::File && is_missing(&camera.speaker.file) {
+        let path = [path, &[key("speaker"), key("sink")]].concat();
+        found.add(&path, "writes a file, and `file` does not say which");
     }
     if matches!(camera.video.source, VideoSourceKind::TestPattern | VideoSourceKind::Still) {
         let (width, height) = (camera.video.width.value(), camera.video.height.value());

@@ -47,6 +47,8 @@ fn a_bad_config_says_where_and_what_and_what_would_be_right() {
         ("[[camera]]\nvideo.source = 'usb'\n", "bad.toml:2:16: camera[0].video.source: must be one of \"auto\", \"v4l2\", \"test-pattern\", \"still\", \"file\", not \"usb\""),
         ("[[camera]]\nvideo.source = 'file'\n", "bad.toml:2:7: camera[0].video.source: plays a file, and `file` does not say which"),
         ("[[camera]]\naudio = { source = 'file' }\n", "bad.toml:2:11: camera[0].audio.source: plays a file, and `file` does not say which"),
+        ("[[camera]]\nspeaker = { sink = 'file' }\n", "bad.toml:2:13: camera[0].speaker.sink: writes a file, and `file` does not say which"),
+        ("[[camera]]\nspeaker.buffer_ms = 5\n", "bad.toml:2:21: camera[0].speaker.buffer_ms: must be 20 to 200, not 5"),
         ("[[camera]]\nvideo = { format = 'h264', flip = 'vertical' }\n", "bad.toml:2:28: camera[0].video.flip: a camera's own H.264 is passed through as it is: use another `format` to mirror the picture"),
         ("[[camera]]\nh264.bitrate = 800\n", "bad.toml:2:6: camera[0].h264.bitrate: no such key; the nearest is `bitrate_kbps`"),
         ("[[camera]]\nopus.complexity = 11\n", "bad.toml:2:19: camera[0].opus.complexity: must be 0 to 10, not 11"),

@@ -13,6 +13,7 @@ use crate::config;
 use crate::fanout::Fanout;
 use crate::media::{CameraName, EncodedAudio, Feedback, VideoPackets};
 use crate::peer::SendLatency;
+use crate::playback::Voice;
 
 use super::clock::now;
 use super::demand::Demand;
@@ -35,6 +36,7 @@ const AUDIO_ITEMS: usize = 20;
 pub struct Camera {
     outlets: Outlets,
     has_sound: AtomicBool,
+    has_speaker: AtomicBool,
     touched: watch::Sender<u32>,
     latency: Arc<SendLatency>,
     works: Mutex<Option<Works>>,
@@ -77,6 +79,7 @@ impl Camera {
             gate: Arc::default(),
             loss: Arc::default(),
             shutter,
+            talkers: Arc::default(),
             settled: Arc::default(),
             board: Arc::clone(board),
             metrics: metrics.clone(),
@@ -86,6 +89,7 @@ impl Camera {
         let camera = Self {
             outlets,
             has_sound: AtomicBool::new(false),
+            has_speaker: AtomicBool::new(false),
             touched,
             latency: Arc::default(),
             works: Mutex::new(None),
@@ -129,9 +133,13 @@ impl Camera {
 
     fn begin(&self, prepared: Prepared) -> std::io::Result<()> {
         self.has_sound.store(prepared.has_sound(), Ordering::Relaxed);
+        self.has_speaker.store(prepared.has_speaker(), Ordering::Relaxed);
         let name = &self.outlets.name;
         if !prepared.has_sound() {
             self.outlets.board.forget(&format!("microphone:{name}"));
+        }
+        if !prepared.has_speaker() {
+            self.outlets.board.forget(&format!("speaker:{name}"));
         }
         let pipeline = prepared.begin(&self.outlets)?;
         let config = pipeline.config();
@@ -140,7 +148,9 @@ impl Camera {
             linger: Duration::from_secs(config.linger_s.value().into()),
             viewers: [self.outlets.packets.watch_subscribers(), self.outlets.sound.watch_subscribers()],
             touched: self.touched.subscribe(),
+            talkers: self.outlets.talkers.count(),
             demands: pipeline.demands().to_vec(),
+            speaker: Arc::clone(pipeline.speaker()),
             gauge: self.outlets.metrics.viewers.with_label_values(&[name.as_str()]),
         };
         let mut works = self.works();
@@ -184,6 +194,11 @@ impl Camera {
     /// Sound; `None` when the config has none.
     pub fn sound(&self) -> Option<&Arc<Fanout<EncodedAudio>>> {
         self.has_sound.load(Ordering::Relaxed).then_some(&self.outlets.sound)
+    }
+
+    /// One more viewer who may talk; `None` when the config has no speaker.
+    pub fn voice(&self) -> Option<Voice> {
+        self.has_speaker.load(Ordering::Relaxed).then(|| self.outlets.talkers.join())
     }
 
     /// `profile_idc`, constraint flags and `level_idc` of the stream, for the SDP.
@@ -253,7 +268,9 @@ struct Follower {
     linger: Duration,
     viewers: [watch::Receiver<usize>; 2],
     touched: watch::Receiver<u32>,
+    talkers: watch::Receiver<usize>,
     demands: Vec<Arc<Demand>>,
+    speaker: Arc<Demand>,
     gauge: prometheus::IntGauge,
 }
 
@@ -294,11 +311,14 @@ impl Follower {
 
     /// Waits for a viewer to come or go, or a touch; false when the camera is being stopped.
     async fn change(&mut self) -> bool {
+        let may_talk = *self.talkers.borrow_and_update() > 0;
+        self.speaker.want(may_talk);
         let [pictures, sound] = &mut self.viewers;
         tokio::select! {
             alive = pictures.changed() => alive.is_ok(),
             alive = sound.changed() => alive.is_ok(),
             touch = self.touched.changed() => touch.is_ok(),
+            talker = self.talkers.changed() => talker.is_ok(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::media::{CameraName, Feedback};
-use crate::peer::{AudioFeed, FeedbackSink, Feeds, VideoFeed};
+use crate::peer::{AudioFeed, Ear, FeedbackSink, Feeds, VideoFeed};
 
 use super::camera::Camera;
 
@@ -28,6 +28,11 @@ impl Feeds for Cameras {
         let camera = self.0.get(camera)?;
         camera.touch();
         Some(AudioFeed { packets: Arc::clone(camera.sound()?), feedback: sink(camera) })
+    }
+
+    fn ear(&self, camera: &CameraName) -> Option<Ear> {
+        let voice = self.0.get(camera)?.voice()?;
+        Some(Arc::new(move |packet| voice.say(packet)))
     }
 }
 

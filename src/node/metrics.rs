@@ -34,6 +34,8 @@ pub struct Metrics {
     pub encode_seconds: HistogramVec,
     /// Seconds since capture at the end of a `stage`: `encoded`. The way to the wire is counted by `peer`.
     pub stage_seconds: HistogramVec,
+    /// Seconds from a packet of a talker's to its first sample at the speaker.
+    pub talk_seconds: HistogramVec,
     /// Viewers that receive this camera.
     pub viewers: IntGaugeVec,
     /// Bits a second sent to one viewer.
@@ -77,6 +79,11 @@ impl Default for Metrics {
                 "stage_seconds",
                 "Time since capture at the end of a stage",
                 &["camera", "stage"],
+            ),
+            talk_seconds: histograms(
+                "talk_seconds",
+                "Time from a packet of a viewer's sound to its first sample at the speaker",
+                &["camera"],
             ),
             viewers: gauges("viewers", "Viewers that receive this camera", &["camera"]),
             viewer_bitrate: register(

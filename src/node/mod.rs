@@ -30,6 +30,7 @@ mod ringing;
 pub mod service;
 mod shutter;
 mod sound;
+mod speaker;
 mod standing;
 mod state;
 mod state_folder;

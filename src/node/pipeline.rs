@@ -8,6 +8,7 @@ use crate::config;
 use crate::encode::{self, Turn, VideoEncoder};
 use crate::fanout::{Fanout, Latest};
 use crate::media::{CameraName, EncodedAudio, Frame, FrameFormat, PixelFormat, ProfileLevelId, VideoPackets};
+use crate::playback::{Ducker, Heard, Talkers, config::Echo, config::SinkKind};
 use crate::rate::KeyFrameGate;
 
 use super::clock::now;
@@ -17,6 +18,7 @@ use super::metrics::Metrics;
 use super::picture::{Picture, Settled};
 use super::shutter::Shutter;
 use super::sound::{self, Sound, SoundEncoding};
+use super::speaker::Playing;
 use super::state::Board;
 use super::thread::{self, Priority, Thread, Wedged};
 
@@ -37,6 +39,8 @@ pub struct Outlets {
     pub loss: Arc<Mutex<f32>>,
     /// Whether a person has shut it.
     pub shutter: Arc<Shutter>,
+    /// Who may talk at its speaker.
+    pub talkers: Arc<Talkers>,
     /// What the camera has settled on.
     pub settled: Arc<Mutex<Option<Settled>>>,
     /// Where to say what it does.
@@ -61,6 +65,8 @@ pub struct Pipeline {
     audio: Audio,
     frames: Arc<Latest<Frame>>,
     demands: Vec<Arc<Demand>>,
+    /// The speaker's, which is another one: nobody talks to most cameras that are watched.
+    speaker: Arc<Demand>,
     threads: Vec<Thread>,
     /// Of the encoder it began with.
     profile_level: [u8; 3],
@@ -102,6 +108,11 @@ impl Prepared {
         self.audio.source != AudioSourceKind::None
     }
 
+    /// Whether viewers can be heard.
+    pub fn has_speaker(&self) -> bool {
+        self.config.speaker.sink != SinkKind::None
+    }
+
     /// `profile_idc`, constraint flags and `level_idc` of its stream, unless a camera's own is passed through.
     pub fn profile_level(&self) -> [u8; 3] {
         self.warm.profile_level()
@@ -123,6 +134,7 @@ impl Prepared {
             audio: self.audio.clone(),
             frames: Arc::default(),
             demands: Vec::new(),
+            speaker: Arc::default(),
             threads: Vec::new(),
             profile_level: self.warm.profile_level(),
         };
@@ -138,7 +150,7 @@ impl Prepared {
 
     fn fill(self, pipeline: &mut Pipeline, outlets: Outlets) -> std::io::Result<()> {
         let Self { config, video, audio, turn, warm } = self;
-        let Outlets { name, packets, sound, profile_level, gate, loss, shutter, settled, board, metrics } = outlets;
+        let Outlets { name, packets, sound, profile_level, gate, loss, shutter, talkers, settled, board, metrics } = outlets;
         let encoding = Encoding {
             camera: name.clone(),
             config: config.h264,
@@ -161,9 +173,22 @@ impl Prepared {
             settled,
             demand: pipeline.demand(&shutter),
             board: Arc::clone(&board),
-            metrics,
+            metrics: metrics.clone(),
         };
         pipeline.add(format!("capture-{name}"), Priority::Picture, move || picture.run())?;
+        let heard = Heard::default();
+        if config.speaker.sink != SinkKind::None {
+            let playing = Playing {
+                camera: name.clone(),
+                config: config.speaker.clone(),
+                talkers,
+                heard: heard.clone(),
+                demand: Arc::clone(&pipeline.speaker),
+                board: Arc::clone(&board),
+                metrics,
+            };
+            pipeline.add(format!("speak-{name}"), Priority::Sound, move || playing.run())?;
+        }
         if audio.source == AudioSourceKind::None {
             return Ok(());
         }
@@ -178,7 +203,9 @@ impl Prepared {
         };
         pipeline.add(format!("opus-{name}"), Priority::Sound, move || encoding.run())?;
         let demand = pipeline.demand(&shutter);
-        let sound = Sound { camera: name.clone(), config: audio, periods: periods_in, demand, shutter, board };
+        let duck = config.speaker.sink != SinkKind::None && config.speaker.echo == Echo::Duck;
+        let ducker = duck.then(|| Ducker::new(heard, config.speaker.duck_db.value()));
+        let sound = Sound { camera: name.clone(), config: audio, periods: periods_in, ducker, demand, shutter, board };
         pipeline.add(format!("sound-{name}"), Priority::Sound, move || sound.run())
     }
 }
@@ -192,6 +219,11 @@ impl Pipeline {
     /// The wishes its devices wait for.
     pub fn demands(&self) -> &[Arc<Demand>] {
         &self.demands
+    }
+
+    /// The wish its speaker waits for.
+    pub fn speaker(&self) -> &Arc<Demand> {
+        &self.speaker
     }
 
     /// What it was made from.
@@ -217,6 +249,7 @@ impl Pipeline {
         for demand in &self.demands {
             demand.stop();
         }
+        self.speaker.stop();
         self.frames.close();
         let end = now() + limit;
         let mut result = Ok(());
@@ -268,6 +301,7 @@ mod tests {
             audio: here.audio.clone(),
             frames: Arc::default(),
             demands: Vec::new(),
+            speaker: Arc::default(),
             threads: Vec::new(),
             profile_level: here.profile_level(),
         };

@@ -8,6 +8,7 @@ use crate::capture::{self, CaptureError, config::Audio};
 use crate::encode::{self, AudioEncoder, EncodeError, config::Opus};
 use crate::fanout::Fanout;
 use crate::media::{CameraName, EncodedAudio, Pcm, SAMPLES_PER_PERIOD};
+use crate::playback::Ducker;
 
 use super::demand::Demand;
 use super::pulse::{Pulse, ROUND};
@@ -37,6 +38,8 @@ pub struct Sound {
     pub config: Audio,
     /// Where periods go.
     pub periods: SyncSender<Pcm>,
+    /// Turns it down while a viewer talks, where that is configured.
+    pub ducker: Option<Ducker>,
     /// Whether sound is wanted.
     pub demand: Arc<Demand>,
     /// Whether it is muted.
@@ -47,7 +50,7 @@ pub struct Sound {
 
 impl Sound {
     /// Runs until the demand stops it.
-    pub fn run(self) {
+    pub fn run(mut self) {
         let part = format!("microphone:{}", self.camera);
         let pulse = self.board.pulses.begin(format!("sound-{}", self.camera));
         let mut failures = 0;
@@ -91,7 +94,7 @@ impl Sound {
     }
 
     /// Opens the card and delivers until nobody wants it (`Ok`) or it fails.
-    fn run_once(&self, part: &str, pulse: &Pulse, delivered: &mut bool) -> Result<(), CaptureError> {
+    fn run_once(&mut self, part: &str, pulse: &Pulse, delivered: &mut bool) -> Result<(), CaptureError> {
         let Some(mut source) = capture::open_audio(&self.config)? else {
             self.board.note(part, State::Idle, "none configured");
             while self.wanted() {
@@ -104,7 +107,7 @@ impl Sound {
         let mut said = None;
         while self.wanted() {
             pulse.beat();
-            let mut pcm = source.next(SILENCE_LIMIT)?;
+            let mut pcm = self.ducked(source.next(SILENCE_LIMIT)?);
             *delivered = true;
             let muted = self.shutter.is_muted();
             if muted {
@@ -120,6 +123,17 @@ impl Sound {
             }
         }
         Ok(())
+    }
+
+    fn ducked(&mut self, pcm: Pcm) -> Pcm {
+        match self.ducker.as_mut().filter(|ducker| ducker.is_needed(pcm.captured)) {
+            Some(ducker) => {
+                let mut samples = pcm.samples.to_vec();
+                ducker.apply(&mut samples, pcm.captured);
+                Pcm { samples: Arc::from(samples), ..pcm }
+            }
+            None => pcm,
+        }
     }
 
     fn wanted(&self) -> bool {

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::watch;
 
 use crate::capture::CaptureError;
+use crate::playback::PlaybackError;
 
 use super::pulse::Pulses;
 
@@ -67,6 +68,17 @@ impl State {
             Self::Restart => "restart",
             Self::Expired => "expired",
             Self::Failed => "failed",
+        }
+    }
+
+    /// The state that follows from a speaker's error.
+    pub const fn after_playing(error: &PlaybackError) -> Self {
+        match error {
+            PlaybackError::NotFound { .. } | PlaybackError::Gone { .. } => Self::Away,
+            PlaybackError::Busy { .. } => Self::Busy,
+            PlaybackError::Unsupported { .. } => Self::Unsupported,
+            PlaybackError::Stalled { .. } => Self::Stalled,
+            PlaybackError::Io { .. } | PlaybackError::Codec { .. } => Self::Failed,
         }
     }
 

@@ -32,6 +32,7 @@ mod stage;
 mod stopped_thread;
 mod streets;
 mod systemd;
+mod talk;
 mod tokens;
 mod walk;
 

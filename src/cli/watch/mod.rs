@@ -4,8 +4,10 @@ mod calls;
 mod eyes;
 mod ice;
 mod network;
+mod talk;
 mod tally;
 mod token_file;
+mod words;
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -22,16 +24,17 @@ use self::calls::CallArgs;
 use self::eyes::Eyes;
 use self::ice::IceArgs;
 use self::network::NetworkWatch;
+use self::talk::{Said, Talk};
 use self::tally::{Report, Tally, Told};
 use self::token_file::TokenFile;
+use self::words::{in_short, in_words};
 use super::broker::BrokerArgs;
 use super::out;
 use crate::config::Log;
 use crate::peer::{Connector, Deaf, PeerHandle, ReceivedPacket};
 use crate::session::viewer::{Input, Output, Shown, Viewer, ViewerSetup, ViewerState};
 use crate::session::{
-    CameraChoice, CameraDetail, CameraState, NodeId, Outgoing, PeerCommand, PeerEvent, PeerId, SessionKey, Step,
-    TopicPrefix, Topics, WantsRequest,
+    CameraChoice, NodeId, Outgoing, PeerCommand, PeerEvent, PeerId, SessionKey, Step, TopicPrefix, Topics, WantsRequest,
 };
 use crate::signalling::{Link, LinkEvent, LinkSetup, MqttLink, Publish};
 use crate::sys;
@@ -74,6 +77,9 @@ pub struct Args {
     /// Put pictures together without decoding them: for many viewers on one machine.
     #[arg(long)]
     no_decode: bool,
+    /// Talk: say the sound of a file, 16-bit PCM, again and again, or "tone".
+    #[arg(long, value_name = "FILE.wav|tone")]
+    talk: Option<Said>,
     /// Write the pictures to a file, H.264 in Annex B.
     #[arg(long, value_name = "FILE.h264")]
     out: Option<PathBuf>,
@@ -130,6 +136,7 @@ struct Watching {
     network: NetworkWatch,
     peer: Option<(SessionKey, PeerHandle)>,
     packets: mpsc::Sender<ReceivedPacket>,
+    talk: Option<Talk>,
     tally: Arc<Mutex<Tally>>,
     reports: mpsc::UnboundedSender<(SessionKey, PeerEvent)>,
     reported: mpsc::UnboundedReceiver<(SessionKey, PeerEvent)>,
@@ -148,7 +155,9 @@ impl Watching {
         let topics = Topics::new(&args.prefix, &args.node);
         let subscriptions = topics.peer_subscriptions(&peer);
         let setup = LinkSetup { client_id: peer.to_string(), subscriptions, ..LinkSetup::default() };
-        let wants = WantsRequest { video: CameraChoice::All, audio: CameraChoice::All, ..WantsRequest::default() };
+        let talk = args.talk.as_ref().map(Talk::start).transpose()?;
+        let (video, audio) = (CameraChoice::All, CameraChoice::All);
+        let wants = WantsRequest { video, audio, talk: talk.is_some(), ..WantsRequest::default() };
         let (reports, reported) = mpsc::unbounded_channel();
         let tokens = TokenFile::open(args.token_file.as_deref())?;
         let token = tokens.token();
@@ -169,6 +178,7 @@ impl Watching {
             network,
             peer: None,
             packets,
+            talk,
             tally,
             reports,
             reported,
@@ -321,6 +331,9 @@ impl Watching {
                 return;
             }
             let handle = self.connector.viewer(key.clone(), self.packets.clone(), Arc::new(Deaf), self.reports.clone());
+            if let Some(talk) = &self.talk {
+                handle.speak(Arc::clone(talk.sound()));
+            }
             self.forget_peer();
             self.peer = Some((key, handle));
         }
@@ -349,48 +362,4 @@ async fn sleep_until(due: Option<Duration>) {
         Some(due) => tokio::time::sleep(due.saturating_sub(elapsed())).await,
         None => std::future::pending().await,
     }
-}
-
-fn in_short(shown: &Shown) -> String {
-    match &shown.detail {
-        Some(detail) => format!(" ({}: {detail})", shown.state.name()),
-        None if shown.state == ViewerState::Looking => {
-            " (this broker has heard nothing of it: is that its id, and does it run?)".to_owned()
-        }
-        None => format!(" ({})", shown.state.name()),
-    }
-}
-
-fn in_words(report: &Report) -> String {
-    let mut text = format!(
-        "{} frames of {}x{}, {:.1} fps, {} kbit/s, {} audio packets, {} packets lost",
-        report.frames,
-        report.size.0,
-        report.size.1,
-        report.fps,
-        report.bitrate_bps / 1_000,
-        report.audio_packets,
-        report.packets_lost,
-    );
-    if let Some(first) = report.first_frame_ms {
-        text += &format!(", first frame after {first:.0} ms");
-    }
-    if let Some(rtt) = report.rtt_ms {
-        text += &format!(", round trip {rtt:.1} ms");
-    }
-    for Told { info, detail } in &report.cameras {
-        let Some(CameraDetail { state, message, .. }) = detail else { continue };
-        let trouble = match state {
-            CameraState::Away => "is away",
-            CameraState::Private => "is switched off",
-            CameraState::Failed => "delivers nothing",
-            CameraState::Idle | CameraState::Running => continue,
-        };
-        let why = message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
-        text += &format!(", a card in place of {}, which {trouble}{why}", info.name);
-    }
-    if let Some(latency) = report.latency_ms {
-        text += &format!(", latency {} / {} / {} ms (p50 / p95 / max)", latency.p50, latency.p95, latency.max);
-    }
-    text
 }
