@@ -7,6 +7,7 @@ import type { ProtocolEvent, RegistrationState } from "./core/io.ts";
 import type { Status } from "./core/message.ts";
 import type { ViewerState } from "./core/state.ts";
 import type { Stats } from "./stats.ts";
+import type { TalkState } from "./talk.ts";
 import type { Words } from "./words.ts";
 
 /** A state, with the words for it. */
@@ -37,6 +38,8 @@ export interface CameraEvents {
   event: CameraEvent;
   status: Status;
   channel: RTCDataChannel;
+  /** Whether we can be heard, and are. */
+  talk: TalkState;
   /** The node calls; see `Camera.register`. */
   incomingCall: IncomingCall;
   /** What has become of a call, in either direction. */

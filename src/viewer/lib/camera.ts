@@ -17,6 +17,7 @@ import { type Endpoint, Link } from "./link.ts";
 import type { CameraOptions } from "./options.ts";
 import { hasWebRtc, newConnection, NO_WEBRTC, Peer } from "./peer.ts";
 import { type Sample, sample, type Stats, statsBetween } from "./stats.ts";
+import { Talk } from "./talk.ts";
 import { wordsFor } from "./words.ts";
 import { chance, lifeOf, wallClock } from "./world.ts";
 
@@ -29,6 +30,10 @@ const STATS_EVERY_MS = 1_000;
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export class Camera extends Emitter<CameraEvents> {
+  /** The microphone, heard at the camera if `wants.talk` was granted; `talk` events tell what it does. */
+  readonly talk = new Talk((state) => {
+    this.emit("talk", state);
+  });
   private readonly core: Viewer;
   private readonly link: Link;
   private spare: RTCPeerConnection | undefined;
@@ -91,6 +96,7 @@ export class Camera extends Emitter<CameraEvents> {
   stop(): void {
     this.spare?.close();
     this.spare = undefined;
+    this.talk.end();
     this.tell({ type: "stop" });
   }
 
@@ -292,6 +298,9 @@ export class Camera extends Emitter<CameraEvents> {
         channel: (channel) => {
           this.emit("channel", channel);
         },
+        voice: (sender) => {
+          if (this.peer?.connection === connection) this.talk.use(sender);
+        },
       },
       this.options.bufferMs ?? 0,
       this.spare,
@@ -305,6 +314,7 @@ export class Camera extends Emitter<CameraEvents> {
     if (this.peer === undefined) return;
     this.peer.connection.close();
     this.peer = undefined;
+    this.talk.use(undefined);
     clearInterval(this.statsTimer);
     this.lastSample = undefined;
     this.numbers = undefined;

@@ -31,3 +31,5 @@ export type { Lack } from "./secure.ts";
 export { ageMs, blockSide, readStamp } from "./stamp.ts";
 export type { CameraOptions } from "./options.ts";
 export type { Stats } from "./stats.ts";
+export type { Talk, TalkState, TalkTrouble } from "./talk.ts";
+export { mayTalkWith } from "./core/token.ts";

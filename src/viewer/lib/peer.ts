@@ -9,6 +9,8 @@ export interface PeerListener {
   event(event: PeerEvent): void;
   track(track: MediaStreamTrack, mid: Mid): void;
   channel(channel: RTCDataChannel): void;
+  /** What this sender sends is heard at the camera. */
+  voice(sender: RTCRtpSender): void;
 }
 
 export class Peer {
@@ -140,10 +142,14 @@ export class Peer {
         if (dtls.state === "closed") this.report({ type: "closed" });
       };
     }
+    const voice = pc.getTransceivers().find(({ mid }) => mid !== null && mids[mid]?.talk === true);
+    // Both ways, as far as the node's offer goes; what is sent can begin and end without another offer.
+    if (voice !== undefined) voice.direction = "sendrecv";
     const answer = await step("answerFailed", pc.createAnswer());
     const refused = refusedSection(answer.sdp ?? "", mids);
     if (refused !== undefined) throw new StepError("noCommonCodec", `the browser refused the ${refused}`);
     await this.describe("answered", answer);
+    if (voice !== undefined && !this.closed) this.listener.voice(voice.sender);
   }
 
   /** Offers new ICE credentials; the path there is stays until the node has answered. */

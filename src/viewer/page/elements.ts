@@ -29,6 +29,7 @@ export const buttons = {
   connect: byTestId("connect", HTMLButtonElement),
   change: byTestId("change", HTMLButtonElement),
   sound: byTestId("sound", HTMLButtonElement),
+  talk: byTestId("talk", HTMLButtonElement),
   snapshot: byTestId("snapshot", HTMLButtonElement),
   fullscreen: byTestId("fullscreen", HTMLButtonElement),
   disconnect: byTestId("disconnect", HTMLButtonElement),

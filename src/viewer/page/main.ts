@@ -1,6 +1,6 @@
 /** The page: finds out which camera to show, and joins the library to the elements. */
 
-import { Camera, type CameraEvent, type CameraState, type Stats, type Status, withPassword } from "../lib/index.ts";
+import { Camera, mayTalkWith, type CameraEvent, type CameraState, type Stats, type Status, withPassword } from "../lib/index.ts";
 import { drawAmbience, followAmbience } from "./ambience.ts";
 import { followBell } from "./bell.ts";
 import { keptName } from "./bellname.ts";
@@ -14,6 +14,7 @@ import { showLacks } from "./insecure.ts";
 import { type Secrets, secretsFor, takeSecrets } from "./secrets.ts";
 import { brokerAddress, findSettings, isComplete, type Settings } from "./settings.ts";
 import { askForSettings } from "./setup.ts";
+import { followTalk } from "./talk.ts";
 import { followVisibility, keepAwake } from "./wakelock.ts";
 
 declare global {
@@ -58,7 +59,10 @@ async function main(): Promise<void> {
 function watch(settings: Settings, { token, password }: Secrets, https: string | undefined, mayChange: boolean): void {
   const { node, prefix } = settings;
   const broker = brokerAddress(settings.broker, location.href);
+  // A token that does not allow it would not let us in at all.
+  const mayTalk = token === undefined || mayTalkWith(token);
   const camera = new Camera({
+    wants: { video: true, audio: true, ...(mayTalk && { talk: true }) },
     ...(password === undefined ? { broker } : { connect: withPassword({ url: broker, password }) }),
     node,
     ...(prefix !== undefined && { prefix }),
@@ -105,6 +109,7 @@ function watch(settings: Settings, { token, password }: Secrets, https: string |
     state();
   });
   followBell(camera, keptName(settings, () => localStorage));
+  followTalk(camera, { mayTalk, https });
   followControls(camera, { node, shown: () => shown ?? "camera", https });
 
   const hook: Hook = {

@@ -43,6 +43,8 @@ export interface Candidate {
 export interface Mid {
   camera: string;
   kind: "video" | "audio";
+  /** Of sound: what we send in it is heard at the camera. */
+  talk?: boolean;
 }
 
 export interface NodeInfo {
@@ -163,7 +165,7 @@ const candidate: Reader<Candidate> = (value, what) => {
 
 const mid: Reader<Mid> = (value, what) => {
   const from = fields(value, what);
-  return { camera: must(from, "camera", cameraName), kind: must(from, "kind", word("video", "audio")) };
+  return { camera: must(from, "camera", cameraName), kind: must(from, "kind", word("video", "audio")), ...maybe(from, "talk", flag) };
 };
 
 const node: Reader<NodeInfo> = (value, what) => {

@@ -12,6 +12,12 @@ export function peerOfToken(token: string): string | undefined {
   return typeof peer === "string" ? peer : undefined;
 }
 
+/** Whether it lets one talk; a token that is none of these says nothing of it, and is taken to let one do no more than watch. */
+export function mayTalkWith(token: string): boolean {
+  const scope = claim(token, "scope");
+  return typeof scope === "string" && scope.split(" ").includes("talk");
+}
+
 function claim(token: string, name: string): unknown {
   const claims = token.split(".")[1];
   if (claims === undefined) return undefined;
