@@ -16,8 +16,9 @@ const HEADER: u32 = 44;
 const HEADER_EVERY: u32 = 50;
 /// Periods after which the file is begun anew: an hour.
 const MAX_PERIODS: u32 = 360_000;
-/// Behind its time by this much, it goes on from now, as a card does that ran dry.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// Behind its time by this much, it goes on from now, as a card does that ran dry; but a file does not mind to be written a
+/// little late.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// An open file.
 pub(super) struct WavSink {
