@@ -103,7 +103,7 @@ impl Picture {
                 continue;
             }
             if wish.shut {
-                (failures, away) = (0, false);
+                (failures, trouble) = (0, None);
                 self.show_shutter(&part, &pulse);
                 continue;
             }

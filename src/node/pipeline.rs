@@ -150,7 +150,8 @@ impl Prepared {
 
     fn fill(self, pipeline: &mut Pipeline, outlets: Outlets) -> std::io::Result<()> {
         let Self { config, video, audio, turn, warm } = self;
-        let Outlets { name, packets, sound, profile_level, gate, loss, shutter, talkers, settled, board, metrics } = outlets;
+        let Outlets { name, packets, sound, profile_level, gate, loss, shutter, talkers, settled, board, metrics } =
+            outlets;
         let encoding = Encoding {
             camera: name.clone(),
             config: config.h264,

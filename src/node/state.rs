@@ -167,7 +167,7 @@ impl Board {
 mod tests {
     use super::*;
 
-    const ALL: [State; 14] = [
+    const ALL: [State; 16] = [
         State::Idle,
         State::Private,
         State::Starting,

@@ -14,7 +14,11 @@ fn each_fault_names_a_test_that_is_there_and_the_ring_that_runs_it() {
 
 #[test]
 fn the_rule_of_faults_sees_a_row_without_a_proof() {
-    let row = |proof: &str| format!("| fault | part, state | see | heals | long | proof |\n|---|---|---|---|---|---|\n| a | b | c | d | e | {proof} |");
+    let row = |proof: &str| {
+        format!(
+            "| fault | part, state | see | heals | long | proof |\n|---|---|---|---|---|---|\n| a | b | c | d | e | {proof} |"
+        )
+    };
     for bad in [
         "",
         "by eye",

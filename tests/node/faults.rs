@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::ports::free_ports;
 use crate::reload::healthz;
-use crate::stage::{SMALL, Stage, Watch, place, embedded_broker, eventually, watch_at};
+use crate::stage::{SMALL, Stage, Watch, embedded_broker, eventually, place, watch_at};
 use crate::systemd::{Systemd, by_itself, signal};
 
 const SOON: Duration = Duration::from_secs(20);

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::daemon::Daemon;
 use crate::ports::free_ports;
-use crate::stage::{SMALL, place, eventually, watch_at};
+use crate::stage::{SMALL, eventually, place, watch_at};
 
 const SOON: Duration = Duration::from_secs(15);
 

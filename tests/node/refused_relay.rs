@@ -8,7 +8,7 @@ use crate::coturn::{self, Coturn};
 use crate::daemon::Daemon;
 use crate::ports::free_ports;
 use crate::reload::healthz;
-use crate::stage::{SMALL, Watch, place, embedded_broker, eventually};
+use crate::stage::{SMALL, Watch, embedded_broker, eventually, place};
 
 const SOON: Duration = Duration::from_secs(20);
 

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::SOON;
-use crate::stage::{SMALL, Stage, Watch, place, eventually};
+use crate::stage::{SMALL, Stage, Watch, eventually, place};
 
 const HZ: f64 = 1_000.0;
 /// What a gap may be.

@@ -32,7 +32,7 @@ fn listening(connector: &Arc<Connector>, camera: &Camera) -> (End, mpsc::Unbound
         let _ = hear.send(packet);
     });
     let feeds = Arc::new(Listening { camera: Arc::clone(&camera.feeds), ear });
-    (End { handle: connector.publisher(key("node"), feeds, reports), events }, heard)
+    (End { handle: connector.publisher(key("node"), feeds, Arc::new(Deaf), reports), events }, heard)
 }
 
 /// The direction of a description's only audio section.
