@@ -11,5 +11,5 @@ const deb = process.env.CAMERA_NODE_ARM64_DEB;
  */
 const press = (guest) => guest.tell(['system_powerdown']);
 
-test('the package lives on an ARM board', { timeout: 600_000, skip: deb ? false : 'no package for arm64 (CAMERA_NODE_ARM64_DEB)' }, (t) =>
+test('the package lives on an ARM board', { timeout: 900_000, skip: deb ? false : 'no package for arm64 (CAMERA_NODE_ARM64_DEB)' }, (t) =>
   live(t, { name: 'board', kind: 'arm64', deb, press }));

@@ -8,7 +8,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { promisify } from 'node:util';
 
-import { differs, watchPicture } from '../browser/observe.mjs';
+import { watchPicture } from '../browser/observe.mjs';
 import { Child, artefacts, binary, root, temporaryFolder } from '../browser/processes.mjs';
 import { tellMachine } from './qmp.mjs';
 
@@ -23,7 +23,7 @@ export const TONE_HZ = 700;
  * `guest.tell(command…)` is for the machine around it (QMP). `guest.cutPower()` ends it, and starts it anew with what is on its
  * disk: `began` is when, `up` when it takes commands again.
  */
-export async function startGuest(t, name, { forwards = '', arch = 'amd64', bootS = 60, commandS = 60, lastWords } = {}) {
+export async function startGuest(t, name, { forwards = '', arch = 'amd64', bootS = 120, commandS = 120, lastWords } = {}) {
   let up = false;
   // Before the folder goes, and the machine: what was registered first is called first.
   t.after(async () => {
@@ -86,6 +86,8 @@ export async function listenIn(t, broker, node) {
   });
   heard.types = (direction) =>
     heard.messages.filter(({ topic }) => topic.includes(`/${direction}/`)).map(({ type }) => type);
+  /** How many sessions viewers have begun. One that waits for its answer asks again, and that is the same session. */
+  heard.joins = () => new Set(heard.messages.filter(({ type }) => type === 'join').map(({ session }) => session)).size;
   heard.camera = () => heard.status?.state_detail?.cameras?.main;
   await client.subscribeAsync(`camera-node/v1/${node}/#`, { qos: 1 });
   return heard;
@@ -99,15 +101,19 @@ function oneSecondOf(hertz) {
 /** Bars that move; what they show is told apart by change. */
 export const MOVE = 'v4l2-ctl -d0 -c horizontal_movement=5';
 
-/** Puts the camera back; how long it took until a picture other than `card` was shown on `page`, in ms. */
-export async function plugBackIn(guest, page, card) {
+/** Whether a frame is a card, which is dark but for its letters; vivid's bars have a mean luma of 98. */
+export function isCard({ thumbnail }) {
+  return thumbnail.reduce((sum, luma) => sum + luma, 0) / thumbnail.length < 65;
+}
+
+/** Puts the camera back while a card is shown on `page`; how long it took until a picture was, in ms. */
+export async function plugBackIn(guest, page) {
   const mark = path.join(guest.share, 'plugged');
   // The mark is a file of the host's: it has the host's time.
   const done = guest.run(`rm -f /share/plugged; touch /share/plugged && echo vivid.0 >/sys/bus/platform/drivers/vivid/bind && ${MOVE}`);
   let shown;
   for (const end = Date.now() + 60_000; !shown && Date.now() < end; ) {
-    const frames = await watchPicture(page, 1);
-    shown = frames.find((frame) => differs(frame, card, 40));
+    shown = (await watchPicture(page, 1)).find((frame) => !isCard(frame));
   }
   await done;
   if (!shown) throw new Error('no picture since the camera was put back');
