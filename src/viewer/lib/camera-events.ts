@@ -6,8 +6,10 @@ import type { ErrorSlug } from "./core/errors.ts";
 import type { ProtocolEvent, RegistrationState } from "./core/io.ts";
 import type { Status } from "./core/message.ts";
 import type { ViewerState } from "./core/state.ts";
+import type { Control, ControlError } from "./control.ts";
 import type { Stats } from "./stats.ts";
 import type { TalkState } from "./talk.ts";
+import type { Telemetry } from "./telemetry.ts";
 import type { Words } from "./words.ts";
 
 /** A state, with the words for it. */
@@ -37,9 +39,16 @@ export interface CameraEvents {
   stats: Stats;
   event: CameraEvent;
   status: Status;
+  /** A data channel that the node has opened. */
   channel: RTCDataChannel;
   /** Whether we can be heard, and are. */
   talk: TalkState;
+  /** The node takes requests, or no more; see `Camera.control`. */
+  control: Control | undefined;
+  /** How board and node are, once a second, where `wants.channels` has `telemetry`. */
+  telemetry: Telemetry;
+  /** The node has closed a channel, or not let it in, and says why. */
+  channelClosed: { label: string; error: ControlError };
   /** The node calls; see `Camera.register`. */
   incomingCall: IncomingCall;
   /** What has become of a call, in either direction. */

@@ -5,7 +5,9 @@
 
 import { followAttention } from "./attention.ts";
 import { IncomingCall } from "./calls.ts";
+import { Channels } from "./channels.ts";
 import type { CameraEvent, CameraEvents, CameraState } from "./camera-events.ts";
+import { type Control, ControlError } from "./control.ts";
 import type { Input, Output, RegistrationState } from "./core/io.ts";
 import type { Mid, Status } from "./core/message.ts";
 import { DEFAULT_PREFIX, isId, isPrefix, topicsOf } from "./core/topics.ts";
@@ -37,7 +39,7 @@ export class Camera extends Emitter<CameraEvents> {
   private readonly core: Viewer;
   private readonly link: Link;
   private spare: RTCPeerConnection | undefined;
-  private peer: { session: string; connection: Peer } | undefined;
+  private peer: { session: string; connection: Peer; channels: Channels } | undefined;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private statsTimer: ReturnType<typeof setInterval> | undefined;
   private lastSample: Sample | undefined;
@@ -47,6 +49,7 @@ export class Camera extends Emitter<CameraEvents> {
   private current: CameraState = { ...wordsFor({ state: "idle", reason: "stopped" }), state: "idle", reason: "stopped" };
   private readonly playing = new Map<string, MediaStream>();
   private numbers: Stats | undefined;
+  private asks: Control | undefined;
   /** When the latest token that was asked for ends, as `Date.now()` counts. */
   private tokenEnds: number | undefined;
   private performing = false;
@@ -149,6 +152,28 @@ export class Camera extends Emitter<CameraEvents> {
   /** The streams there are, by camera. */
   get streams(): ReadonlyMap<string, MediaStream> {
     return this.playing;
+  }
+
+  /** The way to ask the node, while its channel `control` is open: name it in `wants.channels`. */
+  get control(): Control | undefined {
+    return this.asks;
+  }
+
+  /** The data channel of this label, while it is open. */
+  channel(label: string): RTCDataChannel | undefined {
+    return this.peer?.channels.get(label);
+  }
+
+  /**
+   * Opens a data channel, such as `app:ptz`; its label has to be in `wants.channels`.
+   * @throws {ControlError} why the node does not have it, or that there is no session.
+   */
+  async openChannel(label: string, init?: RTCDataChannelInit): Promise<RTCDataChannel> {
+    const channel = this.peer?.connection.openChannel(label, init);
+    if (channel === undefined || this.peer === undefined) {
+      throw new ControlError(59, "InvalidStateError", "there is no session with data channels now");
+    }
+    return this.peer.channels.opened(channel);
   }
 
   get stats(): Stats | undefined {
@@ -287,6 +312,21 @@ export class Camera extends Emitter<CameraEvents> {
 
   private openPeer(session: string): void {
     this.closePeer();
+    const channels: Channels = new Channels({
+      channel: (channel) => {
+        this.emit("channel", channel);
+      },
+      control: (control) => {
+        this.asks = control;
+        this.emit("control", control);
+      },
+      telemetry: (telemetry) => {
+        this.emit("telemetry", telemetry);
+      },
+      closed: (label, error) => {
+        this.emit("channelClosed", { label, error });
+      },
+    });
     const connection: Peer = new Peer(
       {
         event: (event) => {
@@ -296,7 +336,7 @@ export class Camera extends Emitter<CameraEvents> {
           if (this.peer?.connection === connection) this.addTrack(track, mid);
         },
         channel: (channel) => {
-          this.emit("channel", channel);
+          channels.add(channel);
         },
         voice: (sender) => {
           if (this.peer?.connection === connection) this.talk.use(sender);
@@ -306,13 +346,14 @@ export class Camera extends Emitter<CameraEvents> {
       this.spare,
     );
     this.spare = undefined;
-    this.peer = { session, connection };
+    this.peer = { session, connection, channels };
     this.statsTimer = setInterval(() => void this.takeStats(session, connection), STATS_EVERY_MS);
   }
 
   private closePeer(): void {
     if (this.peer === undefined) return;
     this.peer.connection.close();
+    this.peer.channels.end();
     this.peer = undefined;
     this.talk.use(undefined);
     clearInterval(this.statsTimer);

@@ -54,6 +54,13 @@ export class Peer {
     this.spare?.close();
   }
 
+  /** A channel of ours; only in a session that was offered with a section for channels. */
+  openChannel(label: string, init: RTCDataChannelInit | undefined): RTCDataChannel | undefined {
+    const { pc } = this;
+    if (this.closed || pc === undefined || pc.sctp === null) return undefined;
+    return pc.createDataChannel(label, init);
+  }
+
   async stats(): Promise<RTCStatsReport | undefined> {
     if (this.closed) return undefined;
     return this.pc?.getStats();

@@ -63,7 +63,7 @@ export function followControls(camera: Camera, names: Names): void {
   showSound();
 
   addEventListener("keydown", (event) => {
-    const typing = event.target instanceof HTMLInputElement;
+    const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
     if (typing || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
     switch (event.key.toLowerCase()) {
       case "m":

@@ -34,6 +34,7 @@ export const buttons = {
   fullscreen: byTestId("fullscreen", HTMLButtonElement),
   disconnect: byTestId("disconnect", HTMLButtonElement),
   bell: byTestId("bell", HTMLButtonElement),
+  adjust: byTestId("adjust", HTMLButtonElement),
 };
 
 export const sheet = {
@@ -45,6 +46,25 @@ export const sheet = {
   accept: byTestId("accept", HTMLButtonElement),
   decline: byTestId("decline", HTMLButtonElement),
   declineLabel: byTestId("decline-label", HTMLElement),
+};
+
+export const panel = {
+  box: byTestId("panel", HTMLElement),
+  close: byTestId("panel-close", HTMLButtonElement),
+  privacy: byTestId("privacy", HTMLInputElement),
+  mutedRow: byTestId("muted-row", HTMLElement),
+  muted: byTestId("muted", HTMLInputElement),
+  size: byTestId("size", HTMLSelectElement),
+  fps: byTestId("fps-asked", HTMLInputElement),
+  fpsShown: byTestId("fps-shown", HTMLElement),
+  bitrate: byTestId("bitrate-asked", HTMLInputElement),
+  bitrateShown: byTestId("bitrate-shown", HTMLElement),
+  own: byTestId("own-controls", HTMLElement),
+  ownTitle: byTestId("own-title", HTMLElement),
+  plots: byTestId("plots", HTMLElement),
+  plotsTitle: byTestId("plots-title", HTMLElement),
+  restart: byTestId("restart", HTMLButtonElement),
+  question: byTestId("restart-question", HTMLDialogElement),
 };
 
 export const note = {

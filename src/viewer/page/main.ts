@@ -1,6 +1,6 @@
 /** The page: finds out which camera to show, and joins the library to the elements. */
 
-import { Camera, mayTalkWith, type CameraEvent, type CameraState, type Stats, type Status, withPassword } from "../lib/index.ts";
+import { Camera, type CameraEvent, type CameraState, scopesOfToken, type Stats, type Status, withPassword } from "../lib/index.ts";
 import { drawAmbience, followAmbience } from "./ambience.ts";
 import { followBell } from "./bell.ts";
 import { keptName } from "./bellname.ts";
@@ -11,6 +11,7 @@ import { measureLatency } from "./latency.ts";
 import { hasSound, onFirstPicture, show } from "./player.ts";
 import { showName, showNumbers, showState } from "./screen.ts";
 import { showLacks } from "./insecure.ts";
+import { followPanel } from "./panel.ts";
 import { type Secrets, secretsFor, takeSecrets } from "./secrets.ts";
 import { brokerAddress, findSettings, isComplete, type Settings } from "./settings.ts";
 import { askForSettings } from "./setup.ts";
@@ -56,13 +57,19 @@ async function main(): Promise<void> {
   } else askForSettings(settings);
 }
 
+/** Asked for beside picture and sound, each where its scope is given. */
+const CHANNELS = [
+  { label: "control", scope: "control" },
+  { label: "telemetry", scope: "view" },
+] as const;
+
 function watch(settings: Settings, { token, password }: Secrets, https: string | undefined, mayChange: boolean): void {
   const { node, prefix } = settings;
   const broker = brokerAddress(settings.broker, location.href);
-  // A token that does not allow it would not let us in at all.
-  const mayTalk = token === undefined || mayTalkWith(token);
+  const allows = allowed(token);
+  const mayTalk = allows("talk");
   const camera = new Camera({
-    wants: { video: true, audio: true, ...(mayTalk && { talk: true }) },
+    wants: { video: true, audio: true, ...(mayTalk && { talk: true }), channels: CHANNELS.filter(({ scope }) => allows(scope)).map(({ label }) => label) },
     ...(password === undefined ? { broker } : { connect: withPassword({ url: broker, password }) }),
     node,
     ...(prefix !== undefined && { prefix }),
@@ -110,6 +117,7 @@ function watch(settings: Settings, { token, password }: Secrets, https: string |
   });
   followBell(camera, keptName(settings, () => localStorage));
   followTalk(camera, { mayTalk, https });
+  followPanel(camera, () => shown);
   followControls(camera, { node, shown: () => shown ?? "camera", https });
 
   const hook: Hook = {
@@ -138,6 +146,12 @@ function watch(settings: Settings, { token, password }: Secrets, https: string |
   root.dataset["page"] = "camera";
   showName(node);
   camera.start();
+}
+
+/** What this token allows; where none is needed, everything. One that is asked for more than it allows would not let us in at all. */
+function allowed(token: string | undefined): (scope: string) => boolean {
+  const scopes = token === undefined ? undefined : scopesOfToken(token);
+  return (scope) => scopes === undefined || scopes.includes(scope);
 }
 
 void main();

@@ -38,3 +38,16 @@ export function snapshotName(node: string, camera: string, time: Date, extension
 export function secondsUntil(time: number, now: number): number {
   return Math.max(1, Math.ceil((time - now) / 1_000));
 }
+
+/** Values that a plot shows: two minutes at one a second. */
+export const PLOT_WIDTH = 120;
+
+/** The line in a box of 120 by 30, its newest end on the right; lines stand in the middle of an axis that is at least `span` high. */
+export function plotPoints(values: readonly number[], span: number): string {
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const height = Math.max(most - least, span);
+  const bottom = (least + most - height) / 2;
+  return values
+    .map((value, n) => `${PLOT_WIDTH - values.length + n + 1},${(30 - ((value - bottom) / height) * 30).toFixed(1)}`)
+    .join(" ");
+}

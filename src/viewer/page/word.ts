@@ -33,6 +33,7 @@ const WAITING = ["storage", "clock", "network", "config", "turn", "ice"];
 /** What to say of `state`. */
 export function oneWord(state: CameraState, { detail, warnings, isStill }: Known): Word {
   if (state.state !== "live") return { attention: false, word: state.title };
+  if (detail?.state === "private") return { attention: true, word: "Switched off for privacy" };
   if (detail?.state === "away") return { attention: true, word: "Camera unplugged" };
   if (detail?.state === "failed") return { attention: true, word: FAULTS.get(detail.fault ?? "") ?? "Camera failed" };
   const missed = first(MISSED, warnings);

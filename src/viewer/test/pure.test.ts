@@ -9,7 +9,7 @@ import { ageMs, blockSide, readStamp } from "../lib/stamp.ts";
 import { sample, statsBetween } from "../lib/stats.ts";
 import { wordsFor } from "../lib/words.ts";
 import { browserName, keptName, nextName } from "../page/bellname.ts";
-import { bitrate, numberTexts, secondsUntil, snapshotName } from "../page/numbers.ts";
+import { bitrate, numberTexts, plotPoints, secondsUntil, snapshotName } from "../page/numbers.ts";
 import { brokerAddress, fromFragment, isComplete, problemOf, toFragment } from "../page/settings.ts";
 
 function report(seconds: number): Map<string, unknown> {
@@ -165,4 +165,11 @@ test("a bell that is on is kept for its camera alone, and where nothing may be k
   });
   forbidden.set("Kitchen");
   assert.equal(forbidden.get(), undefined);
+});
+
+test("a plot has its newest value on the right, and makes nothing of noise", () => {
+  assert.equal(plotPoints([5], 10), "120,15.0");
+  assert.equal(plotPoints([0, 10], 10), "119,30.0 120,0.0");
+  assert.equal(plotPoints([4, 6], 10), "119,18.0 120,12.0");
+  assert.equal(plotPoints([0, 100], 10), "119,30.0 120,0.0");
 });

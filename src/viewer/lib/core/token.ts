@@ -12,10 +12,10 @@ export function peerOfToken(token: string): string | undefined {
   return typeof peer === "string" ? peer : undefined;
 }
 
-/** Whether it lets one talk; a token that is none of these says nothing of it, and is taken to let one do no more than watch. */
-export function mayTalkWith(token: string): boolean {
+/** What it allows: `view`, `talk`, `control`, `files`; a token that is none of these says nothing of it. */
+export function scopesOfToken(token: string): string[] {
   const scope = claim(token, "scope");
-  return typeof scope === "string" && scope.split(" ").includes("talk");
+  return typeof scope === "string" ? scope.split(" ").filter((word) => word !== "") : [];
 }
 
 function claim(token: string, name: string): unknown {
