@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 
 import { launchBrowser } from '../browser/browser.mjs';
 import { artefacts, binary, root } from '../browser/processes.mjs';
+import { requestMs } from './asking.mjs';
 import { joinOnAws } from './aws.mjs';
 import { joinToOfferMs, joinTogether } from './joins.mjs';
 import { startToOnlineMs } from './starting.mjs';
@@ -21,6 +22,7 @@ const runs = Number(options.runs);
 const WINDOW_S = 10;
 const VIEWERS = 16;
 const JOINS = 200;
+const ASKED = 200;
 const CROWD = 100;
 const STARTS = 5;
 
@@ -143,6 +145,9 @@ async function one(run) {
   const browser = await launchBrowser(scope);
   record('first frame in Chromium, first page of a new browser, ms', await firstFrameMs(browser, page));
   record('first frame in Chromium, ms', await firstFrameMs(browser, page));
+  const asked = await requestMs(browser, page, ASKED);
+  record('round trip of a request, median, ms', asked[ASKED / 2]);
+  record('round trip of a request p95, ms', asked[Math.ceil(ASKED * 0.95) - 1]);
   await browser.close();
   await viewersSettled(page, 1);
 

@@ -34,8 +34,8 @@ file = "${keys}/test.public.pem"
 `);
   const child = new Child(t, name, binary, ['run', '--config', config]);
   await child.before(until('the page and the broker are there', async () => (await answers(http)) && (await answers(ws))));
-  const token = (lasts, node = 'porch') => {
-    const args = ['token', '--peer', 'v-*', '--key', `${keys}/test.private.pem`, '--node', node, '--for', lasts, '--json'];
+  const token = (lasts, node = 'porch', scope = 'view') => {
+    const args = ['token', '--peer', 'v-*', '--key', `${keys}/test.private.pem`, '--node', node, '--for', lasts, '--scope', scope, '--json'];
     return JSON.parse(execFileSync(binary, args, { encoding: 'utf8' })).token;
   };
   return { page: `http://127.0.0.1:${http}/`, broker: `ws://127.0.0.1:${ws}/mqtt`, token };
@@ -55,11 +55,16 @@ test('what the page says without a token, with one, with a wrong one, and at its
   await waitForPicture(page);
   await page.reload();
   await waitForPicture(page);
+  assert.ok(await page.getByTestId('adjust').isHidden(), 'who may only look is offered nothing else');
   await page.locator('[data-reason="expired"]').waitFor({ timeout: 20_000 });
   assert.match(await cardText(page), /Permission expired\s+.*come to its end\.\s+Ask for a new link\./);
   await page.getByTestId('connect').click();
   await page.locator('[data-reason="tokenExpired"]').waitFor();
   assert.match(await cardText(page), /Invitation expired/);
+
+  await page.goto(`${node.page}#token=${node.token('1h', 'porch', 'view,control')}`);
+  await waitForPicture(page);
+  await page.getByTestId('adjust').waitFor();
 
   await page.goto(`${node.page}#token=${node.token('1h', 'garden')}`);
   await page.locator('[data-reason="notAllowed"]').waitFor();

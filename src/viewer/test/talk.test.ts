@@ -3,7 +3,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { scopesOfToken } from "../lib/core/token.ts";
 import { levelOf, Talk, type Sender, type TalkState } from "../lib/talk.ts";
 import { Hold } from "../page/hold.ts";
 import { withGlobals } from "./globals.ts";
@@ -135,13 +134,6 @@ test("a level is between quiet and loud", () => {
   assert.equal(levelOf(sine(1)), 1);
   const middle = levelOf(sine(0.05));
   assert.ok(middle > 0.4 && middle < 0.8, String(middle));
-});
-
-test("a token says what it allows", () => {
-  const token = (claims: object) => `x.${btoa(JSON.stringify(claims))}.y`;
-  assert.deepEqual(scopesOfToken(token({ scope: "view  talk" })), ["view", "talk"]);
-  assert.deepEqual(scopesOfToken(token({ scope: 7 })), []);
-  assert.deepEqual(scopesOfToken("opaque"), []);
 });
 
 test("a button is held to talk, or tapped to leave the microphone open", () => {
