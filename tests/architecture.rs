@@ -77,6 +77,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("gpiocdev", &["bell"]),
     ("hyper_rustls", &["bell"]),
     ("sd_notify", &["node"]),
+    ("aec3", &["playback"]),
 ];
 
 /// One idea a file.

@@ -11,7 +11,7 @@ use crate::access;
 use crate::capture::config::{AudioSourceKind, FormatPreference, VideoSourceKind};
 use crate::media::{Flip, Rotation, stamp};
 use crate::peer::config::{IcePolicy, IceServerConfig, bad_url};
-use crate::playback::config::SinkKind;
+use crate::playback::config::{Echo, SinkKind};
 
 /// All the rules that `config` breaks.
 pub fn broken(config: &Config, document: &Document<'_>) -> Vec<Problem> {
@@ -82,6 +82,10 @@ fn sources(camera: &Camera, path: &[Step], found: &mut Findings<'_>) {
     if camera.speaker.sink == SinkKind::File && is_missing(&camera.speaker.file) {
         let path = [path, &[key("speaker"), key("sink")]].concat();
         found.add(&path, "writes a file, and `file` does not say which");
+    }
+    if camera.speaker.echo == Echo::Cancel && !cfg!(feature = "echo-canceller") {
+        let path = [path, &[key("speaker"), key("echo")]].concat();
+        found.add(&path, "this program was built without it (cargo feature echo-canceller): use \"duck\"");
     }
     if matches!(camera.video.source, VideoSourceKind::TestPattern | VideoSourceKind::Still) {
         let (width, height) = (camera.video.width.value(), camera.video.height.value());

@@ -311,8 +311,8 @@ impl Follower {
 
     /// Waits for a viewer to come or go, or a touch; false when the camera is being stopped.
     async fn change(&mut self) -> bool {
-        let may_talk = *self.talkers.borrow_and_update() > 0;
-        self.speaker.want(may_talk);
+        let talked_to = *self.talkers.borrow_and_update() > 0;
+        self.speaker.want(talked_to);
         let [pictures, sound] = &mut self.viewers;
         tokio::select! {
             alive = pictures.changed() => alive.is_ok(),

@@ -8,7 +8,7 @@ use crate::config;
 use crate::encode::{self, Turn, VideoEncoder};
 use crate::fanout::{Fanout, Latest};
 use crate::media::{CameraName, EncodedAudio, Frame, FrameFormat, PixelFormat, ProfileLevelId, VideoPackets};
-use crate::playback::{Ducker, Heard, Talkers, config::Echo, config::SinkKind};
+use crate::playback::{Echoes, Talkers, config::SinkKind};
 use crate::rate::KeyFrameGate;
 
 use super::clock::now;
@@ -177,13 +177,13 @@ impl Prepared {
             metrics: metrics.clone(),
         };
         pipeline.add(format!("capture-{name}"), Priority::Picture, move || picture.run())?;
-        let heard = Heard::default();
+        let echoes = Echoes::default();
         if config.speaker.sink != SinkKind::None {
             let playing = Playing {
                 camera: name.clone(),
                 config: config.speaker.clone(),
                 talkers,
-                heard: heard.clone(),
+                echoes: echoes.clone(),
                 demand: Arc::clone(&pipeline.speaker),
                 board: Arc::clone(&board),
                 metrics,
@@ -204,9 +204,8 @@ impl Prepared {
         };
         pipeline.add(format!("opus-{name}"), Priority::Sound, move || encoding.run())?;
         let demand = pipeline.demand(&shutter);
-        let duck = config.speaker.sink != SinkKind::None && config.speaker.echo == Echo::Duck;
-        let ducker = duck.then(|| Ducker::new(heard, config.speaker.duck_db.value()));
-        let sound = Sound { camera: name.clone(), config: audio, periods: periods_in, ducker, demand, shutter, board };
+        let speaker = config.speaker;
+        let sound = Sound { camera: name.clone(), config: audio, periods: periods_in, speaker, echoes, demand, shutter, board };
         pipeline.add(format!("sound-{name}"), Priority::Sound, move || sound.run())
     }
 }

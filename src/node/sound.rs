@@ -8,7 +8,7 @@ use crate::capture::{self, CaptureError, config::Audio};
 use crate::encode::{self, AudioEncoder, EncodeError, config::Opus};
 use crate::fanout::Fanout;
 use crate::media::{CameraName, EncodedAudio, Pcm, SAMPLES_PER_PERIOD};
-use crate::playback::Ducker;
+use crate::playback::{EchoGuard, Echoes, config::Speaker};
 
 use super::demand::Demand;
 use super::pulse::{Pulse, ROUND};
@@ -38,8 +38,10 @@ pub struct Sound {
     pub config: Audio,
     /// Where periods go.
     pub periods: SyncSender<Pcm>,
-    /// Turns it down while a viewer talks, where that is configured.
-    pub ducker: Option<Ducker>,
+    /// What is done so that viewers who talk do not hear themselves.
+    pub speaker: Speaker,
+    /// What is heard from the speaker.
+    pub echoes: Echoes,
     /// Whether sound is wanted.
     pub demand: Arc<Demand>,
     /// Whether it is muted.
@@ -50,9 +52,11 @@ pub struct Sound {
 
 impl Sound {
     /// Runs until the demand stops it.
-    pub fn run(mut self) {
+    pub fn run(self) {
         let part = format!("microphone:{}", self.camera);
         let pulse = self.board.pulses.begin(format!("sound-{}", self.camera));
+        // Here, as a canceller cannot change threads.
+        let mut guard = EchoGuard::new(&self.speaker, &self.echoes);
         let mut failures = 0;
         let mut away = false;
         loop {
@@ -81,7 +85,7 @@ impl Sound {
                 continue;
             }
             let mut delivered = false;
-            match self.run_once(&part, &pulse, &mut delivered) {
+            match self.run_once(&part, (&pulse, &mut guard), &mut delivered) {
                 Ok(()) => (failures, away) = (0, false),
                 Err(error) => {
                     away = State::after(&error) == State::Away;
@@ -94,7 +98,12 @@ impl Sound {
     }
 
     /// Opens the card and delivers until nobody wants it (`Ok`) or it fails.
-    fn run_once(&mut self, part: &str, pulse: &Pulse, delivered: &mut bool) -> Result<(), CaptureError> {
+    fn run_once(
+        &self,
+        part: &str,
+        (pulse, guard): (&Pulse, &mut EchoGuard),
+        delivered: &mut bool,
+    ) -> Result<(), CaptureError> {
         let Some(mut source) = capture::open_audio(&self.config)? else {
             self.board.note(part, State::Idle, "none configured");
             while self.wanted() {
@@ -107,7 +116,7 @@ impl Sound {
         let mut said = None;
         while self.wanted() {
             pulse.beat();
-            let mut pcm = self.ducked(source.next(SILENCE_LIMIT)?);
+            let mut pcm = guard.pass(source.next(SILENCE_LIMIT)?);
             *delivered = true;
             let muted = self.shutter.is_muted();
             if muted {
@@ -123,17 +132,6 @@ impl Sound {
             }
         }
         Ok(())
-    }
-
-    fn ducked(&mut self, pcm: Pcm) -> Pcm {
-        match self.ducker.as_mut().filter(|ducker| ducker.is_needed(pcm.captured)) {
-            Some(ducker) => {
-                let mut samples = pcm.samples.to_vec();
-                ducker.apply(&mut samples, pcm.captured);
-                Pcm { samples: Arc::from(samples), ..pcm }
-            }
-            None => pcm,
-        }
     }
 
     fn wanted(&self) -> bool {

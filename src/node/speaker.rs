@@ -1,10 +1,11 @@
-//! A speaker's thread: plays what viewers say while somebody may talk, and opens the card anew when it fails.
+//! A speaker's thread: plays what viewers say, from somebody's first word until they leave, and opens the card anew when it
+//! fails.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::media::CameraName;
-use crate::playback::{self, Heard, Mixer, PlaybackError, SPEAKER_PERIOD, Talkers, config::Speaker};
+use crate::playback::{self, Echoes, Mixer, PlaybackError, SPEAKER_PERIOD, Talkers, config::Speaker};
 
 use super::demand::Demand;
 use super::metrics::Metrics;
@@ -13,8 +14,6 @@ use super::state::{Board, State};
 
 /// A card takes a period every 10 ms; after this long it is opened anew.
 const SILENCE_LIMIT: Duration = Duration::from_secs(1);
-/// 10 ms.
-const PERIOD: Duration = Duration::from_millis(10);
 /// Pauses between attempts to open a card.
 const RETRY_PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 
@@ -26,9 +25,9 @@ pub struct Playing {
     pub config: Speaker,
     /// Who talks.
     pub talkers: Arc<Talkers>,
-    /// Where to say that somebody is heard.
-    pub heard: Heard,
-    /// Whether somebody may talk.
+    /// Where to say what is heard.
+    pub echoes: Echoes,
+    /// Whether somebody talks.
     pub demand: Arc<Demand>,
     /// Where to say what it does.
     pub board: Arc<Board>,
@@ -66,7 +65,7 @@ impl Playing {
         }
     }
 
-    /// Opens the card and plays until nobody may talk (`Ok`) or it fails.
+    /// Opens the card and plays until nobody talks (`Ok`) or it fails.
     fn run_once(&self, part: &str, pulse: &Pulse, plays: &mut bool) -> Result<(), PlaybackError> {
         let Some(mut sink) = playback::open(&self.config)? else { return Ok(()) };
         let limit = usize::try_from(self.config.max_talkers.value()).unwrap_or(1);
@@ -82,9 +81,8 @@ impl Playing {
                 self.board.note(part, State::Live, "");
             }
             let took = |waited: Duration| delays.observe((waited + latency).as_secs_f64());
-            if mixer.mix(&mut period, heard_at.minus(latency), took)? {
-                self.heard.note(heard_at.plus(PERIOD));
-            }
+            let audible = mixer.mix(&mut period, heard_at.minus(latency), took)?;
+            self.echoes.played(&period, heard_at, audible);
             sink.play(&period)?;
         }
         Ok(())

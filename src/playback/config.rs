@@ -14,13 +14,14 @@ pub struct Speaker {
     pub sink: SinkKind,
     /// For `alsa`: `auto` (the first playback device), or a PCM name as `camera-node devices` shows it.
     pub device: String,
-    /// For `file`: a `.wav`, written anew each time that somebody comes who may talk.
+    /// For `file`: a `.wav`, written anew when somebody begins to talk and nobody there has before.
     pub file: PathBuf,
     /// For `alsa`: milliseconds that the card holds. Less is heard sooner; too little crackles.
     pub buffer_ms: Bounded<20, 200>,
     /// Viewers that are heard at a time.
     pub max_talkers: Bounded<1, 16>,
-    /// What keeps viewers from hearing themselves: `none`, or `duck` (the microphone is turned down while one talks).
+    /// What keeps viewers from hearing themselves: `none`, `duck` (the microphone is turned down while one talks), or
+    /// `cancel` (what the microphone hears of the speaker is taken out, and both can talk at once).
     pub echo: Echo,
     /// For `duck`: decibels by which the microphone is turned down.
     pub duck_db: Bounded<6, 60>,
@@ -65,4 +66,6 @@ pub enum Echo {
     /// The microphone is turned down while somebody talks.
     #[default]
     Duck,
+    /// What the microphone hears of the speaker is taken out.
+    Cancel,
 }

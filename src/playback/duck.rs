@@ -57,11 +57,6 @@ impl Ducker {
         }
         true
     }
-
-    /// Whether [`Ducker::apply`] would do anything.
-    pub fn is_needed(&self, captured: MediaTime) -> bool {
-        self.gain < 1.0 || self.heard.at(captured)
-    }
 }
 
 #[cfg(test)]
@@ -90,6 +85,6 @@ mod tests {
             last = next;
         }
         assert_eq!(period(&mut ducker, 1_700), (10_000, 10_000));
-        assert!(!ducker.is_needed(MediaTime::from_nanos(1_700_000_000)));
+        assert!(!ducker.apply(&mut [1], MediaTime::from_nanos(1_720_000_000)), "there is nothing to do any more");
     }
 }

@@ -10,13 +10,20 @@
 //! pure: time is an argument.
 
 mod alsa;
+#[cfg(feature = "echo-canceller")]
+mod canceller;
 pub mod config;
 mod drift;
 mod duck;
+mod echo;
 mod file;
 mod jitter;
 mod mix;
 mod mixer;
+#[cfg(test)]
+mod on_device;
+#[cfg(feature = "echo-canceller")]
+mod reference;
 mod resample;
 mod talker;
 mod talkers;
@@ -31,7 +38,7 @@ use std::time::Duration;
 use self::config::{SinkKind, Speaker};
 use crate::media::MediaTime;
 
-pub use duck::{Ducker, Heard};
+pub use echo::{EchoGuard, Echoes};
 pub use mixer::{Mixer, SPEAKER_PERIOD};
 pub use talkers::{Talkers, Voice};
 

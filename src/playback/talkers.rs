@@ -1,6 +1,7 @@
 //! Whoever may talk now, and the place where the network leaves what they say for the speaker's thread.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::watch;
@@ -25,6 +26,8 @@ pub(super) struct Inbox(Mutex<VecDeque<SpokenPacket>>);
 #[derive(Debug)]
 pub struct Voice {
     inbox: Arc<Inbox>,
+    /// It has said something.
+    said: AtomicBool,
     count: watch::Sender<usize>,
 }
 
@@ -41,11 +44,10 @@ impl Talkers {
         let mut voices = self.voices.lock().unwrap_or_else(PoisonError::into_inner);
         voices.retain(|voice| voice.strong_count() > 0);
         voices.push(Arc::downgrade(&inbox));
-        self.count.send_modify(|count| *count += 1);
-        Voice { inbox, count: self.count.clone() }
+        Voice { inbox, said: AtomicBool::new(false), count: self.count.clone() }
     }
 
-    /// How many may talk.
+    /// How many there are who have talked: most who may never do, and no card is held for them.
     pub fn count(&self) -> watch::Receiver<usize> {
         self.count.subscribe()
     }
@@ -71,12 +73,18 @@ impl Voice {
             left.pop_front();
         }
         left.push_back(packet);
+        drop(left);
+        if !self.said.swap(true, Ordering::Relaxed) {
+            self.count.send_modify(|count| *count += 1);
+        }
     }
 }
 
 impl Drop for Voice {
     fn drop(&mut self) {
-        self.count.send_modify(|count| *count = count.saturating_sub(1));
+        if *self.said.get_mut() {
+            self.count.send_modify(|count| *count = count.saturating_sub(1));
+        }
     }
 }
 
@@ -92,13 +100,17 @@ mod tests {
         let talkers = Talkers::default();
         let count = talkers.count();
         let (first, second) = (talkers.join(), talkers.join());
-        assert_eq!((*count.borrow(), talkers.inboxes().len()), (2, 2));
-        drop(second);
-        assert_eq!((*count.borrow(), talkers.inboxes().len()), (1, 1));
-        for sequence in 0..200 {
+        let say = |voice: &Voice, sequence| {
             let arrived = MediaTime::default();
-            first.say(SpokenPacket { ssrc: 1, sequence, rtp_time: 0, payload: Bytes::new(), arrived });
-        }
+            voice.say(SpokenPacket { ssrc: 1, sequence, rtp_time: 0, payload: Bytes::new(), arrived });
+        };
+        assert_eq!((*count.borrow(), talkers.inboxes().len()), (0, 2), "nobody has said anything");
+        say(&second, 0);
+        assert_eq!((*count.borrow(), talkers.inboxes().len()), (1, 2));
+        drop(second);
+        assert_eq!((*count.borrow(), talkers.inboxes().len()), (0, 1));
+        (0..200).for_each(|sequence| say(&first, sequence));
+        assert_eq!(*count.borrow(), 1);
         let left = talkers.inboxes()[0].take();
         assert_eq!((left.len(), left[0].sequence), (MAX_LEFT, 136));
         assert!(talkers.inboxes()[0].take().is_empty());

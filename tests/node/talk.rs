@@ -119,7 +119,7 @@ async fn a_tone_is_heard_at_its_pitch_and_without_a_gap_on_a_clean_and_on_a_loss
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_speaker_is_open_while_somebody_may_talk_and_the_delay_is_counted() {
+async fn the_speaker_is_open_while_somebody_talks_and_the_delay_is_counted() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let (tone, heard) = (folder.path().join("tone.wav"), folder.path().join("heard.wav"));
     write_tone(&tone);
@@ -128,7 +128,7 @@ async fn the_speaker_is_open_while_somebody_may_talk_and_the_delay_is_counted() 
     })
     .await;
     let speaker = || stage.node().conditions()["speaker:main"].state;
-    eventually("nobody may talk, so it is closed", SOON, || speaker() == State::Idle).await;
+    eventually("nobody talks, so it is closed", SOON, || speaker() == State::Idle).await;
 
     let listener = Watch::start(&stage, &[]);
     eventually("somebody watches", SOON, || stage.viewers() == 1).await;
@@ -148,7 +148,7 @@ async fn the_speaker_is_open_while_somebody_may_talk_and_the_delay_is_counted() 
     talker.interrupt();
     let said = talker.report().await;
     assert!(said.frames > 0, "{said:?}");
-    eventually("nobody may talk any more", SOON, || speaker() == State::Idle).await;
+    eventually("nobody talks any more", SOON, || speaker() == State::Idle).await;
     assert!(Heard::in_file(&heard).seconds > 0.3, "{:?}", Heard::in_file(&heard));
     listener.interrupt();
     listener.report().await;
