@@ -282,3 +282,24 @@ pub struct Renew {
     /// The new token.
     pub token: Token,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_heard_at_the_cameras_that_it_sees_or_hears_or_else_at_all() {
+        let name = |name: &str| CameraName::try_from(name.to_owned()).expect("a valid name");
+        let cameras = [name("front"), name("back")];
+        for (wants, heard) in [
+            (r#"{"talk":true}"#, &cameras[..]),
+            (r#"{"talk":true,"video":["back"]}"#, &cameras[1..]),
+            (r#"{"talk":true,"audio":["front"]}"#, &cameras[..1]),
+            (r#"{"talk":true,"video":["back"],"audio":["front"]}"#, &cameras[1..]),
+            (r#"{"video":true,"audio":true}"#, &[]),
+        ] {
+            let asked: WantsRequest = serde_json::from_str(wants).expect("valid");
+            assert_eq!(asked.resolve(&cameras).expect("there are such cameras").talk, heard, "{wants}");
+        }
+    }
+}

@@ -84,6 +84,7 @@ fn is_there(item: &str) -> Option<bool> {
         "unit" => has_test(&format!("src/{module}"), name) || has_test(&format!("src/{module}/{name}"), ""),
         "node" => has_test(&format!("tests/node/{module}"), name),
         // Those that need a device are run in a guest; `on_device` has a module for each kind.
+        "vm" if name == "on_device" => has_test(&format!("src/{module}/on_device"), ""),
         "vm" => module.starts_with("on_device") && has_test("src/capture/on_device", name),
         _ => false,
     })

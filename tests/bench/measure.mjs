@@ -118,6 +118,8 @@ const config = path.join(folder, 'camera.toml');
 const texture = path.join(folder, 'texture.y4m');
 /** The test pattern takes a third of 2 Mbit/s; this takes all of it. */
 const camera = ['[[camera]]', '[camera.video]', 'source = "file"', `file = "${texture}"`, '[camera.audio]', 'source = "tone"', ''].join('\n');
+/** A speaker that is a file has no buffer: a card's comes on top. */
+const speaker = ['[camera.speaker]', 'sink = "file"', `file = "${path.join(folder, 'heard.wav')}"`, ''].join('\n');
 
 const results = {};
 function record(figure, value) {
@@ -169,6 +171,14 @@ async function one(run) {
   const rssOne = rssMb(demo.pid);
   record('RSS with 1 viewer, MB', rssOne);
 
+  const talker = start(['watch', '--no-decode', '--talk', 'tone', '--broker', broker, '--node', node]);
+  await viewersSettled(page, 2);
+  before = await metrics(page);
+  await sleep(WINDOW_S * 1000);
+  record('talk, from packet to speaker p95, ms', quantileMs(before, await metrics(page), 'camera_node_talk_seconds', 0.95));
+  talker.kill('SIGINT');
+  await viewersSettled(page, 1);
+
   while (viewers.length < VIEWERS) viewers.push(watch());
   await viewersSettled(page, VIEWERS);
   before = await metrics(page);
@@ -198,7 +208,7 @@ async function one(run) {
 }
 
 writeTexture(texture);
-writeFileSync(config, camera);
+writeFileSync(config, camera + speaker);
 const loadBefore = loadavg()[0];
 try {
   for (let run = 0; run < runs; run++) await one(run);

@@ -12,6 +12,7 @@ mod doorbell;
 mod http;
 mod ice;
 mod report;
+mod speaker;
 mod state_folder;
 mod stun;
 mod surroundings;
@@ -26,6 +27,7 @@ use tokio::time::timeout;
 use super::{ConfigFile, out};
 use crate::bell::config::RingTopic;
 use crate::config::Config;
+use crate::playback::config::SinkKind;
 use report::Finding;
 
 /// A driver that has not come back by then hangs: each part's own limit is shorter.
@@ -73,6 +75,10 @@ async fn check_all(config: &Config, say: impl Fn(&Finding) -> io::Result<()>) ->
         let (video, audio) = (camera.clone(), camera.clone());
         add(vec![blocking("camera", move || capture::check_video(&video)).await])?;
         add(vec![blocking("microphone", move || capture::check_audio(&audio)).await])?;
+        if camera.speaker.sink != SinkKind::None {
+            let camera = camera.clone();
+            add(vec![blocking("speaker", move || speaker::check(&camera)).await])?;
+        }
     }
     let ring_topic = config.ring.topic.as_ref().map(RingTopic::as_str);
     add(broker::check(&config.broker, &config.node.id(), ring_topic).await)?;

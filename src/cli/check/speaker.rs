@@ -1,0 +1,69 @@
+//! Whether the speaker opens and plays.
+
+use std::time::Duration;
+
+use super::report::Finding;
+use crate::config::Camera;
+use crate::playback::{self, PlaybackError, SPEAKER_PERIOD, config::SinkKind};
+
+/// A card takes a period every 10 ms.
+const PERIOD_WITHIN: Duration = Duration::from_secs(1);
+/// More than a card of 200 ms holds, so that it must have played some of it.
+const PERIODS: usize = 30;
+
+/// Plays a moment of silence. Blocks.
+pub fn check(camera: &Camera) -> Finding {
+    let part = format!("speaker of {}", camera.name);
+    let name = match camera.speaker.sink {
+        SinkKind::None => return Finding::good(part, "switched off"),
+        // To open it would take away what is in it.
+        SinkKind::File => return Finding::good(part, format!("writes {}", camera.speaker.file.display())),
+        SinkKind::Alsa => camera.speaker.device.clone(),
+    };
+    let played = playback::open(&camera.speaker).and_then(|sink| {
+        let Some(mut sink) = sink else { return Ok(()) };
+        for _ in 0..PERIODS {
+            sink.room(PERIOD_WITHIN)?;
+            sink.play(&[0; SPEAKER_PERIOD])?;
+        }
+        Ok(())
+    });
+    match played {
+        Ok(()) => Finding::good(part, format!("{name} plays")),
+        Err(error) => Finding::bad(part, error.to_string(), advise(&error)),
+    }
+}
+
+fn advise(error: &PlaybackError) -> &'static str {
+    match error {
+        PlaybackError::NotFound { .. } => {
+            "`camera-node devices` lists the speakers there are: set `camera.speaker.device` to one of them, or plug it in"
+        }
+        PlaybackError::Busy { .. } => "stop the program that uses it: `fuser -v /dev/snd/*` names it",
+        PlaybackError::Gone { .. } => "it went away while it played: check cable, hub and power supply",
+        PlaybackError::Unsupported { .. } => {
+            "choose another one in `camera.speaker.device`; names that begin with plughw: take any format"
+        }
+        PlaybackError::Stalled { .. } | PlaybackError::Io { .. } | PlaybackError::Codec { .. } => {
+            "plug it in anew; `dmesg` has the driver's words"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::playback::config::Speaker;
+
+    #[test]
+    fn a_speaker_that_plays_is_good_and_one_that_is_not_there_is_told_of() {
+        let camera = |device: &str| {
+            let speaker = Speaker { sink: SinkKind::Alsa, device: device.to_owned(), ..Speaker::default() };
+            Camera { speaker, ..Camera::default() }
+        };
+        assert!(check(&Camera::default()).ok, "none is wanted");
+        assert!(check(&camera("null")).ok);
+        let missing = check(&camera("plughw:CARD=NoSuchCard,DEV=0"));
+        assert!(!missing.ok && missing.text().contains("camera-node devices"), "{}", missing.text());
+    }
+}
