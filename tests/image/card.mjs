@@ -1,11 +1,12 @@
 // An SD card of the test's own: a copy of the image, larger than it, with an owner's files on its FAT partition; and the board that
 // starts from it: QEMU's, which has no GPU to do the first steps, and takes kernel and initramfs from the card by itself.
-import { execFile, execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import readline from 'node:readline';
 import { promisify } from 'node:util';
 
-import { Child, artefacts, freePort } from '../browser/processes.mjs';
+import { Child, artefacts, freePort, until } from '../browser/processes.mjs';
 
 const run = promisify(execFile);
 const MIB = 1 << 20;
@@ -23,19 +24,37 @@ export function onFat(image, folder = '/') {
   return execFileSync('mdir', ['-b', '-i', fat(image), `::${folder}`], { encoding: 'utf8' }).trim().split('\n').map((name) => path.posix.basename(name));
 }
 
+/** A file of the FAT partition. */
+export function readFat(image, name) {
+  return execFileSync('mcopy', ['-n', '-i', fat(image), `::${name}`, '-'], { maxBuffer: 1 << 28 });
+}
+
+const dd = (from, to, ...more) => execFileSync('dd', [`if=${from}`, `of=${to}`, 'bs=1M', 'conv=notrunc,sparse', 'status=none', ...more]);
+
 /** The second partition in a file of its own, for who reads squashfs. */
 export function rootOf(image, file) {
   const { start, size } = partitions(image).partitions[1];
-  execFileSync('dd', [`if=${image}`, `of=${file}`, 'bs=1M', `skip=${(start * 512) / MIB}`, `count=${(size * 512) / MIB}`, 'status=none']);
+  dd(image, file, `skip=${(start * 512) / MIB}`, `count=${(size * 512) / MIB}`);
 }
 
 export class Card {
   constructor(folder, image, megabytes) {
-    this.folder = folder;
-    this.file = path.join(folder, 'card.img');
-    execFileSync('cp', ['--sparse=always', image, this.file]);
-    execFileSync('truncate', ['-s', `${megabytes}M`, this.file]);
-    for (const name of ['vmlinuz', 'initrd.img', 'cmdline.txt']) execFileSync('mcopy', ['-n', '-i', fat(this.file), `::${name}`, folder]);
+    Object.assign(this, { folder, image, megabytes, file: path.join(folder, 'card.img') });
+    this.write();
+  }
+
+  /** The image, as on the first day. */
+  write() {
+    execFileSync('cp', ['--sparse=always', this.image, this.file]);
+    execFileSync('truncate', ['-s', `${this.megabytes}M`, this.file]);
+  }
+
+  /** A new image over the first two partitions, as deploy/image/README.md has it. */
+  renew() {
+    const { partitions: [boot, , data] } = partitions(this.image);
+    const [from, to] = [boot.start, data.start].map((sector) => (sector * 512) / MIB);
+    // All of it: where the new one has nothing, nothing is to be left of the old one.
+    execFileSync('dd', [`if=${this.image}`, `of=${this.file}`, 'bs=1M', `skip=${from}`, `seek=${from}`, `count=${to - from}`, 'conv=notrunc', 'status=none']);
   }
 
   /** Puts a file where an owner would. */
@@ -48,29 +67,53 @@ export class Card {
   }
 }
 
-/** A board with a card in it, on QEMU's own network; `media` is the UDP port that is let through. Its power is cut by `cut()`. */
+/**
+ * A board with a card in it, on QEMU's own network, as small as a Zero 2 W; `media` is the UDP port that is let through. `cut()` is
+ * the plug being pulled: what the card had been given by then, it has.
+ */
 export class Board {
   constructor(t, name, card, { media, ssh, key }) {
     this.console = path.join(artefacts, `${name}-console.log`);
     mkdirSync(artefacts, { recursive: true });
     this.ssh = { port: ssh, key };
+    for (const file of ['vmlinuz', 'initrd.img']) writeFileSync(path.join(card.folder, file), readFat(card.file, file));
+    const line = readFat(card.file, 'cmdline.txt').toString().trim().replace('console=tty1', 'console=ttyAMA0');
     const forwards = `hostfwd=udp:127.0.0.1:${media}-10.0.2.15:${media},hostfwd=tcp:127.0.0.1:${ssh}-10.0.2.15:22`;
-    const line = readFileSync(path.join(card.folder, 'cmdline.txt'), 'utf8').trim().replace('console=tty1', 'console=ttyAMA0');
     this.machine = new Child(t, `${name}-qemu`, 'qemu-system-aarch64', [
-      ...['-accel', 'tcg,thread=multi', '-M', 'virt', '-cpu', 'cortex-a72', '-smp', '2', '-m', '1024', '-no-reboot'],
+      ...['-accel', 'tcg,thread=multi', '-M', 'virt', '-cpu', 'cortex-a72', '-smp', '2', '-m', '512', '-no-reboot'],
       ...['-kernel', path.join(card.folder, 'vmlinuz'), '-initrd', path.join(card.folder, 'initrd.img'), '-append', `${line} mitigations=off random.trust_cpu=on`],
       ...['-drive', `if=none,id=card,file=${card.file},format=raw`, '-device', 'virtio-blk-pci,drive=card'],
       ...['-netdev', `user,id=net,${forwards}`, '-device', 'virtio-net-pci,netdev=net,romfile='],
+      ...['-device', 'i6300esb', '-action', 'watchdog=reset'],
       ...['-device', 'virtio-rng-pci', '-nodefaults', '-display', 'none', '-monitor', 'none', '-serial', `file:${this.console}`],
     ]);
   }
 
-  /** A shell command on it, as root; what it prints. */
-  async run(command) {
+  #ssh(command) {
     const { port, key } = this.ssh;
     const options = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'LogLevel=ERROR', 'BatchMode=yes', 'ConnectTimeout=60'];
-    const args = ['-i', key, '-p', String(port), ...options.flatMap((option) => ['-o', option]), 'root@127.0.0.1', command];
-    return (await run('ssh', args, { timeout: 120_000 })).stdout;
+    return ['-i', key, '-p', String(port), ...options.flatMap((option) => ['-o', option]), 'root@127.0.0.1', command];
+  }
+
+  /** A shell command on it, as root; what it prints. */
+  async run(command) {
+    return (await run('ssh', this.#ssh(command), { timeout: 120_000 })).stdout.trim();
+  }
+
+  /** Waits until ssh lets its owner in. */
+  async letsIn(limitMs) {
+    await this.machine.before(until('ssh lets its owner in', () => this.run('true').then(() => true, () => false), limitMs));
+  }
+
+  /** Has a number on the card grow without end; `count.last` is the last that it says to have written. */
+  async countOnCard() {
+    const command = 'cd /var/lib; while :; do n=$((n + 1)); echo $n >number.new && mv number.new number && sync && echo $n; done';
+    const count = { last: 0 };
+    const child = spawn('ssh', this.#ssh(command), { stdio: ['ignore', 'pipe', 'ignore'] });
+    readline.createInterface({ input: child.stdout }).on('line', (line) => { count.last = Number(line); });
+    this.machine.ended.then(() => child.kill());
+    await this.machine.before(until('the first number is written', () => count.last > 0, 60_000));
+    return count;
   }
 
   /** The plug is pulled. */
@@ -78,8 +121,9 @@ export class Board {
     await this.machine.end('SIGKILL');
   }
 
-  said(pattern) {
-    return existsSync(this.console) && pattern.test(readFileSync(this.console, 'utf8'));
+  /** The end of what it said on its console. */
+  get lastWords() {
+    return readFileSync(this.console, 'utf8').slice(-2000);
   }
 }
 

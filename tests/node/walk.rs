@@ -61,7 +61,9 @@ fn ours(text: &str) -> Vec<Vec<String>> {
     let of_line = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
         // What it is a command after: elsewhere it is a user's, a unit's or a policy's name.
-        let is_command = |at: usize| words[at] == "camera-node" && (at == 0 || matches!(words[at - 1], "sudo" | "&&"));
+        let is_command = |at: usize| {
+            words[at] == "camera-node" && (at == 0 || matches!(words[at - 1], "sudo" | "&&" | "root@porch.local"))
+        };
         let from = (0..words.len()).find(|at| is_command(*at)).unwrap_or(words.len());
         let words = words[from..].iter().take_while(|word| !matches!(**word, "#" | "&&" | "|" | ";" | "||"));
         words.map(|word| word.trim_matches(['\'', '"']).to_owned()).collect::<Vec<_>>()
@@ -131,6 +133,7 @@ fn an_unmarked_block_and_a_misspelt_command_are_seen() {
         ("<!-- ring: moon -->", "true"),
         ("<!-- needs:  -->", "true"),
         ("<!-- needs: a board -->", "ssh x sudo camera-node chekc --config x && true"),
+        ("<!-- needs: a board -->", "ssh root@porch.local camera-node check --confg x"),
         ("<!-- needs: a board -->", "camera-node provision \\\n    --endpiont x"),
     ] {
         assert!(of(mark, text).is_some(), "{mark} {text}");
