@@ -67,6 +67,8 @@ export class Card {
   }
 }
 
+let boots = 0;
+
 /**
  * A board with a card in it, on QEMU's own network, as small as a Zero 2 W; `media` is the UDP port that is let through. `cut()` is
  * the plug being pulled: what the card had been given by then, it has.
@@ -76,6 +78,7 @@ export class Board {
     this.console = path.join(artefacts, `${name}-console.log`);
     mkdirSync(artefacts, { recursive: true });
     this.ssh = { port: ssh, key };
+    this.socket = path.join(card.folder, `ssh-${(boots += 1)}`);
     for (const file of ['vmlinuz', 'initrd.img']) writeFileSync(path.join(card.folder, file), readFat(card.file, file));
     const line = readFat(card.file, 'cmdline.txt').toString().trim().replace('console=tty1', 'console=ttyAMA0');
     const forwards = `hostfwd=udp:127.0.0.1:${media}-10.0.2.15:${media},hostfwd=tcp:127.0.0.1:${ssh}-10.0.2.15:22`;
@@ -89,20 +92,28 @@ export class Board {
     ]);
   }
 
-  #ssh(command) {
+  /** What ssh is called with; `more` says what for. */
+  #ssh(...more) {
     const { port, key } = this.ssh;
     const options = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'LogLevel=ERROR', 'BatchMode=yes', 'ConnectTimeout=60'];
-    return ['-i', key, '-p', String(port), ...options.flatMap((option) => ['-o', option]), 'root@127.0.0.1', command];
-  }
-
-  /** A shell command on it, as root; what it prints. */
-  async run(command) {
-    return (await run('ssh', this.#ssh(command), { timeout: 120_000 })).stdout.trim();
+    // One connection for all: each further one would take an emulated board seconds.
+    return ['-S', this.socket, '-i', key, '-p', String(port), ...options.flatMap((option) => ['-o', option]), 'root@127.0.0.1', ...more];
   }
 
   /** Waits until ssh lets its owner in. */
   async letsIn(limitMs) {
-    await this.machine.before(until('ssh lets its owner in', () => this.run('true').then(() => true, () => false), limitMs));
+    let connection;
+    const isIn = async () => {
+      if (!connection || connection.exitCode !== null) connection = spawn('ssh', ['-M', '-N', ...this.#ssh()], { stdio: 'ignore' });
+      return run('ssh', ['-O', 'check', ...this.#ssh()]).then(() => true, () => false);
+    };
+    this.machine.ended.then(() => connection?.kill());
+    await this.machine.before(until('ssh lets its owner in', isIn, limitMs));
+  }
+
+  /** A shell command on it, as root, once it lets in; what it prints. */
+  async run(command) {
+    return (await run('ssh', this.#ssh(command), { timeout: 120_000 })).stdout.trim();
   }
 
   /** Has a number on the card grow without end; `count.last` is the last that it says to have written. */
