@@ -37,10 +37,26 @@ export function rootOf(image, file) {
   dd(image, file, `skip=${(start * 512) / MIB}`, `count=${(size * 512) / MIB}`);
 }
 
+/** What stands in the superblock of the third partition; nothing while it is being written. */
+export function superblock(image) {
+  const { start } = partitions(image).partitions[2];
+  try {
+    return execFileSync('dumpe2fs', ['-h', `${image}?offset=${start * 512}`], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  } catch {
+    return '';
+  }
+}
+
 export class Card {
   constructor(folder, image, megabytes) {
     Object.assign(this, { folder, image, megabytes, file: path.join(folder, 'card.img') });
     this.write();
+  }
+
+  /** What a board's firmware would load: files of the first partition by their names, and the kernel's command line. */
+  load(...names) {
+    for (const name of names) writeFileSync(path.join(this.folder, name), readFat(this.file, name));
+    return readFat(this.file, 'cmdline.txt').toString().trim();
   }
 
   /** The image, as on the first day. */
@@ -79,8 +95,7 @@ export class Board {
     mkdirSync(artefacts, { recursive: true });
     this.ssh = { port: ssh, key };
     this.socket = path.join(card.folder, `ssh-${(boots += 1)}`);
-    for (const file of ['vmlinuz', 'initrd.img']) writeFileSync(path.join(card.folder, file), readFat(card.file, file));
-    const line = readFat(card.file, 'cmdline.txt').toString().trim().replace('console=tty1', 'console=ttyAMA0');
+    const line = card.load('vmlinuz', 'initrd.img').replace('console=tty1', 'console=ttyAMA0');
     const forwards = `hostfwd=udp:127.0.0.1:${media}-10.0.2.15:${media},hostfwd=tcp:127.0.0.1:${ssh}-10.0.2.15:22`;
     this.machine = new Child(t, `${name}-qemu`, 'qemu-system-aarch64', [
       ...['-accel', 'tcg,thread=multi', '-M', 'virt', '-cpu', 'cortex-a72', '-smp', '2', '-m', '512', '-no-reboot'],
@@ -136,6 +151,21 @@ export class Board {
   get lastWords() {
     return readFileSync(this.console, 'utf8').slice(-2000);
   }
+}
+
+/**
+ * A Pi 3 with its own controller of the card, its device tree and no network. Its watchdog is QEMU's, which bites at once when it is
+ * first fed.
+ */
+export function startPi3(t, name, card) {
+  const tree = 'bcm2837-rpi-3-b.dtb';
+  const line = card.load('vmlinuz', 'initrd.img', tree).replace('console=tty1', 'systemd.watchdog_sec=0');
+  const file = (leaf) => path.join(card.folder, leaf);
+  return new Child(t, `${name}-qemu`, 'qemu-system-aarch64', [
+    ...['-accel', 'tcg,thread=multi', '-M', 'raspi3b', '-no-reboot', '-display', 'none', '-monitor', 'none'],
+    ...['-kernel', file('vmlinuz'), '-dtb', file(tree), '-initrd', file('initrd.img'), '-append', line],
+    ...['-drive', `if=sd,file=${card.file},format=raw`, '-serial', 'null', '-serial', `file:${path.join(artefacts, `${name}-console.log`)}`],
+  ]);
 }
 
 /** A key to log in with. */
