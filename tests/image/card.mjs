@@ -128,7 +128,7 @@ export class Board {
 
   /** A shell command on it, as root, once it lets in; what it prints. */
   async run(command) {
-    return (await run('ssh', this.#ssh(command), { timeout: 120_000 })).stdout.trim();
+    return (await run('ssh', this.#ssh(command), { timeout: 240_000 })).stdout.trim();
   }
 
   /** Has a number on the card grow without end; `count.last` is the last that it says to have written. */
@@ -138,7 +138,7 @@ export class Board {
     const child = spawn('ssh', this.#ssh(command), { stdio: ['ignore', 'pipe', 'ignore'] });
     readline.createInterface({ input: child.stdout }).on('line', (line) => { count.last = Number(line); });
     this.machine.ended.then(() => child.kill());
-    await this.machine.before(until('the first number is written', () => count.last > 0, 60_000));
+    await this.machine.before(until('the first number is written', () => count.last > 0, 240_000));
     return count;
   }
 
