@@ -37,11 +37,14 @@ test('what goes wrong on a board is told, and heals', { timeout: 900_000, skip }
   };
 
   /** Pulls the camera out and puts it back in; as udev has it for a moment after each plug it stays, until `allow`. */
-  const deny = () =>
-    guest.run(
-      `mkdir -p /run/udev/rules.d && echo 'SUBSYSTEM=="video4linux", GROUP="root", MODE="0600"' >${RULE} && udevadm control --reload && ` +
-        `echo vivid.0 >${PLATFORM}/vivid/unbind && echo vivid.0 >${PLATFORM}/vivid/bind`,
-    );
+  const deny = async () => {
+    const rule = 'SUBSYSTEM=="video4linux", GROUP="root", MODE="0600"';
+    await guest.run(`mkdir -p /run/udev/rules.d && echo '${rule}' >${RULE} && udevadm control --reload && echo vivid.0 >${PLATFORM}/vivid/unbind`);
+    await becomes('camera:main', 'away');
+    // Its number is free once the last of its pictures is gone, and then it is /dev/video0 again.
+    await showsCard();
+    await guest.run(`echo vivid.0 >${PLATFORM}/vivid/bind`);
+  };
   const allow = () => guest.run(`rm ${RULE} && udevadm control --reload && udevadm trigger --action=add --subsystem-match=video4linux`);
 
   await stage('a camera whose file is not ours is waited for, and is opened once it is', async () => {
