@@ -137,7 +137,7 @@ export async function live(t, { name, kind, deb, press }) {
     const { boot } = heard.status;
     const { began, up } = await guest.cutPower();
     await page.reload();
-    await until('it is online', () => board.isOnline() && heard.status.boot !== boot, SOON_MS);
+    await until('it is online', () => board.isOnline() && heard.status.boot !== boot, 2 * SOON_MS);
     const online = Date.now() - began;
     await waitForPicture(page, SOON_MS);
     t.diagnostic(`from power on: online after ${online} ms, picture after ${Date.now() - began} ms`);
