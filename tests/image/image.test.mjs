@@ -18,6 +18,7 @@ import { Board, Card, boardPorts, makeKey, onFat, partitions, readFat, rootOf, s
 const { CAMERA_NODE_IMAGE: packed, CAMERA_NODE_IMAGE_AGAIN: again } = process.env;
 const skip = packed ? false : 'no image (CAMERA_NODE_IMAGE)';
 const NODE = 'porch';
+const MIB = 2 ** 20;
 // Power cuts: while it writes, while it starts, while it starts for the first time.
 const [whileWriting, whileStarting, firstStart] = (process.env.IMAGE_CUTS ?? '5 3 2').split(' ').map(Number);
 // Emulated, and beside whatever else this machine does.
@@ -117,11 +118,11 @@ test('a card has what a board looks for, and nothing that is one board\'s own', 
 test('a Pi 3, as QEMU has it, finds its card, and its third partition follows', { skip, timeout: 900_000 }, async (t) => {
   const card = new Card(temporaryFolder(t), image, 4096);
   const pi = startPi3(t, 'image-pi3', card);
-  const grown = () => partitions(card.file).partitions[2].size > (2500 << 20) / 512;
+  const grown = () => partitions(card.file).partitions[2].size > (2500 * MIB) / 512;
   await pi.before(until('the third partition ends where the card does', grown, BOOT_MS));
   // By a superblock that the kernel has written, so it is mounted.
   const blocks = () => Number(/^Block count: +(\d+)$/m.exec(superblock(card.file))?.[1]);
-  await pi.before(until('its file system does', () => blocks() * 4096 > 2500 << 20, BOOT_MS));
+  await pi.before(until('its file system does', () => blocks() * 4096 > 2500 * MIB, BOOT_MS));
 });
 
 test('a board starts from it, is set up by files, serves a viewer, and survives power cuts', { skip, timeout: 4_500_000 }, async (t) => {
@@ -177,7 +178,7 @@ test('a board starts from it, is set up by files, serves a viewer, and survives 
   assert.equal(await tell('findmnt -no FSTYPE / && findmnt -no FSTYPE /data && findmnt -no FSTYPE,OPTIONS /boot/firmware | grep -o "^vfat *ro"'), 'squashfs\next4\nvfat   ro');
   assert.match(await tell('touch /usr/lib/x 2>&1 || true'), /Read-only file system/);
   const bytes = Number(await tell('df --output=size -B1 /data | tail -n 1'));
-  assert.ok(bytes > 2500 << 20, `the third partition took the rest of the card: ${bytes} bytes`);
+  assert.ok(bytes > 2500 * MIB, `the third partition took the rest of the card: ${bytes} bytes`);
   assert.equal(await tell('stat -c "%a %U:%G" /etc/camera-node/porch.key'), '640 root:camera-node');
   assert.match(await tell('cat /etc/wpa_supplicant/wpa_supplicant-wlan0.conf'), /country=DE[^]*ssid=4d79206e6574\n\s*psk="long enough"/);
   assert.equal(await tell('stat -c %a /etc/wpa_supplicant/wpa_supplicant-wlan0.conf'), '600');
@@ -246,7 +247,7 @@ test('a board starts from it, is set up by files, serves a viewer, and survives 
     await cutAfter(random() * firstMs, 'while it starts from a new card, after');
     await comesBack();
     const size = Number(await tell('df --output=size -B1 /data | tail -n 1'));
-    assert.ok(size > 2500 << 20, `the third partition took the rest of the card: ${size} bytes`);
+    assert.ok(size > 2500 * MIB, `the third partition took the rest of the card: ${size} bytes`);
   }
   assert.equal(cuts, whileWriting + whileStarting + firstStart);
   itsOwn = await sums(own);
