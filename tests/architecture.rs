@@ -173,6 +173,7 @@ fn the_edge_rule_lets_allowed_paths_pass() {
         ("config.rs", "use crate::{http, session::NodeId}; type Section = http::config::HttpConfig;"),
         ("node/mod.rs", "use crate::{capture, http, session};"),
         ("main.rs", "use camera_node::cli;"),
+        ("node/mod.rs", "fn f() -> impl Future<Output = ()> + use<> { let x = 1; async move { x; } }"),
     ] {
         assert_kept(edges_not_in_table(&with_session(path, text)));
     }
@@ -391,7 +392,8 @@ fn paths(text: &str, module: &[String]) -> Vec<Named> {
                 depth = depth.saturating_sub(1);
                 inline.pop_if(|(_, outside)| *outside == depth);
             }
-            "use" => at = use_tree(&words, at + 1, &[], &mut raw),
+            // `use<…>` in a return type says which lifetimes are captured, and names nothing.
+            "use" if words.get(at + 1).is_none_or(|word| word != "<") => at = use_tree(&words, at + 1, &[], &mut raw),
             _ if is_name(at) && (at == 0 || words[at - 1] != "::" || at == 1 || !is_name(at - 2)) => {
                 let mut names = vec![word.clone()];
                 while words.get(at + 1).is_some_and(|word| word == "::") && is_name(at + 2) {

@@ -17,7 +17,9 @@ use crate::{Duration, SOON};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_asks_and_the_node_answers() {
-    let stage = Stage::start("").await;
+    let folder = tempfile::tempdir().expect("there is room");
+    // What is muted stays so, where the next test's node would find it.
+    let stage = Stage::with(|config| config.node.state_folder = Some(folder.path().to_owned())).await;
     let mut hand = Hand::join(&stage.broker_url(), "hand", (true, &["control"]), None).await;
     let mut control = hand.channel("control").await;
 
@@ -42,7 +44,12 @@ async fn a_viewer_asks_and_the_node_answers() {
         assert_eq!(answer["error"]["code"], code, "{answer}");
     }
     let muted = ask(&mut control, "camera.mute", json!({"camera": "main", "muted": true})).await;
-    assert_eq!(muted["result"]["muted"], true, "{muted}");
+    assert_eq!(muted["result"], json!({"muted": true, "kept": true}));
+    let is_muted = || stage.node().conditions().get("microphone:main").is_some_and(|it| it.detail == "muted");
+    let listener = Watch::start(&stage, &["--seconds", "2"]);
+    eventually("the microphone's thread knows it", SOON, is_muted).await;
+    let heard = listener.report().await;
+    assert!(heard.audio_packets > 50, "silence is sent, and not nothing: {heard:?}");
     hand.leave().await;
     stage.stop().await;
 }
