@@ -1,6 +1,7 @@
 """A viewer written from the document, at a node and a real broker: presence, sessions, candidates, bad weather."""
 
 import asyncio
+import json
 import os
 import random
 import unittest
@@ -66,6 +67,27 @@ class Watching(unittest.IsolatedAsyncioTestCase):
             self.assertEqual(sorted(channels), ["control", "telemetry"])
             self.assertEqual((channels["control"].ordered, channels["control"].maxRetransmits), (True, None))
             self.assertEqual((channels["telemetry"].ordered, channels["telemetry"].maxRetransmits), (False, 0))
+
+    async def test_control(self):
+        """what is asked over control is answered, and so is what cannot be read"""
+        async with Viewer(broker.port, node.id) as viewer:
+            session = viewer.join(channels=["control"])
+            async with asyncio.timeout(20):
+                while "control" not in session.media.channels:
+                    await asyncio.sleep(0.05)
+                control, said = session.media.channels["control"], asyncio.Queue()
+                control.on("message", said.put_nowait)
+                control.send(json.dumps({"id": "mine", "method": "describe"}))
+                told = json.loads(await said.get())
+                self.assertEqual(told["id"], "mine")
+                camera = told["result"]["cameras"][0]["name"]
+                self.assertIn("camera.privacy", [method["name"] for method in told["result"]["methods"]])
+                control.send(json.dumps({"id": 1, "method": "camera.setSettings", "params": {"camera": camera, "fps": 0}}))
+                refused = json.loads(await said.get())["error"]
+                self.assertEqual((refused["code"], refused["range"]["minimum"]), (61, 1))
+                control.send("junk")
+                junk = json.loads(await said.get())
+                self.assertEqual((junk["id"], junk["error"]["code"]), (None, 10))
 
     async def test_replaced(self):
         """a peer's second session replaces its first"""
