@@ -182,6 +182,8 @@ pub async fn mute(all: &Services, name: &CameraName, muted: bool) -> Result<Valu
 pub async fn privacy(all: &Services, name: &CameraName, private: bool) -> Result<Value, ControlError> {
     let camera = camera(all, name)?;
     camera.set_private(private);
+    // Before it is waited for: a driver that takes long must not make it forgotten.
+    let kept = keep(all).await;
     let parts = [Some("camera"), camera.sound().map(|_| "microphone")].into_iter().flatten();
     let parts: Vec<String> = parts.map(|part| format!("{part}:{name}")).collect();
     let done = wait_for(&all.board, |conditions| {
@@ -195,7 +197,6 @@ pub async fn privacy(all: &Services, name: &CameraName, private: bool) -> Result
     }
     // Whoever asked for its controls in the meantime has closed it too.
     drop(all.device.lock().await);
-    let kept = keep(all).await;
     tracing::info!(camera = %name, private, "privacy");
     Ok(json!({"privacy": private, "kept": kept}))
 }

@@ -83,3 +83,24 @@ impl Services {
         self.apps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::control::app::SILENT_AFTER;
+    use crate::control::{MAX_IN_FLIGHT, MAX_REPLY_BYTES};
+    use crate::peer::{MAX_CHANNELS, MAX_MESSAGE_BYTES};
+
+    #[test]
+    fn the_reference_has_the_limits_of_the_code() {
+        assert_eq!(MAX_REPLY_BYTES, MAX_MESSAGE_BYTES, "an answer fits into a message");
+        assert_eq!(MAX_MESSAGE_BYTES, 16_384);
+        let reference = include_str!("../../session/PROTOCOL.md");
+        for row in [
+            format!("| data channels: message, channels a peer | 16,384 bytes, {MAX_CHANNELS} |"),
+            format!("| requests that wait for their answers, an answer | {MAX_IN_FLIGHT}, 10 s |"),
+            format!("| `app:*`: a peer is silent after | {} ms |", SILENT_AFTER.as_millis()),
+        ] {
+            assert!(reference.contains(&row), "PROTOCOL.md does not say: {row}");
+        }
+    }
+}
