@@ -92,7 +92,8 @@ async fn of_eight_viewers_one_whose_socket_blocks_slows_nobody() {
         late
     });
     let (worst, _) = tokio::join!(sender, futures_util::future::join_all(receivers));
-    assert!(worst < Duration::from_millis(50), "publishing never waits for a viewer: {worst:?}");
+    // One that waited would wait for as long as the viewer is stuck, which is until the end.
+    assert!(worst < Duration::from_secs(1), "publishing never waits for a viewer: {worst:?}");
     let stats = *stuck.0.handle.stats().borrow();
     assert!(stats.frames_sent < u64::from(PICTURES), "the blocked one got less: {stats:?}");
 
