@@ -6,6 +6,7 @@
 
 mod access;
 mod broker;
+mod control;
 mod delivery;
 mod media;
 mod messages;
@@ -15,6 +16,7 @@ mod viewer;
 
 pub use self::access::token;
 pub use self::broker::rights;
+pub use self::control::control;
 pub use self::delivery::delivery;
 pub use self::media::{annex_b, depacketize, sps};
 pub use self::messages::{message, status, topic};
@@ -31,6 +33,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("annex_b", annex_b),
     ("answer", answer),
+    ("control", control),
     ("datagram", datagram),
     ("delivery", delivery),
     ("depacketize", depacketize),

@@ -205,7 +205,8 @@ impl Prepared {
         pipeline.add(format!("opus-{name}"), Priority::Sound, move || encoding.run())?;
         let demand = pipeline.demand(&shutter);
         let speaker = config.speaker;
-        let sound = Sound { camera: name.clone(), config: audio, periods: periods_in, speaker, echoes, demand, shutter, board };
+        let sound =
+            Sound { camera: name.clone(), config: audio, periods: periods_in, speaker, echoes, demand, shutter, board };
         pipeline.add(format!("sound-{name}"), Priority::Sound, move || sound.run())
     }
 }

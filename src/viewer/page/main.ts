@@ -57,11 +57,8 @@ async function main(): Promise<void> {
   } else askForSettings(settings);
 }
 
-/** Asked for beside picture and sound, each where its scope is given. */
-const CHANNELS = [
-  { label: "control", scope: "control" },
-  { label: "telemetry", scope: "view" },
-] as const;
+/** The channels of the panel, for whom it is there. */
+const PANEL = ["control", "telemetry"];
 
 function watch(settings: Settings, { token, password }: Secrets, https: string | undefined, mayChange: boolean): void {
   const { node, prefix } = settings;
@@ -69,7 +66,7 @@ function watch(settings: Settings, { token, password }: Secrets, https: string |
   const allows = allowed(token);
   const mayTalk = allows("talk");
   const camera = new Camera({
-    wants: { video: true, audio: true, ...(mayTalk && { talk: true }), channels: CHANNELS.filter(({ scope }) => allows(scope)).map(({ label }) => label) },
+    wants: { video: true, audio: true, ...(mayTalk && { talk: true }), channels: allows("control") ? PANEL : [] },
     ...(password === undefined ? { broker } : { connect: withPassword({ url: broker, password }) }),
     node,
     ...(prefix !== undefined && { prefix }),
