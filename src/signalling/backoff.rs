@@ -139,7 +139,7 @@ mod tests {
         let start = epoch();
         backoff.connecting(start);
         backoff.up(start + seconds(0.01));
-        assert_eq!(backoff.lost(start + seconds(0.02), Retry::Soon), start + seconds(1.0));
+        assert_eq!(backoff.lost(start + seconds(0.02), Retry::Soon), start + BETWEEN_CONNECTS);
     }
 
     #[test]

@@ -18,8 +18,9 @@ import { peerId } from "./identity.ts";
 import { type Endpoint, Link } from "./link.ts";
 import type { CameraOptions } from "./options.ts";
 import { hasWebRtc, newConnection, NO_WEBRTC, Peer } from "./peer.ts";
-import { type Sample, sample, type Stats, statsBetween } from "./stats.ts";
+import type { Stats } from "./stats.ts";
 import { Talk } from "./talk.ts";
+import { Tally } from "./tally.ts";
 import { wordsFor } from "./words.ts";
 import { chance, lifeOf, wallClock } from "./world.ts";
 
@@ -27,7 +28,6 @@ export type { CameraError, CameraEvent, CameraEvents, CameraState } from "./came
 
 /** Steps kept in {@link Camera.events}. */
 const MAX_EVENTS = 500;
-const STATS_EVERY_MS = 1_000;
 /** Browsers keep a timer's time in 32 bits, and fire at once what is later. A core that is woken too early sleeps on. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -39,16 +39,13 @@ export class Camera extends Emitter<CameraEvents> {
   private readonly core: Viewer;
   private readonly link: Link;
   private spare: RTCPeerConnection | undefined;
-  private peer: { session: string; connection: Peer; channels: Channels } | undefined;
+  private peer: { session: string; connection: Peer; channels: Channels; tally: Tally } | undefined;
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private statsTimer: ReturnType<typeof setInterval> | undefined;
-  private lastSample: Sample | undefined;
   private readonly log: CameraEvent[] = [];
   private readonly watchesMedia: boolean;
   private stopAttending: (() => void) | undefined;
   private current: CameraState = { ...wordsFor({ state: "idle", reason: "stopped" }), state: "idle", reason: "stopped" };
   private readonly playing = new Map<string, MediaStream>();
-  private numbers: Stats | undefined;
   private asks: Control | undefined;
   /** When the latest token that was asked for ends, as `Date.now()` counts. */
   private tokenEnds: number | undefined;
@@ -177,7 +174,7 @@ export class Camera extends Emitter<CameraEvents> {
   }
 
   get stats(): Stats | undefined {
-    return this.numbers;
+    return this.peer?.tally.latest;
   }
 
   /** The latest steps of the protocol. */
@@ -346,19 +343,21 @@ export class Camera extends Emitter<CameraEvents> {
       this.spare,
     );
     this.spare = undefined;
-    this.peer = { session, connection, channels };
-    this.statsTimer = setInterval(() => void this.takeStats(session, connection), STATS_EVERY_MS);
+    const tally = new Tally(connection, (numbers, { bytes }) => {
+      this.emit("stats", numbers);
+      // Last, since it may end the session, and the numbers with it.
+      if (this.watchesMedia) this.tell({ type: "media", session, bytes });
+    });
+    this.peer = { session, connection, channels, tally };
   }
 
   private closePeer(): void {
     if (this.peer === undefined) return;
     this.peer.connection.close();
     this.peer.channels.end();
+    this.peer.tally.end();
     this.peer = undefined;
     this.talk.use(undefined);
-    clearInterval(this.statsTimer);
-    this.lastSample = undefined;
-    this.numbers = undefined;
     if (this.playing.size === 0) return;
     this.playing.clear();
     this.emit("stream", undefined);
@@ -369,18 +368,6 @@ export class Camera extends Emitter<CameraEvents> {
     stream.addTrack(track);
     this.playing.set(camera, stream);
     this.emit("stream", { camera, stream });
-  }
-
-  private async takeStats(session: string, connection: Peer): Promise<void> {
-    const report = await connection.stats();
-    if (report === undefined || this.peer?.connection !== connection) return;
-    const taken = sample(report);
-    const numbers = statsBetween(this.lastSample, taken);
-    this.numbers = numbers;
-    this.lastSample = taken;
-    this.emit("stats", numbers);
-    // Last, since it may end the session, and the numbers with it.
-    if (this.watchesMedia) this.tell({ type: "media", session, bytes: taken.bytes });
   }
 
   /** Follows page and network, as long as the broker is wanted. */
