@@ -194,8 +194,8 @@ mod tests {
         }
         assert_eq!(backoff.network_changed(start + seconds(5.0)), start + seconds(5.0));
         backoff.connecting(start + seconds(5.0));
-        assert_eq!(backoff.network_changed(start + seconds(5.2)), start + seconds(6.0));
+        assert_eq!(backoff.network_changed(start + seconds(5.2)), start + seconds(5.0) + BETWEEN_CONNECTS);
         let next = backoff.lost(start + seconds(5.3), Retry::Soon);
-        assert_eq!(next, start + seconds(6.0), "and the waits begin anew");
+        assert_eq!(next, start + seconds(5.0) + BETWEEN_CONNECTS, "and the waits begin anew");
     }
 }
