@@ -54,14 +54,17 @@ struct Request {
 impl Requests {
     /// A message of a viewer that may do what `scopes` say.
     pub fn receive(&mut self, message: &[u8], scopes: Scopes) -> Step {
-        let request = match serde_json::from_slice::<Request>(message) {
+        // As a whole first: what stands beside the request must be JSON, too.
+        let value = match serde_json::from_slice::<Value>(message) {
+            Ok(value) => value,
+            Err(error) => return Step::Reply(refusal(None, &bad(&format!("this is no request: {error}")))),
+        };
+        let request = match Request::deserialize(&value) {
             Ok(request) if !request.id.is_long() => request,
             Ok(_) => return Step::Reply(refusal(None, &bad(&format!("an id has {MAX_ID_CHARS} characters at most")))),
             Err(error) => {
                 // Whoever reads the answer should at least know to what it is one.
-                let id = serde_json::from_slice::<Value>(message).ok().and_then(|value| {
-                    serde_json::from_value::<Id>(value.get("id")?.clone()).ok().filter(|id| !id.is_long())
-                });
+                let id = value.get("id").and_then(|id| Id::deserialize(id).ok()).filter(|id| !id.is_long());
                 return Step::Reply(refusal(id.as_ref(), &bad(&format!("this is no request: {error}"))));
             }
         };
