@@ -24,7 +24,7 @@ pub struct Shutter {
 
 /// How one is, in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 struct Position {
     private: bool,
     muted: bool,
@@ -78,8 +78,17 @@ impl Shutters {
         });
         match kept {
             Ok(kept) => {
+                let is_here = |name: &str| all.keys().any(|here| here.as_str() == name);
+                let renamed = kept.iter().find(|(name, at)| at.private && !is_here(name)).map(|(name, _)| name);
+                if let Some(name) = renamed {
+                    tracing::warn!(
+                        "a camera named {name} was shut and is not in the config: it may have another name now, so those that \
+                         were never shut are; lift it by camera.privacy"
+                    );
+                }
+                let unknown = Position { private: renamed.is_some(), muted: false };
                 for (name, shutter) in &all {
-                    shutter.move_to(kept.get(name.as_str()).copied().unwrap_or_default());
+                    shutter.move_to(kept.get(name.as_str()).copied().unwrap_or(unknown));
                 }
             }
             Err(error) => {
@@ -140,10 +149,19 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_counts_as_shut() {
+    fn what_cannot_be_read_counts_as_shut_and_so_does_a_camera_by_another_name() {
         let base = tempfile::tempdir().expect("there is room");
         let folder = StateFolder::at(base.path().to_owned());
-        folder.write(FILE, b"{\"main\":{\"priv").expect("there is room");
-        assert!(Shutters::open(&folder, [name()]).of(&name()).is_private());
+        for kept in [r#"{"main":{"priv"#, r#"{"main":{"privat":true}}"#, r#"{"front":{"private":true}}"#] {
+            folder.write(FILE, kept.as_bytes()).expect("there is room");
+            assert!(Shutters::open(&folder, [name()]).of(&name()).is_private(), "{kept}");
+        }
+        for kept in [r#"{"front":{"muted":true}}"#, r#"{"front":{"private":true},"main":{"muted":true}}"#] {
+            folder.write(FILE, kept.as_bytes()).expect("there is room");
+            assert!(!Shutters::open(&folder, [name()]).of(&name()).is_private(), "{kept}");
+        }
+        std::fs::remove_file(base.path().join(FILE)).expect("it was written");
+        std::fs::create_dir(base.path().join(FILE)).expect("there is room");
+        assert!(Shutters::open(&folder, [name()]).of(&name()).is_private(), "no file");
     }
 }

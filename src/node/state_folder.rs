@@ -45,7 +45,12 @@ impl StateFolder {
     /// The file is there and cannot be read.
     pub fn read(&self, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
         let path = self.0.join(name);
-        match read_small_file(&path) {
+        // A pipe would be waited at for ever.
+        let read = match std::fs::metadata(&path) {
+            Ok(found) if !found.is_file() => Err(io::Error::other("it is no file")),
+            _ => read_small_file(&path),
+        };
+        match read {
             Ok(content) => Ok(Some(content)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("node.state_folder: {} cannot be read", path.display())),
