@@ -224,7 +224,7 @@ async fn a_local_program_talks_to_viewers_and_hears_when_they_fall_silent() {
     assert_eq!((&event["event"], &event["params"]["error"]["code"]), (&json!("channelClosed"), &json!(73)), "{event}");
 
     let mut program = wheels(&socket).await;
-    let mut stick = hand.open("app:wheels").await;
+    let mut stick = hand.reopen("app:wheels").await;
     stick.outgoing().send(Message::text("left")).await.expect("open");
     says(&mut stick, "moving left").await;
     // Nobody says anything more: the switch.
@@ -249,7 +249,7 @@ async fn a_local_program_talks_to_viewers_and_hears_when_they_fall_silent() {
     let event = told(&mut control).await;
     assert_eq!(event["params"]["error"]["code"], 73, "{event}");
     let _program = wheels(&socket).await;
-    let mut again = hand.open("app:wheels").await;
+    let mut again = hand.reopen("app:wheels").await;
     again.outgoing().send(Message::text("on")).await.expect("open");
     says(&mut again, "moving on").await;
 
@@ -290,7 +290,7 @@ async fn a_new_token_that_brings_less_closes_what_it_does_not_cover() {
     hand.renew(&token("view").await);
     let ended = async { while stick.next().await.is_ok() {} };
     timeout(SOON, ended).await.expect("it is closed with the right to it");
-    let mut again = hand.open("app:wheels").await;
+    let mut again = hand.reopen("app:wheels").await;
     assert_eq!(timeout(SOON, again.next()).await.expect("it ends"), Err(ChannelEnd::Closed));
     hand.leave().await;
     stage.stop().await;

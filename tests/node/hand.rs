@@ -16,7 +16,7 @@ use camera_node::signalling::{Endpoint, Link, LinkEvent, LinkSetup, MqttLink, Pu
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, interval, sleep_until, timeout};
 
 /// Nothing awaited here takes a second when it works; a loaded machine may need more.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -105,6 +105,23 @@ impl Hand {
     pub async fn open(&mut self, label: &str) -> Channel {
         let _ = self.orders.send(Order::Open(label.to_owned()));
         self.channel(label).await
+    }
+
+    /// Opens one in place of one that the node has just closed. The crate answers the answer to a stream's reset by one more
+    /// reset, and that takes with it what has the stream by then: such a channel never comes, and is opened again.
+    pub async fn reopen(&mut self, label: &str) -> Channel {
+        let mut again = interval(Duration::from_secs(1));
+        let comes = async {
+            loop {
+                tokio::select! {
+                    channel = self.channels.recv() => return channel.expect("it lives"),
+                    _ = again.tick() => drop(self.orders.send(Order::Open(label.to_owned()))),
+                }
+            }
+        };
+        let channel = timeout(PATIENCE, comes).await.expect("a channel in time");
+        assert_eq!(channel.label(), label);
+        channel
     }
 
     /// Goes on by this token.
