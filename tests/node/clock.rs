@@ -68,7 +68,7 @@ async fn a_node_that_restarts_with_a_clock_far_behind_judges_tokens_by_the_time_
     let node = run(&config, &library, "+30d");
     node.says("broker connection up").await;
     let seen = Watch::at(&url, &["--token-file", &lasting, "--seconds", "1"]).report().await;
-    assert!(seen.frames >= 10, "{seen:?}");
+    assert!(seen.frames >= 3, "{seen:?}");
     assert!(refused(&url, &ended).await.contains("The token has expired."));
     let log = node.stop().await;
     assert!(!log.contains("part=\"clock\" state=\"away\""), "{log}");
@@ -92,7 +92,7 @@ async fn a_node_that_restarts_with_a_clock_far_behind_judges_tokens_by_the_time_
     let node = run(&config, &library, "+31d");
     node.says("broker connection up").await;
     let seen = Watch::at(&url, &["--token-file", &lasting, "--seconds", "1"]).report().await;
-    assert!(seen.frames >= 10, "the clock is right again: {seen:?}");
+    assert!(seen.frames >= 3, "the clock is right again: {seen:?}");
     node.stop().await;
     assert!(kept() > latest);
     broker.stop().await;

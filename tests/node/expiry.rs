@@ -82,7 +82,7 @@ async fn a_certificate_is_warned_of_ten_days_before_its_end_and_after_it_and_not
     assert_eq!(ended.state, State::Expired);
     assert!(ended.detail.starts_with("the certificate in http.tls.cert_file ended on 20"), "{ended:?}");
     let seen = Watch::start(&stage, &["--seconds", "1"]).report().await;
-    assert!(seen.frames >= 10, "it is no reason to serve nobody: {seen:?}");
+    assert!(seen.frames >= 3, "it is no reason to serve nobody: {seen:?}");
     let (status_line, body) = healthz(&stage).await;
     assert!(status_line.contains(" 200 "), "nor to be restarted: {status_line}");
     assert!(body.contains(r#""state":"degraded""#), "{body}");

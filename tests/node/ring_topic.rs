@@ -61,7 +61,7 @@ async fn a_refused_ring_topic_is_named_and_costs_nothing_else() {
     let detail = node.conditions()["ring:topic"].detail.clone();
     assert!(detail.contains("subscribe to ring.topic (home/door/bell)") && detail.contains("stage"), "{detail}");
     let seen = watch_at(&url, &["--seconds", "1"]).await;
-    assert!(seen.frames >= 10, "viewers are served: {seen:?}");
+    assert!(seen.frames >= 3, "viewers are served: {seen:?}");
 
     let found = check(&file).await;
     let ring = found.iter().find(|one| one["part"] == "ring.topic").expect("it was asked");

@@ -40,7 +40,7 @@ async fn take_turns(recorder: &Recorder) {
     assert!(connects() <= 12, "{} connections until then", connects());
     // It stays away for half a minute at least, in which the other is there for viewers.
     let seen = watch_at(&url, &["--seconds", "2"]).await;
-    assert!(seen.frames >= 20, "one keeps serving: {seen:?}");
+    assert!(seen.frames >= 5, "one keeps serving: {seen:?}");
     assert!(connects() <= 13, "only the viewer's own was added: {}", connects());
     first.stop().await.expect("no thread is stuck");
     second.stop().await.expect("no thread is stuck");

@@ -83,6 +83,6 @@ async fn only_who_has_a_token_watches_and_only_until_it_ends_or_is_revoked() {
     let said = printed("python3", &[script, &at("old.secret"), "old", "stage", "watch-*", "view", "60"]).await;
     fs::write(&token, said).expect("there is room");
     let seen = Watch::start(&stage, &[&with_token[..], &["--seconds", "1"]].concat()).report().await;
-    assert!(seen.frames >= 15, "{seen:?}");
+    assert!(seen.frames >= 3, "{seen:?}");
     stage.stop().await;
 }
