@@ -39,7 +39,7 @@ fn text(found: &Devices) -> String {
             "Microphones (camera.audio.device)",
             "  none; `source = \"auto\"` sends a tone instead",
         ),
-        (DeviceKind::AudioOutput, "Speakers", "  none"),
+        (DeviceKind::AudioOutput, "Speakers (camera.speaker.device)", "  none; viewers cannot be heard"),
     ] {
         lines.extend([String::new(), title.to_owned()]);
         let of_kind: Vec<&SoundDevice> = found.sound.iter().filter(|device| device.kind == kind).collect();
@@ -92,5 +92,26 @@ fn control(control: &CameraControl) -> String {
     match control.kind {
         "integer" => format!("{}{value} ({} to {})", control.name, control.minimum, control.maximum),
         _ => format!("{}{value}", control.name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_list_names_the_key_that_its_names_go_into() {
+        let speaker = SoundDevice {
+            kind: DeviceKind::AudioOutput,
+            id: "plughw:CARD=Jabra,DEV=0".to_owned(),
+            label: "Jabra".to_owned(),
+            card: "Jabra".to_owned(),
+            device: 0,
+        };
+        let text = text(&Devices { cameras: Vec::new(), sound: vec![speaker] });
+        for heading in ["Cameras (camera.video.device)", "Microphones (camera.audio.device)", "Speakers (camera.speaker.device)"] {
+            assert!(text.contains(heading), "{text}");
+        }
+        assert!(text.ends_with("Speakers (camera.speaker.device)\n  plughw:CARD=Jabra,DEV=0  Jabra"), "{text}");
     }
 }

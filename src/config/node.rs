@@ -18,7 +18,7 @@ pub struct NodeSection {
     pub name: Option<String>,
     /// Folder for what the node makes itself and must have again after a restart: the embedded broker's password, the
     /// certificate of its https page. Absent: `$STATE_DIRECTORY` (systemd sets it), else `/var/lib/camera-node` for root,
-    /// else `~/.local/state/camera-node`.
+    /// else `~/.local/state/camera-node`. Begins with `/`.
     pub state_folder: Option<PathBuf>,
 }
 

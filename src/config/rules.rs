@@ -24,6 +24,7 @@ pub fn broken(config: &Config, document: &Document<'_>) -> Vec<Problem> {
     ice(config, &mut found);
     ring(config, &mut found);
     apps(config, &mut found);
+    relative_paths(config, &mut found);
     found.problems
 }
 
@@ -73,6 +74,14 @@ fn sources(camera: &Camera, path: &[Step], found: &mut Findings<'_>) {
     let video = |name: &str| [path, &[key("video"), key(name)]].concat();
     let audio = |name: &str| [path, &[key("audio"), key(name)]].concat();
     let is_missing = |file: &Path| file.as_os_str().is_empty();
+    for (section, device) in
+        [("video", &camera.video.device), ("audio", &camera.audio.device), ("speaker", &camera.speaker.device)]
+    {
+        if device.trim().is_empty() {
+            let path = [path, &[key(section), key("device")]].concat();
+            found.add(&path, "is empty: write \"auto\" for the first there is, or a name that `camera-node devices` shows");
+        }
+    }
     if camera.video.source == VideoSourceKind::File && is_missing(&camera.video.file) {
         found.add(&video("source"), "plays a file, and `file` does not say which");
     }
@@ -148,6 +157,27 @@ fn apps(config: &Config, found: &mut Findings<'_>) {
             found.add(&path(name), message);
         } else if !names.insert(&app.name) {
             found.add(&path("name"), format!("another program is called \"{}\" as well", app.name));
+        }
+    }
+}
+
+/// What the node makes, and where it meets other programs, lies in the same place whatever folder it is started in: systemd
+/// starts it in `/`, a person anywhere.
+fn relative_paths(config: &Config, found: &mut Findings<'_>) {
+    let sockets = config.app.iter().enumerate();
+    let sockets = sockets.map(|(n, app)| (vec![key("app"), Step::Index(n), key("socket")], Some(&app.socket)));
+    let others = [
+        (vec![key("node"), key("state_folder")], config.node.state_folder.as_ref()),
+        (vec![key("access"), key("clock_file")], config.access.clock_file.as_ref()),
+        (vec![key("ring"), key("socket")], config.ring.socket.as_ref()),
+    ];
+    for (at, path) in sockets.chain(others) {
+        if let Some(path) = path.filter(|path| path.is_relative() && !path.as_os_str().is_empty()) {
+            let message = format!(
+                "{} would be another place for each folder the node is started in: write the whole path, from / on",
+                path.display()
+            );
+            found.add(&at, message);
         }
     }
 }
