@@ -46,7 +46,8 @@ enum Command {
     Demo(demo::Args),
     /// List cameras and sound cards, as a browser's enumerateDevices would.
     Devices(devices::Args),
-    /// Open camera, microphone, broker, STUN/TURN servers and page one by one, and say what is wrong and what to do.
+    /// Open camera, microphone, speaker, broker, STUN/TURN servers, page, doorbell and programs' sockets one by one, and say what
+    /// is wrong and what to do.
     Check(check::Args),
     /// Make this board a thing of AWS IoT Core: key made here, certificate by a claim, config completed.
     Provision(Box<provision::Args>),

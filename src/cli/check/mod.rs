@@ -5,6 +5,7 @@
 
 mod access;
 mod advice;
+mod apps;
 mod broker;
 mod capture;
 mod certificates;
@@ -90,6 +91,7 @@ async fn check_all(config: &Config, say: impl Fn(&Finding) -> io::Result<()>) ->
     add(vec![http::check(&config.http).await])?;
     add(state_folder::check(config))?;
     add(doorbell::check(config).await)?;
+    add(apps::check(&config.app))?;
     Ok(findings)
 }
 
