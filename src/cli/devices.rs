@@ -109,7 +109,9 @@ mod tests {
             device: 0,
         };
         let text = text(&Devices { cameras: Vec::new(), sound: vec![speaker] });
-        for heading in ["Cameras (camera.video.device)", "Microphones (camera.audio.device)", "Speakers (camera.speaker.device)"] {
+        for heading in
+            ["Cameras (camera.video.device)", "Microphones (camera.audio.device)", "Speakers (camera.speaker.device)"]
+        {
             assert!(text.contains(heading), "{text}");
         }
         assert!(text.ends_with("Speakers (camera.speaker.device)\n  plughw:CARD=Jabra,DEV=0  Jabra"), "{text}");

@@ -79,7 +79,10 @@ fn sources(camera: &Camera, path: &[Step], found: &mut Findings<'_>) {
     {
         if device.trim().is_empty() {
             let path = [path, &[key(section), key("device")]].concat();
-            found.add(&path, "is empty: write \"auto\" for the first there is, or a name that `camera-node devices` shows");
+            found.add(
+                &path,
+                "is empty: write \"auto\" for the first there is, or a name that `camera-node devices` shows",
+            );
         }
     }
     if camera.video.source == VideoSourceKind::File && is_missing(&camera.video.file) {

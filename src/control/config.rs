@@ -18,7 +18,10 @@ impl App {
     /// What is wrong with it: the key, and why.
     pub fn broken(&self) -> Option<(&'static str, String)> {
         if self.name.is_empty() {
-            return Some(("name", "is what stands behind \"app:\" in the channel's label: give it one, like \"ptz\"".to_owned()));
+            return Some((
+                "name",
+                "is what stands behind \"app:\" in the channel's label: give it one, like \"ptz\"".to_owned(),
+            ));
         }
         let is_name = (1..=32).contains(&self.name.len())
             && self.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');

@@ -42,9 +42,11 @@ fn finding(app: &App, knocked: io::Result<()>) -> Finding {
             format!("{socket}: not allowed"),
             format!("let the user {} write to the socket, and enter the folders above it", user()),
         ),
-        _ if !is_socket(&app.socket) => {
-            Finding::bad(part, format!("{socket}: is no socket"), "set `socket` to the path at which the program listens")
-        }
+        _ if !is_socket(&app.socket) => Finding::bad(
+            part,
+            format!("{socket}: is no socket"),
+            "set `socket` to the path at which the program listens",
+        ),
         Some(Errno::CONNREFUSED) => not_yet().with_advice("start the program"),
         _ => Finding::bad(part, format!("{socket}: {error}"), "set `socket` to the path at which the program listens"),
     }
@@ -72,7 +74,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("there is room");
         let path = folder.path().join("app.sock");
         let nobody = found(&path);
-        assert!(nobody.ok && nobody.text().ends_with("nobody listens there yet\n      start the program"), "{nobody:?}");
+        assert!(
+            nobody.ok && nobody.text().ends_with("nobody listens there yet\n      start the program"),
+            "{nobody:?}"
+        );
         let nowhere = found(&folder.path().join("no/app.sock"));
         assert!(nowhere.ok && nowhere.text().contains("there is no folder"), "{nowhere:?}");
 
