@@ -19,7 +19,7 @@
 //! | module | what it does | may use |
 //! |---|---|---|
 //! | [`media`] | plain data: frames, encoded pictures, time, H.264's byte formats | nothing of ours |
-//! | [`sys`] | the only `unsafe`: V4L2, clocks, sockets | nothing of ours |
+//! | [`sys`] | the only `unsafe`: V4L2, clocks, sockets; what sound cards have in common | nothing of ours |
 //! | [`trust`] | whom TLS clients believe, and why they do not believe somebody | nothing of ours |
 //! | [`access`] | pure: tokens, the keys behind them, scopes | `media` |
 //! | [`session`] | pure: the protocol over MQTT, both ends of it; `src/session/PROTOCOL.md` is its text | `media`, `access` |

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alsa::pcm::{Access, Format, Frames, HwParams, PCM, TstampType};
-use alsa::{Direction, Output, ValueOr};
+use alsa::Direction;
+use alsa::pcm::{Frames, PCM, TstampType};
 
 use super::config::AUTO;
 use super::pacing::now;
 use super::sample_clock::{SampleClock, samples};
-use super::{AudioSource, CaptureError, devices};
+use super::{AudioSource, CaptureError};
 use crate::media::{MediaTime, Pcm, SAMPLE_RATE_HZ, SAMPLES_PER_PERIOD};
+use crate::sys;
 
 /// Periods that the card can hold while this thread is kept from running: 320 ms. A large buffer costs no latency, as it
 /// is emptied at every period.
@@ -35,19 +36,13 @@ pub(super) struct AlsaSource {
 /// Opens `device`: `auto` (the first capture device) or a PCM name.
 pub(super) fn open(device: &str) -> Result<AlsaSource, CaptureError> {
     let device = if device == AUTO {
-        first().ok_or_else(|| CaptureError::NotFound { device: "an ALSA microphone".to_owned() })?
+        first().ok_or_else(|| sys::no_sound_card("an ALSA microphone"))?
     } else {
         device.to_owned()
     };
-    // The crate panics on such a name.
-    if device.contains('\0') {
-        return Err(CaptureError::NotFound { device: device.replace('\0', "\u{fffd}") });
-    }
-    // alsa-lib writes to standard error of its own accord; while this lives, it writes here.
-    let _quiet = Output::local_error_handler();
-    let pcm = PCM::new(&device, Direction::Capture, true).map_err(|e| opening(&device, "open", e))?;
-    configure(&pcm).map_err(|e| opening(&device, "set 48 kHz mono", e))?;
-    pcm.start().map_err(|e| opening(&device, "start", e))?;
+    let pcm = sys::open_sound_card(&device, Direction::Capture)?;
+    configure(&pcm).map_err(|e| sys::refused_sound_card(&device, "set 48 kHz mono", e))?;
+    pcm.start().map_err(|e| sys::refused_sound_card(&device, "start", e))?;
     tracing::info!(%device, "microphone started");
     Ok(AlsaSource {
         device,
@@ -61,8 +56,7 @@ pub(super) fn open(device: &str) -> Result<AlsaSource, CaptureError> {
 
 /// The first capture device's name.
 pub(super) fn first() -> Option<String> {
-    let input = |found: &devices::SoundDevice| found.kind == devices::DeviceKind::AudioInput;
-    devices::sound_devices().into_iter().find(input).map(|found| found.id)
+    sys::first_sound_card(Direction::Capture)
 }
 
 impl AudioSource for AlsaSource {
@@ -125,60 +119,25 @@ impl AlsaSource {
 
     /// An overrun or a suspend is mended; the samples between are lost and the time stamps jump.
     fn recover(&mut self, error: alsa::Error) -> Result<(), CaptureError> {
-        match error.errno() {
-            libc::EINTR | libc::EAGAIN => return Ok(()),
-            libc::EPIPE | libc::ESTRPIPE => {}
-            _ => return Err(self.lost(error)),
+        if !sys::mend_sound_card(&self.device, &self.pcm, error)? {
+            return Ok(());
         }
-        tracing::debug!(device = %self.device, %error, "sound overrun, samples lost");
-        self.pcm.try_recover(error, true).map_err(|e| self.lost(e))?;
         // Recovery prepares a capture stream but leaves the start to us.
-        self.pcm.start().map_err(|e| self.lost(e))?;
+        self.pcm.start().map_err(|error| sys::lost_sound_card(&self.device, &self.pcm, error))?;
         self.pending.clear();
         self.clock.reset();
         self.read = 0;
         Ok(())
     }
-
-    /// What an error in mid-stream means. An unplugged card shows in several ways, so the card is asked.
-    fn lost(&self, error: alsa::Error) -> CaptureError {
-        let device = self.device.clone();
-        let absent = |error: &alsa::Error| matches!(error.errno(), libc::ENODEV | libc::ENOENT | libc::ENXIO);
-        if absent(&error) || self.pcm.status().is_err_and(|error| absent(&error)) {
-            return CaptureError::Gone { device };
-        }
-        let source = std::io::Error::from_raw_os_error(error.errno());
-        CaptureError::Io { device, operation: error.func(), source }
-    }
 }
 
 fn configure(pcm: &PCM) -> alsa::Result<()> {
-    {
-        let hardware = HwParams::any(pcm)?;
-        hardware.set_access(Access::RWInterleaved)?;
-        hardware.set_format(Format::s16())?;
-        hardware.set_channels(1)?;
-        hardware.set_rate(SAMPLE_RATE_HZ, ValueOr::Nearest)?;
-        hardware.set_period_size_near(PERIOD, ValueOr::Nearest)?;
-        hardware.set_buffer_size_near(PERIOD * BUFFER_PERIODS)?;
-        pcm.hw_params(&hardware)?;
-    }
+    sys::set_sound_card(pcm, SAMPLE_RATE_HZ, PERIOD, PERIOD * BUFFER_PERIODS)?;
     let software = pcm.sw_params_current()?;
     software.set_avail_min(PERIOD)?;
     software.set_tstamp_mode(true)?;
     software.set_tstamp_type(TstampType::Monotonic)?;
     pcm.sw_params(&software)
-}
-
-fn opening(device: &str, operation: &'static str, error: alsa::Error) -> CaptureError {
-    let device = device.to_owned();
-    match error.errno() {
-        libc::ENODEV | libc::ENOENT | libc::ENXIO => CaptureError::NotFound { device },
-        libc::EBUSY => CaptureError::Busy { device },
-        libc::EACCES | libc::EPERM => CaptureError::Denied { device },
-        libc::EINVAL => CaptureError::Unsupported { device, reason: format!("cannot {operation}") },
-        errno => CaptureError::Io { device, operation, source: std::io::Error::from_raw_os_error(errno) },
-    }
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ pub use test_pattern::{FLASH, flash_area};
 pub use tone::{BEEP_HZ, HUM_HZ};
 
 use crate::media::{Frame, FrameFormat, Pcm};
+/// Why a source cannot be opened or read.
+pub use crate::sys::DeviceError as CaptureError;
 
 /// A camera, or what stands in for one.
 pub trait VideoSource: Send {
@@ -53,60 +55,4 @@ pub trait AudioSource: Send {
     /// # Errors
     /// [`CaptureError::Stalled`] after `timeout`; anything else ends this source.
     fn next(&mut self, timeout: Duration) -> Result<Pcm, CaptureError>;
-}
-
-/// Why a source cannot be opened or read. `device` is what a person would recognise: `/dev/video0`, `plughw:CARD=Mic`.
-#[derive(Debug, thiserror::Error)]
-pub enum CaptureError {
-    /// No such device, now; it may be plugged in later.
-    #[error("{device}: not there")]
-    NotFound {
-        /// The device asked for.
-        device: String,
-    },
-    /// It was there and went away in mid-stream.
-    #[error("{device}: gone")]
-    Gone {
-        /// The device that went.
-        device: String,
-    },
-    /// Another program holds it.
-    #[error("{device}: in use by another program")]
-    Busy {
-        /// The device asked for.
-        device: String,
-    },
-    /// It is there and not ours to open; one just plugged in is given to its group a moment later (udev).
-    #[error("{device}: no right to open it")]
-    Denied {
-        /// The device asked for.
-        device: String,
-    },
-    /// It is there and gives nothing that can be used; waiting does not help.
-    #[error("{device}: {reason}")]
-    Unsupported {
-        /// The device asked for.
-        device: String,
-        /// What is missing.
-        reason: String,
-    },
-    /// It gave nothing for this long.
-    #[error("{device}: no data for {waited:?}")]
-    Stalled {
-        /// The silent device.
-        device: String,
-        /// How long it was waited for.
-        waited: Duration,
-    },
-    /// The driver or the file system said so.
-    #[error("{device}: {operation}: {source}")]
-    Io {
-        /// The device or file.
-        device: String,
-        /// What was being done.
-        operation: &'static str,
-        /// What the system answered.
-        #[source]
-        source: std::io::Error,
-    },
 }

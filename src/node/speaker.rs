@@ -58,7 +58,7 @@ impl Playing {
                 Ok(()) => failures = 0,
                 Err(error) => {
                     failures = if plays { 1 } else { failures + 1 };
-                    self.board.note(&part, State::after_playing(&error), error.to_string());
+                    self.board.note(&part, State::after(&error), error.to_string());
                     self.demand.pause(RETRY_PAUSES[(failures - 1).min(RETRY_PAUSES.len() - 1)]);
                 }
             }

@@ -5,8 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::capture::CaptureError;
-use crate::playback::PlaybackError;
+use crate::sys::DeviceError;
 
 use super::pulse::Pulses;
 
@@ -71,26 +70,15 @@ impl State {
         }
     }
 
-    /// The state that follows from a speaker's error.
-    pub const fn after_playing(error: &PlaybackError) -> Self {
+    /// The state that follows from the error of a camera, a microphone or a speaker.
+    pub const fn after(error: &DeviceError) -> Self {
         match error {
-            PlaybackError::NotFound { .. } | PlaybackError::Gone { .. } => Self::Away,
-            PlaybackError::Busy { .. } => Self::Busy,
-            PlaybackError::Unsupported { .. } => Self::Unsupported,
-            PlaybackError::Stalled { .. } => Self::Stalled,
-            PlaybackError::Io { .. } | PlaybackError::Codec { .. } => Self::Failed,
-        }
-    }
-
-    /// The state that follows from a source's error.
-    pub const fn after(error: &CaptureError) -> Self {
-        match error {
-            CaptureError::NotFound { .. } | CaptureError::Gone { .. } => Self::Away,
-            CaptureError::Busy { .. } => Self::Busy,
-            CaptureError::Denied { .. } => Self::Denied,
-            CaptureError::Unsupported { .. } => Self::Unsupported,
-            CaptureError::Stalled { .. } => Self::Stalled,
-            CaptureError::Io { .. } => Self::Failed,
+            DeviceError::NotFound { .. } | DeviceError::Gone { .. } => Self::Away,
+            DeviceError::Busy { .. } => Self::Busy,
+            DeviceError::Denied { .. } => Self::Denied,
+            DeviceError::Unsupported { .. } => Self::Unsupported,
+            DeviceError::Stalled { .. } => Self::Stalled,
+            DeviceError::Io { .. } => Self::Failed,
         }
     }
 }
@@ -201,13 +189,13 @@ mod tests {
         let device = || "/dev/video0".to_owned();
         let source = std::io::Error::from_raw_os_error(5);
         for (error, state) in [
-            (CaptureError::NotFound { device: device() }, State::Away),
-            (CaptureError::Gone { device: device() }, State::Away),
-            (CaptureError::Busy { device: device() }, State::Busy),
-            (CaptureError::Denied { device: device() }, State::Denied),
-            (CaptureError::Unsupported { device: device(), reason: String::new() }, State::Unsupported),
-            (CaptureError::Stalled { device: device(), waited: std::time::Duration::ZERO }, State::Stalled),
-            (CaptureError::Io { device: device(), operation: "read", source }, State::Failed),
+            (DeviceError::NotFound { device: device() }, State::Away),
+            (DeviceError::Gone { device: device() }, State::Away),
+            (DeviceError::Busy { device: device() }, State::Busy),
+            (DeviceError::Denied { device: device() }, State::Denied),
+            (DeviceError::Unsupported { device: device(), reason: String::new() }, State::Unsupported),
+            (DeviceError::Stalled { device: device(), waited: std::time::Duration::ZERO }, State::Stalled),
+            (DeviceError::Io { device: device(), operation: "read", source }, State::Failed),
         ] {
             assert_eq!(State::after(&error), state, "{error}");
         }

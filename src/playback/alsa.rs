@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use alsa::pcm::{Access, Format, Frames, HwParams, PCM, State};
-use alsa::{Direction, Output, ValueOr};
+use alsa::Direction;
+use alsa::pcm::{Frames, PCM, State};
 
 use super::config::AUTO;
 use super::{PlaybackError, SPEAKER_PERIOD, Sink};
@@ -23,35 +23,16 @@ pub(super) struct AlsaSink {
 /// Opens `device`: `auto` (the first playback device) or a PCM name; to hold `buffer_ms` at the most, if the card can.
 pub(super) fn open(device: &str, buffer_ms: u32) -> Result<AlsaSink, PlaybackError> {
     let device = if device == AUTO {
-        first().ok_or_else(|| PlaybackError::NotFound { device: "an ALSA speaker".to_owned() })?
+        let first = sys::first_sound_card(Direction::Playback);
+        first.ok_or_else(|| sys::no_sound_card("an ALSA speaker"))?
     } else {
         device.to_owned()
     };
-    // The crate panics on such a name.
-    if device.contains('\0') {
-        return Err(PlaybackError::NotFound { device: device.replace('\0', "\u{fffd}") });
-    }
-    // alsa-lib writes to standard error of its own accord; while this lives, it writes here.
-    let _quiet = Output::local_error_handler();
-    let pcm = PCM::new(&device, Direction::Playback, true).map_err(|e| opening(&device, "open", e))?;
+    let pcm = sys::open_sound_card(&device, Direction::Playback)?;
     let wanted = (SAMPLE_RATE_HZ / 1_000 * buffer_ms) as Frames;
-    let buffer = configure(&pcm, wanted).map_err(|e| opening(&device, "set 48 kHz mono", e))?;
+    let buffer = configure(&pcm, wanted).map_err(|e| sys::refused_sound_card(&device, "set 48 kHz mono", e))?;
     tracing::info!(%device, buffer_ms = buffer / 48, "speaker opened");
     Ok(AlsaSink { device, pcm, buffer })
-}
-
-/// The first playback device of the first card that has one.
-fn first() -> Option<String> {
-    let _quiet = Output::local_error_handler();
-    // The iterator repeats an error for ever.
-    let mut cards = alsa::card::Iter::new().map_while(Result::ok);
-    cards.find_map(|card| {
-        let control = alsa::Ctl::from_card(&card, false).ok()?;
-        let name = control.card_info().ok()?.get_id().ok()?.to_owned();
-        let device = alsa::ctl::DeviceIter::new(&control)
-            .find(|device| control.pcm_info(u32::try_from(*device).unwrap_or(0), 0, Direction::Playback).is_ok())?;
-        Some(format!("plughw:CARD={name},DEV={device}"))
-    })
 }
 
 impl Sink for AlsaSink {
@@ -105,41 +86,12 @@ impl AlsaSink {
 
     /// An underrun or a suspend is mended: the card begins anew when it is full again.
     fn recover(&mut self, error: alsa::Error) -> Result<(), PlaybackError> {
-        match error.errno() {
-            libc::EINTR | libc::EAGAIN => return Ok(()),
-            libc::EPIPE | libc::ESTRPIPE => {}
-            _ => return Err(self.lost(error)),
-        }
-        tracing::debug!(device = %self.device, %error, "speaker underrun");
-        self.pcm.try_recover(error, true).map_err(|e| self.lost(e))
-    }
-
-    /// What an error in mid-stream means. An unplugged card shows in several ways, so the card is asked.
-    fn lost(&self, error: alsa::Error) -> PlaybackError {
-        let device = self.device.clone();
-        let absent = |error: &alsa::Error| matches!(error.errno(), libc::ENODEV | libc::ENOENT | libc::ENXIO);
-        if absent(&error)
-            || self.pcm.state() == State::Disconnected
-            || self.pcm.status().is_err_and(|error| absent(&error))
-        {
-            return PlaybackError::Gone { device };
-        }
-        let source = std::io::Error::from_raw_os_error(error.errno());
-        PlaybackError::Io { device, operation: error.func(), source }
+        sys::mend_sound_card(&self.device, &self.pcm, error).map(drop)
     }
 }
 
 fn configure(pcm: &PCM, buffer: Frames) -> alsa::Result<Frames> {
-    {
-        let hardware = HwParams::any(pcm)?;
-        hardware.set_access(Access::RWInterleaved)?;
-        hardware.set_format(Format::s16())?;
-        hardware.set_channels(1)?;
-        hardware.set_rate(SAMPLE_RATE_HZ, ValueOr::Nearest)?;
-        hardware.set_period_size_near(PERIOD, ValueOr::Nearest)?;
-        hardware.set_buffer_size_near(buffer)?;
-        pcm.hw_params(&hardware)?;
-    }
+    sys::set_sound_card(pcm, SAMPLE_RATE_HZ, PERIOD, buffer)?;
     let (buffer, _) = pcm.get_params().map(|(buffer, period)| (buffer as Frames, period))?;
     let software = pcm.sw_params_current()?;
     software.set_avail_min(PERIOD)?;
@@ -155,16 +107,6 @@ fn samples(count: Frames) -> Duration {
 
 fn now() -> MediaTime {
     MediaTime::from_nanos(sys::monotonic_nanos())
-}
-
-fn opening(device: &str, operation: &'static str, error: alsa::Error) -> PlaybackError {
-    let device = device.to_owned();
-    match error.errno() {
-        libc::ENODEV | libc::ENOENT | libc::ENXIO => PlaybackError::NotFound { device },
-        libc::EBUSY => PlaybackError::Busy { device },
-        libc::EINVAL => PlaybackError::Unsupported { device, reason: format!("cannot {operation}") },
-        errno => PlaybackError::Io { device, operation, source: std::io::Error::from_raw_os_error(errno) },
-    }
 }
 
 #[cfg(test)]

@@ -37,6 +37,8 @@ use std::time::Duration;
 
 use self::config::{SinkKind, Speaker};
 use crate::media::MediaTime;
+/// Why a speaker cannot be opened or does not play.
+pub use crate::sys::DeviceError as PlaybackError;
 
 pub use echo::{EchoGuard, Echoes};
 pub use mixer::{Mixer, SPEAKER_PERIOD};
@@ -63,67 +65,12 @@ pub trait Sink: Send {
 /// Opens the speaker that `speaker` names, `None` for none.
 ///
 /// # Errors
-/// Why it cannot be opened; [`PlaybackError::NotFound`], [`PlaybackError::Busy`] and [`PlaybackError::Io`] may pass.
+/// Why it cannot be opened; [`PlaybackError::NotFound`], [`PlaybackError::Busy`], [`PlaybackError::Denied`] and
+/// [`PlaybackError::Io`] may pass.
 pub fn open(speaker: &Speaker) -> Result<Option<Box<dyn Sink>>, PlaybackError> {
     match speaker.sink {
         SinkKind::None => Ok(None),
         SinkKind::Alsa => Ok(Some(Box::new(alsa::open(&speaker.device, speaker.buffer_ms.value())?))),
         SinkKind::File => Ok(Some(Box::new(file::open(&speaker.file)?))),
     }
-}
-
-/// Why a speaker cannot be opened or does not play. `device` is what a person would recognise: `plughw:CARD=Speaker`.
-#[derive(Debug, thiserror::Error)]
-pub enum PlaybackError {
-    /// No such device, now; it may be plugged in later.
-    #[error("{device}: not there")]
-    NotFound {
-        /// The device asked for.
-        device: String,
-    },
-    /// It was there and went away.
-    #[error("{device}: gone")]
-    Gone {
-        /// The device that went.
-        device: String,
-    },
-    /// Another program holds it.
-    #[error("{device}: in use by another program")]
-    Busy {
-        /// The device asked for.
-        device: String,
-    },
-    /// It is there and cannot play what we have; waiting does not help.
-    #[error("{device}: {reason}")]
-    Unsupported {
-        /// The device asked for.
-        device: String,
-        /// What is missing.
-        reason: String,
-    },
-    /// It took nothing for this long.
-    #[error("{device}: takes nothing for {waited:?}")]
-    Stalled {
-        /// The device.
-        device: String,
-        /// How long it was waited for.
-        waited: Duration,
-    },
-    /// The driver or the file system said so.
-    #[error("{device}: {operation}: {source}")]
-    Io {
-        /// The device or file.
-        device: String,
-        /// What was being done.
-        operation: &'static str,
-        /// What the system answered.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Opus refuses.
-    #[error("opus: {message}")]
-    Codec {
-        /// What it says.
-        message: String,
-    },
 }

@@ -40,7 +40,10 @@ impl Talker {
     /// libopus has no memory to give.
     pub(super) fn new() -> Result<Self, PlaybackError> {
         let decoder = Decoder::new(SAMPLE_RATE_HZ, Channels::Mono);
-        let decoder = decoder.map_err(|error| PlaybackError::Codec { message: error.to_string() })?;
+        let decoder = decoder.map_err(|error| {
+            let (device, source) = ("opus".to_owned(), std::io::Error::other(error.to_string()));
+            PlaybackError::Io { device, operation: "begin to decode", source }
+        })?;
         Ok(Self {
             jitter: Jitter::default(),
             decoder,

@@ -1,8 +1,10 @@
 //! Whether the speaker opens and plays.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::report::Finding;
+use super::surroundings::{group_of, user};
 use crate::config::Camera;
 use crate::playback::{self, PlaybackError, SPEAKER_PERIOD, config::SinkKind};
 
@@ -34,8 +36,15 @@ pub fn check(camera: &Camera) -> Finding {
     }
 }
 
-fn advise(error: &PlaybackError) -> &'static str {
-    match error {
+fn advise(error: &PlaybackError) -> String {
+    let words = match error {
+        PlaybackError::Denied { .. } => {
+            let (group, user) = (group_of(Path::new("/dev/snd/controlC0"), "audio"), user());
+            return format!(
+                "let the user {user} in: `sudo usermod -aG {group} {user}`, then log in again (a service: \
+                 SupplementaryGroups={group})"
+            );
+        }
         PlaybackError::NotFound { .. } => {
             "`camera-node devices` lists the speakers there are: set `camera.speaker.device` to one of them, or plug it in"
         }
@@ -44,10 +53,9 @@ fn advise(error: &PlaybackError) -> &'static str {
         PlaybackError::Unsupported { .. } => {
             "choose another one in `camera.speaker.device`; names that begin with plughw: take any format"
         }
-        PlaybackError::Stalled { .. } | PlaybackError::Io { .. } | PlaybackError::Codec { .. } => {
-            "plug it in anew; `dmesg` has the driver's words"
-        }
-    }
+        PlaybackError::Stalled { .. } | PlaybackError::Io { .. } => "plug it in anew; `dmesg` has the driver's words",
+    };
+    words.to_owned()
 }
 
 #[cfg(test)]
@@ -65,5 +73,11 @@ mod tests {
         assert!(check(&camera("null")).ok);
         let missing = check(&camera("plughw:CARD=NoSuchCard,DEV=0"));
         assert!(!missing.ok && missing.text().contains("camera-node devices"), "{}", missing.text());
+    }
+
+    #[test]
+    fn a_speaker_that_is_not_ours_names_the_user_and_its_group() {
+        let denied = advise(&PlaybackError::Denied { device: "plughw:CARD=Jabra,DEV=0".to_owned() });
+        assert!(denied.contains("sudo usermod -aG ") && denied.contains(&user()), "{denied}");
     }
 }
