@@ -93,3 +93,53 @@ impl Playing {
         wish.wanted && !wish.stop
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::playback::config::SinkKind;
+
+    /// What becomes of a speaker that writes to `file`, while somebody talks.
+    fn state_with(file: &std::path::Path) -> (State, String) {
+        let (board, demand) = (Arc::new(Board::default()), Arc::new(Demand::default()));
+        let playing = Playing {
+            camera: CameraName::try_from("main".to_owned()).expect("letters"),
+            config: Speaker { sink: SinkKind::File, file: file.to_owned(), ..Speaker::default() },
+            talkers: Arc::default(),
+            echoes: Echoes::default(),
+            demand: Arc::clone(&demand),
+            board: Arc::clone(&board),
+            metrics: Metrics::default(),
+        };
+        demand.want(true);
+        let thread = std::thread::spawn(move || playing.run());
+        let settled = || {
+            let condition = board.conditions().remove("speaker:main")?;
+            (condition.state != State::Idle).then_some((condition.state, condition.detail))
+        };
+        let found = std::iter::repeat_with(|| {
+            std::thread::yield_now();
+            settled()
+        });
+        let found = found.flatten().next().expect("it never ends");
+        demand.stop();
+        thread.join().expect("it ends");
+        found
+    }
+
+    #[test]
+    fn a_speaker_that_cannot_be_opened_says_why() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let letter = folder.path().join("letter");
+        std::fs::write(&letter, "Dear Ada").expect("there is room");
+        let (state, detail) = state_with(&letter);
+        assert_eq!(state, State::Unsupported, "{detail}");
+        assert!(detail.contains("name another file"), "{detail}");
+        assert_eq!(std::fs::read(&letter).expect("it is there"), b"Dear Ada");
+        let (state, detail) = state_with(&letter.join("talk.wav"));
+        assert_eq!(state, State::Failed, "a file is no folder: {detail}");
+        let (state, detail) = state_with(&folder.path().join("no/talk.wav"));
+        assert_eq!(state, State::Away, "{detail}");
+        assert_eq!(state_with(&folder.path().join("talk.wav")), (State::Live, String::new()));
+    }
+}

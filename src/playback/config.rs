@@ -14,7 +14,8 @@ pub struct Speaker {
     pub sink: SinkKind,
     /// For `alsa`: `auto` (the first playback device), or a PCM name as `camera-node devices` shows it.
     pub device: String,
-    /// For `file`: a `.wav`, written anew when somebody begins to talk and nobody there has before.
+    /// For `file`: a `.wav`, written anew when somebody begins to talk and nobody there has before. A file that was not written
+    /// here is left alone.
     pub file: PathBuf,
     /// For `alsa`: milliseconds that the card holds. Less is heard sooner; too little crackles.
     pub buffer_ms: Bounded<20, 200>,

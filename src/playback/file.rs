@@ -1,9 +1,11 @@
 //! A speaker that writes a WAV file, at the pace of the media clock.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use rustix::fs::{Access, AtFlags, CWD};
 
 use super::{PlaybackError, SPEAKER_PERIOD, Sink};
 use crate::media::{MediaTime, SAMPLE_RATE_HZ};
@@ -29,15 +31,62 @@ pub(super) struct WavSink {
     next: MediaTime,
 }
 
-/// Begins the file at `path` anew.
+/// Begins the file at `path` anew, where there is none yet, an empty one, or one that was written here.
 pub(super) fn open(path: &Path) -> Result<WavSink, PlaybackError> {
-    let begun = File::create(path).and_then(|file| {
+    is_a_file(path)?;
+    // What is there is not cut before it has been looked at.
+    let opened = File::options().read(true).write(true).create(true).truncate(false).open(path);
+    let file = opened.map_err(|source| failed(path, "create", source))?;
+    is_ours(path, &file)?;
+    let begun = file.set_len(0).and_then(|()| {
         let mut file = BufWriter::new(file);
         write_header(&mut file, 0)?;
         Ok(file)
     });
-    let file = begun.map_err(|source| failed(path, "create", source))?;
+    let file = begun.map_err(|source| failed(path, "write", source))?;
     Ok(WavSink { path: path.to_owned(), file, periods: 0, next: now() })
+}
+
+/// Whether [`open`] would be let in; leaves everything as it is.
+pub(super) fn try_out(path: &Path) -> Result<(), PlaybackError> {
+    is_a_file(path)?;
+    match File::options().read(true).write(true).open(path) {
+        Ok(file) => is_ours(path, &file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // The folder of a name alone is the one we are in.
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let may_enter_and_write = Access::WRITE_OK | Access::EXEC_OK;
+            let allowed = rustix::fs::accessat(CWD, folder, may_enter_and_write, AtFlags::EACCESS);
+            allowed.map_err(|errno| failed(path, "create", errno.into()))
+        }
+        Err(source) => Err(failed(path, "open", source)),
+    }
+}
+
+/// A pipe would be waited at for ever, and a device is not for sound in files.
+fn is_a_file(path: &Path) -> Result<(), PlaybackError> {
+    match path.metadata() {
+        Ok(found) if !found.is_file() => Err(in_the_way(path, "is there, and is no file: name another one")),
+        _ => Ok(()),
+    }
+}
+
+/// What somebody else has put there is not overwritten, be it a WAV or not.
+fn is_ours(path: &Path, file: &File) -> Result<(), PlaybackError> {
+    let mut found = Vec::new();
+    let read = Read::take(file, HEADER.into()).read_to_end(&mut found);
+    read.map_err(|source| failed(path, "read", source))?;
+    // The two numbers in it grow with the file.
+    let fixed = |header: &[u8]| header.len() == HEADER as usize && header[..4] == *b"RIFF";
+    let same = |header: &[u8]| fixed(header) && header[8..40] == self::header(0)[8..40];
+    if found.is_empty() || same(&found) {
+        return Ok(());
+    }
+    Err(in_the_way(path, "is there, and is no talk that was written here: name another file, or move that one away"))
+}
+
+fn in_the_way(path: &Path, reason: &str) -> PlaybackError {
+    PlaybackError::Unsupported { device: path.display().to_string(), reason: reason.to_owned() }
 }
 
 impl Sink for WavSink {
@@ -92,6 +141,13 @@ impl Drop for WavSink {
 
 /// Writes the header for so many periods at the beginning, and goes back to the end.
 fn write_header(file: &mut BufWriter<File>, periods: u32) -> io::Result<()> {
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(&header(periods))?;
+    file.seek(SeekFrom::End(0))?;
+    Ok(())
+}
+
+fn header(periods: u32) -> Vec<u8> {
     let bytes = periods * 2 * SPEAKER_PERIOD as u32;
     let mut header = Vec::with_capacity(HEADER as usize);
     header.extend(b"RIFF");
@@ -101,10 +157,7 @@ fn write_header(file: &mut BufWriter<File>, periods: u32) -> io::Result<()> {
     header.extend((SAMPLE_RATE_HZ * 2).to_le_bytes());
     header.extend(b"\x02\0\x10\0data");
     header.extend(bytes.to_le_bytes());
-    file.seek(SeekFrom::Start(0))?;
-    file.write_all(&header)?;
-    file.seek(SeekFrom::End(0))?;
-    Ok(())
+    header
 }
 
 fn now() -> MediaTime {
@@ -115,6 +168,7 @@ fn failed(path: &Path, operation: &'static str, source: io::Error) -> PlaybackEr
     let device = path.display().to_string();
     match source.kind() {
         io::ErrorKind::NotFound => PlaybackError::NotFound { device },
+        io::ErrorKind::PermissionDenied => PlaybackError::Denied { device },
         _ => PlaybackError::Io { device, operation, source },
     }
 }
@@ -128,6 +182,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path().join("talk.wav");
         for periods in [3, 2] {
+            try_out(&path).expect("nothing is in the way");
             let mut sink = open(&path).expect("it can be written");
             let mut last = MediaTime::default();
             for n in 0..periods {
@@ -149,5 +204,42 @@ mod tests {
     fn a_folder_that_is_not_there_is_named() {
         let refused = open(Path::new("/no/such/folder/talk.wav")).map(|_| ()).expect_err("it cannot be written");
         assert_eq!(refused.to_string(), "/no/such/folder/talk.wav: not there");
+    }
+
+    #[test]
+    fn what_is_there_and_was_not_written_here_is_left_as_it_is() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = |name: &str| folder.path().join(name);
+        // Music is a WAV as well: stereo at 44.1 kHz.
+        let mut music = header(1);
+        music[22..28].copy_from_slice(&[2, 0, 0x44, 0xac, 0, 0]);
+        let (cut, text) = (header(0)[..43].to_vec(), b"[node]\nid = 'cam'\n".to_vec());
+        for (name, content) in [("music.wav", music), ("cut.wav", cut), ("camera-node.toml", text)] {
+            std::fs::write(path(name), &content).expect("there is room");
+            for refused in [try_out(&path(name)), open(&path(name)).map(drop)] {
+                let refused = refused.expect_err("it is somebody's").to_string();
+                assert!(refused.ends_with("name another file, or move that one away"), "{refused}");
+            }
+            assert_eq!(std::fs::read(path(name)).expect("it is there"), content, "{name}");
+        }
+        std::fs::write(path("empty.wav"), "").expect("there is room");
+        assert!(try_out(&path("empty.wav")).is_ok() && open(&path("empty.wav")).is_ok());
+        for no_file in [folder.path(), Path::new("/dev/null")] {
+            let refused = open(no_file).map(drop).expect_err("it is no file").to_string();
+            assert!(refused.ends_with("is no file: name another one"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn trying_out_makes_nothing_and_names_what_is_missing() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("talk.wav");
+        assert!(try_out(&path).is_ok() && !path.exists());
+        let missing = try_out(&folder.path().join("no/talk.wav")).expect_err("no such folder");
+        assert!(matches!(missing, PlaybackError::NotFound { .. }), "{missing}");
+        // Root may write anywhere, but for where nobody may.
+        assert!(try_out(Path::new("/proc/talk.wav")).is_err() || open(Path::new("/proc/talk.wav")).is_err());
+        let denied = failed(&path, "create", io::Error::from(io::ErrorKind::PermissionDenied));
+        assert!(matches!(denied, PlaybackError::Denied { .. }), "{denied}");
     }
 }

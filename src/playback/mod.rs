@@ -33,6 +33,7 @@ mod ticks;
 mod toc;
 mod transit;
 
+use std::path::Path;
 use std::time::Duration;
 
 use self::config::{SinkKind, Speaker};
@@ -73,4 +74,12 @@ pub fn open(speaker: &Speaker) -> Result<Option<Box<dyn Sink>>, PlaybackError> {
         SinkKind::Alsa => Ok(Some(Box::new(alsa::open(&speaker.device, speaker.buffer_ms.value())?))),
         SinkKind::File => Ok(Some(Box::new(file::open(&speaker.file)?))),
     }
+}
+
+/// Whether the file that stands in for a speaker could be begun; leaves everything as it is.
+///
+/// # Errors
+/// As [`open`].
+pub fn try_file(path: &Path) -> Result<(), PlaybackError> {
+    file::try_out(path)
 }

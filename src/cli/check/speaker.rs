@@ -18,8 +18,7 @@ pub fn check(camera: &Camera) -> Finding {
     let part = format!("speaker of {}", camera.name);
     let name = match camera.speaker.sink {
         SinkKind::None => return Finding::good(part, "switched off"),
-        // To open it would take away what is in it.
-        SinkKind::File => return Finding::good(part, format!("writes {}", camera.speaker.file.display())),
+        SinkKind::File => return check_file(part, &camera.speaker.file),
         SinkKind::Alsa => camera.speaker.device.clone(),
     };
     let played = playback::open(&camera.speaker).and_then(|sink| {
@@ -33,6 +32,25 @@ pub fn check(camera: &Camera) -> Finding {
     match played {
         Ok(()) => Finding::good(part, format!("{name} plays")),
         Err(error) => Finding::bad(part, error.to_string(), advise(&error)),
+    }
+}
+
+/// To open it would take away what is in it.
+fn check_file(part: String, path: &Path) -> Finding {
+    match playback::try_file(path) {
+        Ok(()) => Finding::good(part, format!("writes {}", path.display())),
+        Err(error) => {
+            let advice = match &error {
+                PlaybackError::NotFound { .. } => {
+                    "make its folder, or set `camera.speaker.file` to a file in one that is there"
+                }
+                PlaybackError::Unsupported { .. } => "set `camera.speaker.file` to a file of its own",
+                _ => {
+                    "set `camera.speaker.file` to a file that the node's user may write, in a folder where it may make files"
+                }
+            };
+            Finding::bad(part, error.to_string(), advice)
+        }
     }
 }
 
@@ -79,5 +97,24 @@ mod tests {
     fn a_speaker_that_is_not_ours_names_the_user_and_its_group() {
         let denied = advise(&PlaybackError::Denied { device: "plughw:CARD=Jabra,DEV=0".to_owned() });
         assert!(denied.contains("sudo usermod -aG ") && denied.contains(&user()), "{denied}");
+    }
+
+    #[test]
+    fn a_file_that_could_not_be_written_is_told_of_and_none_is_made() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let of = |name: &str| {
+            let file = folder.path().join(name);
+            check(&Camera {
+                speaker: Speaker { sink: SinkKind::File, file, ..Speaker::default() },
+                ..Camera::default()
+            })
+        };
+        assert!(of("talk.wav").ok && !folder.path().join("talk.wav").exists());
+        let nowhere = of("no/talk.wav");
+        assert!(!nowhere.ok && nowhere.text().contains("make its folder"), "{nowhere:?}");
+        std::fs::write(folder.path().join("letter.txt"), "Dear Ada").expect("there is room");
+        let taken = of("letter.txt");
+        assert!(!taken.ok && taken.text().contains("to a file of its own"), "{taken:?}");
+        assert!(of("").text().contains("is no file"), "a folder");
     }
 }
