@@ -163,6 +163,7 @@ pub struct Report {
     pub longest_gap_ms: f64,
     pub audio_packets: u32,
     pub stamps_distinct: u32,
+    pub talk_heard: Option<bool>,
     pub latency_ms: Option<Latency>,
     pub cameras: Vec<Told>,
     pub events: Vec<String>,

@@ -12,6 +12,7 @@ use tokio::process::Command;
 
 use crate::SOON;
 use crate::stage::{SMALL, Stage, Watch, eventually, place};
+use crate::tokens::{BINARY, key, printed};
 
 const HZ: f64 = 1_000.0;
 /// What a gap may be.
@@ -147,11 +148,98 @@ async fn the_speaker_is_open_while_somebody_talks_and_the_delay_is_counted() {
 
     talker.interrupt();
     let said = talker.report().await;
-    assert!(said.frames > 0, "{said:?}");
+    assert!(said.frames > 0 && said.talk_heard == Some(true), "{said:?}");
     eventually("nobody talks any more", SOON, || speaker() == State::Idle).await;
     assert!(Heard::in_file(&heard).seconds > 0.3, "{:?}", Heard::in_file(&heard));
     listener.interrupt();
     listener.report().await;
+    stage.stop().await;
+}
+
+/// A node that asks for tokens and has a speaker, and a way to make tokens for it.
+struct Guarded {
+    stage: Stage,
+    folder: tempfile::TempDir,
+}
+
+impl Guarded {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let section = key(folder.path(), "k", "EdDSA").await;
+        let file = folder.path().join("heard.wav");
+        let speaker = format!("[camera.speaker]\nsink = 'file'\nfile = {file:?}\n");
+        let stage = Stage::start(&format!("{speaker}[access]\nmode = 'token'\n{section}")).await;
+        Self { stage, folder }
+    }
+
+    fn at(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().expect("a plain path").to_owned()
+    }
+
+    /// Writes a token that allows this into the file that viewers read.
+    async fn allow(&self, scope: &str) {
+        let key = self.at("k.private.pem");
+        let made = ["token", "--key", &key, "--node", "stage", "--peer", "watch-*", "--for", "1h", "--scope", scope];
+        let token = printed(BINARY, &made).await;
+        // Whole at once: the viewer may look at any moment.
+        std::fs::write(self.at("new"), token)
+            .and_then(|()| std::fs::rename(self.at("new"), self.at("token")))
+            .expect("room");
+    }
+
+    fn talker(&self, options: &[&str]) -> tokio::process::Child {
+        let token = self.at("token");
+        let mut watch = Watch::command(&self.stage, &["--talk", "tone", "--token-file", &token]);
+        watch.args(options).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs")
+    }
+
+    fn speaker(&self) -> State {
+        self.stage.node().conditions()["speaker:main"].state
+    }
+
+    async fn is_heard(&self) {
+        let size = || std::fs::metadata(self.at("heard.wav")).map_or(0, |file| file.len());
+        eventually("the speaker is open", SOON, || self.speaker() == State::Live).await;
+        let before = size();
+        eventually("half a second more is played", SOON, || size() > before + 48_000).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_calls_and_talks_is_heard_until_a_new_token_takes_that_right() {
+    let guarded = Guarded::start().await;
+    guarded.allow("view").await;
+    let refused = guarded.talker(&[]).wait_with_output().await.expect("it ran");
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{why}");
+    assert!(why.contains("The token does not allow this: talk."), "{why}");
+
+    for ways in [&["--call"][..], &[]] {
+        guarded.allow("view,talk").await;
+        let talker = guarded.talker(ways);
+        guarded.is_heard().await;
+        guarded.allow("view").await;
+        let ended =
+            tokio::time::timeout(SOON, talker.wait_with_output()).await.expect("it is shown out").expect("it ran");
+        let why = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(1), "{why}");
+        assert!(why.contains("The token does not allow this: talk."), "{why}");
+        eventually("nobody is heard", SOON, || guarded.speaker() == State::Idle).await;
+        eventually("nobody is sent anything", SOON, || guarded.stage.viewers() == 0).await;
+    }
+    guarded.stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_talks_to_a_node_without_a_speaker_is_told() {
+    let stage = Stage::start("").await;
+    let talk = Watch::command(&stage, &["--talk", "tone", "--seconds", "1"]).output().await.expect("the binary runs");
+    assert_eq!(talk.status.code(), Some(1), "nobody heard it");
+    let said: serde_json::Value = serde_json::from_slice(&talk.stdout).expect("JSON");
+    assert_eq!(said["talk_heard"], false, "{said}");
+    assert!(said["frames"].as_u64() > Some(0), "the pictures came all the same: {said}");
+    let silent = Watch::start(&stage, &["--seconds", "1"]).report().await;
+    assert_eq!(silent.talk_heard, None);
     stage.stop().await;
 }
 

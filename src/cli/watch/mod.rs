@@ -118,7 +118,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     } else {
         out::line(&in_words(&report))?;
     }
-    Ok(if report.frames > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let is_heard = report.talk_heard != Some(false);
+    Ok(if report.frames > 0 && is_heard { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The program's time: any beginning will do for the core and the tally.
@@ -137,6 +138,8 @@ struct Watching {
     peer: Option<(SessionKey, PeerHandle)>,
     packets: mpsc::Sender<ReceivedPacket>,
     talk: Option<Talk>,
+    /// What the node has said of it.
+    talk_heard: bool,
     tally: Arc<Mutex<Tally>>,
     reports: mpsc::UnboundedSender<(SessionKey, PeerEvent)>,
     reported: mpsc::UnboundedReceiver<(SessionKey, PeerEvent)>,
@@ -179,6 +182,7 @@ impl Watching {
             peer: None,
             packets,
             talk,
+            talk_heard: false,
             tally,
             reports,
             reported,
@@ -271,6 +275,7 @@ impl Watching {
             packets_lost: self.lost_before + stats.map_or(0, |stats| stats.packets_lost),
             rtt_ms: stats.and_then(|stats| stats.rtt).map(|rtt| rtt.as_secs_f64() * 1_000.0),
             cameras: self.core.presence().map(Told::all).unwrap_or_default(),
+            talk_heard: self.talk.is_some().then_some(self.talk_heard),
             events: std::mem::take(&mut self.steps),
             ..self.tally().report()
         }
@@ -295,6 +300,7 @@ impl Watching {
     }
 
     fn perform(&mut self) {
+        self.talk_heard = self.core.takes_talk().unwrap_or(self.talk_heard);
         while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Publish(Outgoing { topic, payload, retain }) => {

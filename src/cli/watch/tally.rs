@@ -52,6 +52,8 @@ pub struct Report {
     pub stamps_distinct: u64,
     /// What the node last said of its cameras: a card in place of a picture counts as frames too.
     pub cameras: Vec<Told>,
+    /// With `--talk`: whether the node has a speaker, and so takes what is said.
+    pub talk_heard: Option<bool>,
     /// The protocol's steps, in order.
     pub events: Vec<&'static str>,
 }
@@ -169,6 +171,7 @@ impl Tally {
             latency_ms: self.latency(),
             stamps_distinct: self.stamps_distinct,
             cameras: Vec::new(),
+            talk_heard: None,
             events: Vec::new(),
         }
     }

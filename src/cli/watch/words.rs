@@ -44,8 +44,24 @@ pub fn in_words(report: &Report) -> String {
         let why = message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
         text += &format!(", a card in place of {}, which {trouble}{why}", info.name);
     }
+    if report.talk_heard == Some(false) {
+        text += ", nobody hears what is said: the node has no speaker (camera.speaker.sink in its config)";
+    }
     if let Some(latency) = report.latency_ms {
         text += &format!(", latency {} / {} / {} ms (p50 / p95 / max)", latency.p50, latency.p95, latency.max);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tally::Tally;
+    use super::*;
+
+    #[test]
+    fn whoever_talks_to_nobody_is_told() {
+        let said = |talk_heard| in_words(&Report { talk_heard, ..Tally::default().report() });
+        assert!(said(Some(false)).contains("nobody hears what is said"));
+        assert!(!said(Some(true)).contains("nobody hears") && !said(None).contains("nobody hears"));
+    }
 }

@@ -35,6 +35,8 @@ pub(super) struct NodeSession {
     begun: Begun,
     state: State,
     talks: Talks,
+    /// Whether the node's latest offer has a place for what is said to it.
+    pub(super) takes_talk: Option<bool>,
     ice_servers: Vec<IceServer>,
 }
 
@@ -100,7 +102,7 @@ impl NodeSession {
     fn new(key: SessionKey, boot: Boot, delivery: Delivery, begun: Begun, state: State) -> Self {
         let mut talks = Talks::new(false, RESTART_AFTER);
         talks.await_offer();
-        Self { key, delivery, boot, begun, state, talks, ice_servers: Vec::new() }
+        Self { key, delivery, boot, begun, state, talks, ice_servers: Vec::new(), takes_talk: None }
     }
 
     /// Whether our call rings, or is on its way.
@@ -179,6 +181,7 @@ impl NodeSession {
                     self.state = State::Answering { until: now + ANSWER_TIMEOUT };
                 }
                 let seq = message.seq.unwrap_or_default();
+                self.takes_talk = Some(offer.mids.values().any(|mid| mid.talk));
                 let moves = self.talks.their_offer(seq, offer.sdp, &self.ice_servers, now);
                 self.perform(moves, out);
             }

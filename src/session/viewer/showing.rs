@@ -6,6 +6,11 @@ use super::registration::Registration;
 use super::{Manner, Output, Shown, Viewer, ViewerState};
 
 impl Viewer {
+    /// Whether the node takes what is said to it, by its latest offer; `None` before the first of a session.
+    pub fn takes_talk(&self) -> Option<bool> {
+        self.session.as_ref().and_then(|session| session.takes_talk)
+    }
+
     pub(super) fn show_session(&mut self) {
         if let Some(session) = &self.session {
             let state = match session.live_since() {
