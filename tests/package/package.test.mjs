@@ -62,6 +62,8 @@ test('installing asks nothing and puts everything where Debian has it', async ()
     '/usr/share/doc/camera-node/copyright': '644 root:root',
     '/usr/share/doc/camera-node/camera-node.toml': '644 root:root',
     '/usr/share/doc/camera-node/third-party.txt.gz': '644 root:root',
+    '/usr/share/doc/camera-node/examples/apps/README.md': '644 root:root',
+    '/usr/share/doc/camera-node/examples/apps/wheels.py': '755 root:root',
   };
   for (const [file, expected] of Object.entries(files)) assert.equal(await board.about(file), expected, file);
   assert.match(await board.run('getent', 'passwd', 'camera-node'), /:\/var\/lib\/camera-node:\/usr\/sbin\/nologin$/m);
