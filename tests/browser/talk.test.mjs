@@ -4,21 +4,14 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 
-import { keepScreenshot, launchBrowser, openPage } from './browser.mjs';
+import { keepScreenshot, openPage } from './browser.mjs';
 import { waitForPicture } from './page.mjs';
 import { STAND_INS, startDemo, temporaryFile, temporaryFolder, until } from './processes.mjs';
-import { heardIn, writeTone } from './wav.mjs';
+import { takeSoundAsItIs, talkingBrowser } from './talking.mjs';
+import { heardIn } from './wav.mjs';
 
 const HERTZ = 1_000;
 const SIZES = [[360, 640], [820, 1180], [1440, 900]];
-
-/** A browser whose microphone plays a tone, for ever; `granted` is whether it may be used. */
-function talkingBrowser(t, { granted = true } = {}) {
-  const tone = path.join(temporaryFolder(t), 'tone.wav');
-  writeTone(tone, HERTZ, 4);
-  const more = ['--use-fake-device-for-media-stream', `--use-file-for-fake-audio-capture=${tone}`];
-  return launchBrowser(t, { more: granted ? [...more, '--use-fake-ui-for-media-stream'] : more });
-}
 
 /** A node with a speaker that writes `heard`; without one when `sink` is "none". */
 async function startNode(t, name, sink = 'file') {
@@ -31,12 +24,7 @@ async function startNode(t, name, sink = 'file') {
 /** Opens the node's page with its picture. */
 async function watch(browser, node, options = {}) {
   const page = await openPage(browser, options);
-  // A tone without end is noise to a browser, which takes it away.
-  await page.addInitScript(() => {
-    const media = navigator.mediaDevices;
-    const ask = media.getUserMedia.bind(media);
-    media.getUserMedia = () => ask({ audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
-  });
+  await takeSoundAsItIs(page);
   await page.goto(node.page);
   await waitForPicture(page);
   return page;
@@ -47,7 +35,7 @@ const isPressed = (page, pressed) => page.locator(`[data-testid="talk"][aria-pre
 const heard = (node) => (existsSync(node.heard) ? heardIn(node.heard) : { loudMs: 0, stretchMs: 0, hertz: 0 });
 
 test('who holds the button is heard at the camera, at the right pitch and without gaps, and not a moment longer', async (t) => {
-  const [browser, node] = await Promise.all([talkingBrowser(t), startNode(t, 'talk-held')]);
+  const [browser, node] = await Promise.all([talkingBrowser(t, HERTZ), startNode(t, 'talk-held')]);
   const page = await watch(browser, node);
   const button = talkButton(page);
   await button.hover();
@@ -83,7 +71,7 @@ test('who holds the button is heard at the camera, at the right pitch and withou
 });
 
 test('a tap leaves the microphone open until the next, and the button looks right in all sizes, dark and light', async (t) => {
-  const [browser, node] = await Promise.all([talkingBrowser(t), startNode(t, 'talk-open')]);
+  const [browser, node] = await Promise.all([talkingBrowser(t, HERTZ), startNode(t, 'talk-open')]);
   for (const colorScheme of ['dark', 'light']) {
     const page = await watch(browser, node, { colorScheme, viewport: { width: 360, height: 640 } });
     await talkButton(page).click();
@@ -107,7 +95,7 @@ test('a tap leaves the microphone open until the next, and the button looks righ
 });
 
 test('it is said why nobody is heard: no leave for the microphone, and no speaker', async (t) => {
-  const browser = await talkingBrowser(t, { granted: false });
+  const browser = await talkingBrowser(t, HERTZ, { granted: false });
   const [node, deaf] = await Promise.all([startNode(t, 'talk-refused'), startNode(t, 'talk-deaf', 'none')]);
   const said = (page, text) => page.getByTestId('toast').filter({ hasText: text }).waitFor();
 

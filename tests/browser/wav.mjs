@@ -30,7 +30,7 @@ export function writeTone(file, hertz, seconds = 1) {
 
 /**
  * What is loud in a file, and of which frequency: `loudMs` of sound in all, `stretchMs` the longest without a gap of more
- * than `gapMs`.
+ * than `gapMs`. The frequency is that of most cycles: one that a gap has cut short counts for nothing.
  */
 export function heardIn(file, gapMs = 60) {
   const bytes = readFileSync(file);
@@ -41,14 +41,29 @@ export function heardIn(file, gapMs = 60) {
     for (let n = 0; n < BLOCK; n += 1) power += at(block * BLOCK + n) ** 2;
     return power / BLOCK > 500 ** 2;
   });
-  let [crossings, counted, quiet, stretch, stretchMs] = [0, 0, Infinity, 0, 0];
+  let [rise, quiet, stretch, stretchMs] = [NaN, Infinity, 0, 0];
+  const cycles = [];
   for (let block = 0; block < blocks; block += 1) {
     quiet = loud[block] ? 0 : quiet + 5;
     stretch = quiet > gapMs ? 0 : stretch + 5;
     stretchMs = Math.max(stretchMs, stretch);
-    if (!loud[block] || !loud[block + 1]) continue;
-    for (let n = block * BLOCK; n < (block + 1) * BLOCK; n += 1) crossings += at(n) < 0 && at(n + 1) >= 0 ? 1 : 0;
-    counted += BLOCK;
+    if (!loud[block] || !loud[block + 1]) {
+      rise = NaN;
+      continue;
+    }
+    for (let n = block * BLOCK; n < (block + 1) * BLOCK; n += 1) {
+      if (at(n) >= 0 || at(n + 1) < 0) continue;
+      const next = n + at(n) / (at(n) - at(n + 1));
+      if (rise) cycles.push(next - rise);
+      rise = next;
+    }
   }
-  return { loudMs: loud.filter(Boolean).length * 5, stretchMs, hertz: (crossings * RATE) / Math.max(1, counted) };
+  return { loudMs: loud.filter(Boolean).length * 5, stretchMs, hertz: RATE / middle(cycles) };
+}
+
+/** The mean of the middle four fifths. */
+function middle(numbers) {
+  const tenth = Math.floor(numbers.length / 10);
+  const kept = numbers.sort((a, b) => a - b).slice(tenth, numbers.length - tenth);
+  return kept.reduce((sum, number) => sum + number, 0) / kept.length;
 }
