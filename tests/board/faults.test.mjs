@@ -3,15 +3,16 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { listen, look } from '../browser/observe.mjs';
+import { listen } from '../browser/observe.mjs';
 import { waitForPicture } from '../browser/page.mjs';
 import { until } from '../browser/processes.mjs';
 import { prominenceDb } from '../browser/sound.mjs';
-import { TONE_HZ, isCard, play } from '../vm/machine.mjs';
-import { SOON_MS, moves, stagesOf, startBoard } from '../vm/service.mjs';
+import { PLATFORM, TONE_HZ, play } from '../vm/machine.mjs';
+import { startBoard } from '../vm/service.mjs';
+import { stagesOf } from '../vm/stages.mjs';
+import { SOON_MS, moves, showsCard } from '../vm/viewing.mjs';
 
 const deb = process.env.CAMERA_NODE_AMD64_DEB;
-const PLATFORM = '/sys/bus/platform/drivers';
 const RULE = '/run/udev/rules.d/99-denied.rules';
 /** The board has no program for it but its shell. */
 const ASK = `bash -c 'exec 3<>/dev/tcp/127.0.0.1/8080; printf "GET /healthz HTTP/1.0\\r\\n\\r\\n" >&3; sed "1,/^\\r$/d" <&3'`;
@@ -30,7 +31,6 @@ test('what goes wrong on a board is told, and heals', { timeout: 900_000, skip }
   /** A part's state, by its word; and whether a monitor would be told to start the node anew. */
   const part = async (name) => JSON.parse(await guest.run(ASK)).parts[name];
   const becomes = (name, word) => until(`${name} is ${word}`, async () => (await part(name))?.detail.startsWith(word), SOON_MS);
-  const showsCard = () => until('a card is shown', async () => isCard(await look(page)), SOON_MS);
   const sees = async () => {
     await until('the camera runs', () => board.camera() === 'running', SOON_MS);
     await moves(page);
@@ -42,7 +42,7 @@ test('what goes wrong on a board is told, and heals', { timeout: 900_000, skip }
     await guest.run(`mkdir -p /run/udev/rules.d && echo '${rule}' >${RULE} && udevadm control --reload && echo vivid.0 >${PLATFORM}/vivid/unbind`);
     await becomes('camera:main', 'away');
     // Its number is free once the last of its pictures is gone, and then it is /dev/video0 again.
-    await showsCard();
+    await showsCard(page);
     await guest.run(`echo vivid.0 >${PLATFORM}/vivid/bind`);
   };
   const allow = () => guest.run(`rm ${RULE} && udevadm control --reload && udevadm trigger --action=add --subsystem-match=video4linux`);
@@ -51,7 +51,7 @@ test('what goes wrong on a board is told, and heals', { timeout: 900_000, skip }
     await deny();
     await becomes('camera:main', 'denied');
     assert.equal((await part('camera:main')).state, 'waiting');
-    await showsCard();
+    await showsCard(page);
     await allow();
     await sees();
   });
@@ -64,7 +64,7 @@ test('what goes wrong on a board is told, and heals', { timeout: 900_000, skip }
     );
     await allow();
     await becomes('camera:main', 'busy');
-    await showsCard();
+    await showsCard(page);
     await guest.run('kill $(cat /tmp/holder)');
     await sees();
   });
@@ -72,7 +72,7 @@ test('what goes wrong on a board is told, and heals', { timeout: 900_000, skip }
   await stage('a camera that gives no pictures is silent, and is seen again when it gives some', async () => {
     await guest.run('v4l2-ctl -d0 -c percentage_of_dropped_buffers=100');
     await becomes('camera:main', 'stalled');
-    await showsCard();
+    await showsCard(page);
     await guest.run('v4l2-ctl -d0 -c percentage_of_dropped_buffers=0');
     await sees();
   });

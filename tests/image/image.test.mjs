@@ -10,8 +10,11 @@ import { keepScreenshot, launchBrowser, openPage } from '../browser/browser.mjs'
 import { changes, watchPicture } from '../browser/observe.mjs';
 import { waitForPicture } from '../browser/page.mjs';
 import { cache, temporaryFolder, until } from '../browser/processes.mjs';
-import { listenIn, serveViewer } from '../vm/machine.mjs';
+import { numbersOf } from '../browser/random.mjs';
+import { listenIn } from '../vm/machine.mjs';
 import { startMutualMosquitto } from '../vm/mutual.mjs';
+import { mutualBroker, nodeConfig } from '../vm/settings.mjs';
+import { viewerAddress } from '../vm/viewing.mjs';
 import { Board, Card, boardPorts, makeKey, onFat, partitions, readFat, rootOf, startPi3, superblock } from './card.mjs';
 
 /** What deploy/image/build has made, packed; and the same once more, not packed. */
@@ -33,22 +36,8 @@ before(() => {
 });
 after(() => image && rmSync(path.dirname(image), { recursive: true, force: true }));
 
-const config = (broker, media) => `
-[node]
-id = "${NODE}"
-[broker]
-url = "mqtts://10.0.2.2:${broker.tls}"
-ca_file = "/etc/camera-node/ca.pem"
-client_cert_file = "/etc/camera-node/${NODE}.pem"
-client_key_file = "/etc/camera-node/${NODE}.key"
-[access]
-i_trust_the_broker = true
-[ice]
-bind = ["10.0.2.15"]
-port_range = "${media}-${media}"
-public_address = "127.0.0.1"
-[limits]
-max_viewers = 1
+/** It has neither camera nor microphone. */
+const STAND_INS = `
 [[camera]]
 [camera.video]
 source = "test-pattern"
@@ -58,17 +47,6 @@ fps = 15
 [camera.audio]
 source = "tone"
 `;
-
-/** The same numbers from 0 to 1 for the same seed (mulberry32). */
-function numbersOf(seed) {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 test('an image is small', { skip }, (t) => {
   const { size } = statSync(packed);
@@ -135,7 +113,8 @@ test('a board starts from it, is set up by files, serves a viewer, and survives 
   const card = new Card(folder, image, 4096);
   const fill = () => {
     // As Windows writes them.
-    card.put('camera-node.toml', `\u{feff}${config(broker, ports.media).replaceAll('\n', '\r\n')}`);
+    const written = nodeConfig({ id: NODE, broker: mutualBroker(broker, NODE), ports: [ports.media], camera: STAND_INS });
+    card.put('camera-node.toml', `\u{feff}${written.replaceAll('\n', '\r\n')}`);
     card.put('hostname.txt', 'garden\r\n');
     card.put('authorized_keys', line);
     card.put('wifi.txt', 'ssid = My net\r\npassword = long enough\r\ncountry = DE\r\n');
@@ -144,7 +123,7 @@ test('a board starts from it, is set up by files, serves a viewer, and survives 
   fill();
 
   const page = await openPage(await launchBrowser(t));
-  const address = `${await serveViewer(t)}#broker=${broker.wsUrl}&node=${NODE}`;
+  const address = await viewerAddress(t, broker, NODE);
   let board;
   const start = () => {
     heard.status = null;

@@ -1,16 +1,13 @@
 // The package's whole life on a board under systemd: installed, watched, unplugged, rung at, reloaded, wedged, started anew, purged.
 import assert from 'node:assert/strict';
 
-import { keepScreenshot } from '../browser/browser.mjs';
-import { changes, listen, look, watchPicture } from '../browser/observe.mjs';
 import { waitForPicture } from '../browser/page.mjs';
 import { Child, binary, until } from '../browser/processes.mjs';
-import { prominenceDb } from '../browser/sound.mjs';
-import { TONE_HZ, isCard, plugBackIn } from './machine.mjs';
-import { NODE, SOON_MS, moves, stagesOf, startBoard } from './service.mjs';
+import { NODE, startBoard } from './service.mjs';
+import { stagesOf } from './stages.mjs';
+import { SOON_MS, moves, seesAndHears, seesItsCameraReplugged } from './viewing.mjs';
 
 const JOINS = 20;
-const CAMERA = '/sys/bus/platform/drivers/vivid';
 
 /** The button is wired as most are not: to the supply. The kernel debounces it as it would any. */
 const BELL = '[ring]\ngpio_line = 3\ngpio_pull = "as-is"\ngpio_active_low = false\n';
@@ -53,13 +50,7 @@ export async function live(t, { name, kind, deb, press }) {
 
   await stage('it is seen and heard', async () => {
     page = await board.openPage();
-    await waitForPicture(page, SOON_MS);
-    const live = await watchPicture(page, 4);
-    assert.ok(changes(live) >= 10, `the picture moves: ${changes(live)} changes in ${live.length} frames`);
-    const { binHertz, spectrum } = await listen(page, 2);
-    const tone = prominenceDb(spectrum, binHertz, TONE_HZ);
-    assert.ok(tone > 20, `the board's tone of ${TONE_HZ} Hz stands out by ${tone} dB`);
-    await keepScreenshot(page, `${name}-live`);
+    await seesAndHears(page, name);
   });
 
   await stage(`${JOINS} times somebody joins`, async () => {
@@ -70,17 +61,8 @@ export async function live(t, { name, kind, deb, press }) {
     assert.ok(heard.joins() >= JOINS, `${heard.joins()} joins`);
   });
 
-  await stage('its camera is pulled out and put back', async () => {
-    const before = heard.joins();
-    await guest.run(`echo vivid.0 >${CAMERA}/unbind`);
-    await until('its camera is away', () => board.camera() === 'away', SOON_MS);
-    await board.says('systemd is told', 'camera away');
-    await until('viewers see a card', async () => isCard(await look(page)), SOON_MS);
-    t.diagnostic(`picture ${await plugBackIn(guest, page)} ms after the camera's bind`);
-    await until('its camera runs', () => board.camera() === 'running', SOON_MS);
-    await moves(page);
-    assert.equal(heard.joins(), before, 'one session for all of it');
-  });
+  await stage('its camera is pulled out and put back', () =>
+    seesItsCameraReplugged(t, { guest, heard, page, name, whileAway: () => board.says('systemd is told', 'camera away') }));
 
   if (press) await stage('a button at its GPIO line rings a viewer, who accepts and sees', async () => {
     const mode = await guest.run('stat -c "%G %a" /dev/gpiochip0');

@@ -15,10 +15,12 @@ import { tellMachine } from './qmp.mjs';
 const run = promisify(execFile);
 const agent = path.join(root, 'tests/vm/guest');
 export const TONE_HZ = 700;
+/** Where a driver's `unbind` and `bind` are: the nearest thing to a plug. */
+export const PLATFORM = '/sys/bus/platform/drivers';
 
 /**
  * A guest of `arch` (amd64, arm64 or amd64-board): `guest.run(command)` gives what it prints; what goes wrong there has `code`,
- * `stdout`. At its end `lastWords` is run in it, and `node.log` in its share kept among the artefacts.
+ * `stdout`. At its end `lastWords` is run in it, and `node.log` and `heard.wav` in its share kept among the artefacts.
  *
  * `guest.tell(command…)` is for the machine around it (QMP). `guest.cutPower()` ends it, and starts it anew with what is on its
  * disk: `began` is when, `up` when it takes commands again.
@@ -28,7 +30,7 @@ export async function startGuest(t, name, { forwards = '', arch = 'amd64', bootS
   // Before the folder goes, and the machine: what was registered first is called first.
   t.after(async () => {
     if (up && lastWords) await command(20, lastWords).catch(() => {});
-    for (const file of ['node.log', 'console.log']) {
+    for (const file of ['node.log', 'console.log', 'heard.wav']) {
       const from = path.join(share, file);
       if (existsSync(from)) cpSync(from, path.join(artefacts, `${name}-${file}`), { force: true });
     }
@@ -101,16 +103,17 @@ function oneSecondOf(hertz) {
 /** Bars that move; what they show is told apart by change. */
 export const MOVE = 'v4l2-ctl -d0 -c horizontal_movement=5';
 
-/** Whether a frame is a card, which is dark but for its letters; vivid's bars have a mean luma of 98. */
-export function isCard({ thumbnail }) {
-  return thumbnail.reduce((sum, luma) => sum + luma, 0) / thumbnail.length < 65;
-}
+/** How bright a frame is: 98 with vivid's bars. */
+export const lumaOf = ({ thumbnail }) => thumbnail.reduce((sum, luma) => sum + luma, 0) / thumbnail.length;
+
+/** Whether a frame is a card, which is dark but for its letters. */
+export const isCard = (frame) => lumaOf(frame) < 65;
 
 /** Puts the camera back while a card is shown on `page`; how long it took until a picture was, in ms. */
 export async function plugBackIn(guest, page) {
   const mark = path.join(guest.share, 'plugged');
   // The mark is a file of the host's: it has the host's time.
-  const done = guest.run(`rm -f /share/plugged; touch /share/plugged && echo vivid.0 >/sys/bus/platform/drivers/vivid/bind && ${MOVE}`);
+  const done = guest.run(`rm -f /share/plugged; touch /share/plugged && echo vivid.0 >${PLATFORM}/vivid/bind && ${MOVE}`);
   let shown;
   for (const end = Date.now() + 60_000; !shown && Date.now() < end; ) {
     shown = (await watchPicture(page, 1)).find((frame) => !isCard(frame));
