@@ -78,11 +78,10 @@ impl Canceller {
 mod tests {
     use super::*;
 
-    const SECONDS: usize = 12;
-    const LEN: usize = SECONDS * 48_000;
+    const SECOND: usize = 48_000;
 
     /// Syllables with pauses, of noise without its highs: as far as a canceller cares, speech.
-    fn speech(seed: u64) -> Vec<f32> {
+    fn speech(seed: u64, seconds: usize) -> Vec<f32> {
         let mut random = fastrand::Rng::with_seed(seed);
         let (mut low, mut lower) = (0.0_f32, 0.0_f32);
         let sample = |n: usize| {
@@ -93,7 +92,7 @@ mod tests {
             lower += (low - lower) * 0.25;
             lower * syllable * word
         };
-        (0..LEN).map(sample).collect()
+        (0..seconds * SECOND).map(sample).collect()
     }
 
     /// What a microphone hears of it: 60 ms later, with the echoes of a room of a tenth of a second.
@@ -109,6 +108,54 @@ mod tests {
         (0..sound.len()).map(at).collect()
     }
 
+    /// Two sound cards, each with a crystal of its own.
+    struct Cards {
+        /// By how many parts of a million the speaker's is fast.
+        ppm: f64,
+        /// The drivers' times are late by up to this many nanoseconds.
+        tremble_ns: u64,
+    }
+
+    impl Cards {
+        /// What was heard of the speaker, in the microphone's samples.
+        fn recorded(&self, heard: &[f32]) -> Vec<f32> {
+            let at = |n: usize| {
+                let position = n as f64 * (1.0 + self.ppm * 1e-6);
+                let (before, part) = (position as usize, position.fract() as f32);
+                heard.get(before..before + 2).map_or(0.0, |pair| pair[0] * (1.0 - part) + pair[1] * part)
+            };
+            (0..heard.len()).map(at).collect()
+        }
+
+        /// What is left of `heard` while `played` is played.
+        fn cleaned(&self, played: &[f32], heard: &[f32]) -> Vec<f32> {
+            let reference = Reference::default();
+            let mut canceller = Canceller::new(reference.clone());
+            let mut random = fastrand::Rng::with_seed(5);
+            let mut moment = |ticks: f64| {
+                let nanos = 1_000_000_000 + (ticks * 1e6 / 48.0) as u64 + random.u64(0..=self.tremble_ns);
+                MediaTime::from_nanos(nanos)
+            };
+            let whole = |samples: &[f32]| samples.iter().map(|sample| *sample as i16).collect::<Vec<i16>>();
+            let mut periods = played.chunks_exact(480).zip(0_u32..).peekable();
+            let mut out = Vec::new();
+            // The speaker writes 40 ms before it is heard; the microphone is read 20 ms after.
+            for n in (0..heard.len() + 2_880).step_by(480) {
+                let due = |period: u32| f64::from(period) * 480.0 / (1.0 + self.ppm * 1e-6);
+                while let Some((period, number)) = periods.next_if(|(_, number)| due(*number) <= n as f64) {
+                    reference.played(&whole(period), moment(due(number)));
+                }
+                if n >= 2_880 && n % 960 == 0 {
+                    let from = n - 2_880;
+                    let mut period = whole(&heard[from..(from + 960).min(heard.len())]);
+                    canceller.clean(&mut period, moment(from as f64));
+                    out.extend(period.iter().map(|sample| f32::from(*sample)));
+                }
+            }
+            out
+        }
+    }
+
     fn power(samples: &[f32]) -> f32 {
         samples.iter().map(|sample| sample * sample).sum::<f32>() / samples.len() as f32
     }
@@ -117,53 +164,49 @@ mod tests {
         10.0 * (more / less).log10()
     }
 
-    /// What is left of `heard` while `played` is played, by two cards.
-    fn cleaned(played: &[f32], heard: &[f32]) -> Vec<f32> {
-        let reference = Reference::default();
-        let mut canceller = Canceller::new(reference.clone());
-        let moment = |n: usize| MediaTime::from_nanos(1_000_000_000 + (n as u64) * 1_000_000 / 48);
-        let whole = |samples: &[f32]| samples.iter().map(|sample| *sample as i16).collect::<Vec<i16>>();
-        let mut out = Vec::new();
-        // The speaker writes 40 ms before it is heard; the microphone is read 20 ms after.
-        for n in (0..LEN + 2_880).step_by(480) {
-            if let Some(period) = played.get(n..n + 480) {
-                reference.played(&whole(period), moment(n));
-            }
-            if n >= 2_880 && n % 960 == 0 {
-                let from = n - 2_880;
-                let mut period = whole(&heard[from..(from + 960).min(LEN)]);
-                canceller.clean(&mut period, moment(from));
-                out.extend(period.iter().map(|sample| f32::from(*sample)));
-            }
-        }
-        out
-    }
-
     #[test]
     fn an_echo_is_taken_out_and_who_speaks_at_the_camera_meanwhile_is_kept() {
-        let far = speech(1);
+        const LEN: usize = 12 * SECOND;
+        let far = speech(1, 12);
         let echo = in_a_room(&far);
         let mut random = fastrand::Rng::with_seed(77);
         let noise: Vec<f32> = (0..LEN).map(|_| (random.f32() - 0.5) * 40.0).collect();
         // Somebody speaks at the camera in the last third.
         let begins = LEN * 2 / 3;
         let near: Vec<f32> =
-            speech(2).iter().enumerate().map(|(n, s)| if n < begins { 0.0 } else { s * 0.7 }).collect();
+            speech(2, 12).iter().enumerate().map(|(n, s)| if n < begins { 0.0 } else { s * 0.7 }).collect();
         let heard: Vec<f32> = (0..LEN).map(|n| echo[n] + near[n] + noise[n]).collect();
-        let left = cleaned(&far, &heard);
+        let left = Cards { ppm: 0.0, tremble_ns: 0 }.cleaned(&far, &heard);
         assert_eq!(left.len(), LEN);
 
-        let alone = 3 * 48_000..begins;
+        let alone = 3 * SECOND..begins;
         let erle = db(power(&heard[alone.clone()]), power(&left[alone]));
         assert!(erle >= 15.0, "echo return loss enhancement of {erle} dB");
 
         // As much of the voice as is found again in what is left, at whatever delay the canceller has.
-        let both = begins + 48_000..LEN;
+        let both = begins + SECOND..LEN;
         let found = |delay: usize| both.clone().map(|n| left[n] * near[n - delay]).sum::<f32>();
         let best = (0..1_000).step_by(2).max_by(|a, b| found(*a).total_cmp(&found(*b))).expect("some");
         let voice: f32 = both.clone().map(|n| near[n - best] * near[n - best]).sum();
         let gain = 2.0 * db(found(best), voice);
         assert!(gain.abs() <= 3.0, "the voice is changed by {gain} dB");
+    }
+
+    #[test]
+    fn an_echo_is_taken_out_where_speaker_and_microphone_have_clocks_of_their_own() {
+        // At this rate the reference is read anew, 5 ms from where it was, after 17 s. Crystals differ by a third of it at most.
+        const SECONDS: usize = 20;
+        let far = speech(1, SECONDS);
+        let in_room = in_a_room(&far);
+        for ppm in [-300.0, 300.0] {
+            let cards = Cards { ppm, tremble_ns: 500_000 };
+            let echo = cards.recorded(&in_room);
+            let left = cards.cleaned(&far, &echo);
+            for half in [3 * SECOND..10 * SECOND, 10 * SECOND..(SECONDS - 1) * SECOND] {
+                let erle = db(power(&echo[half.clone()]), power(&left[half]));
+                assert!(erle >= 15.0, "{ppm} ppm: echo return loss enhancement of {erle} dB");
+            }
+        }
     }
 
     #[test]
