@@ -4,7 +4,7 @@ import tseslint from "typescript-eslint";
 const OUTSIDE_WORLD = ["Date", "performance", "setTimeout", "setInterval", "crypto", "window", "document", "navigator", "fetch"];
 
 export default tseslint.config(
-  { ignores: ["dist/", "node_modules/", "test/out/", "*.mjs", "test/*.mjs"] },
+  { ignores: ["dist/", "esm/", "node_modules/", "test/out/", "*.mjs", "test/*.mjs"] },
   ...tseslint.configs.strictTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: new URL(".", import.meta.url).pathname } },
@@ -22,6 +22,13 @@ export default tseslint.config(
     rules: {
       "no-restricted-globals": ["error", ...OUTSIDE_WORLD],
       "no-restricted-properties": ["error", { object: "Math", property: "random", message: "chance is an argument" }],
+    },
+  },
+  {
+    // The page is built on what everybody has.
+    files: ["page/**"],
+    rules: {
+      "no-restricted-imports": ["error", { patterns: [{ regex: "^\\.\\./(?!lib/index\\.ts$)|^[^.]", message: "a page has lib/index.ts, and its own files" }] }],
     },
   },
   {
