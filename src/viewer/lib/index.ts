@@ -28,6 +28,8 @@ export type { CameraDetail, Status, Wants } from "./core/message.ts";
 export type { Reason, StateName } from "./core/state.ts";
 export { scopesOfToken } from "./core/token.ts";
 export { DEFAULT_PREFIX, isId, isPrefix } from "./core/topics.ts";
+export { allowMicrophone, canChooseSpeaker, devices, useSpeaker, watchDevices } from "./devices.ts";
+export type { Device, Devices } from "./devices.ts";
 export type { Connect, Endpoint } from "./link.ts";
 export { lacking, SecureContextNeeded, wordsForLack, wordsForLacks } from "./secure.ts";
 export type { Lack } from "./secure.ts";

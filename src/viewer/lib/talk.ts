@@ -70,31 +70,21 @@ export class Talk {
    * whether we are heard in the end by what this resolves to.
    */
   async start(deviceId?: string): Promise<boolean> {
-    const turn = (this.turn += 1);
-    clearTimeout(this.letGo);
+    const turn = this.begin();
     if (this.sender === undefined) return this.failed("noSpeaker");
-    const { mediaDevices } = navigator as { mediaDevices?: MediaDevices };
-    if (mediaDevices === undefined || !("getUserMedia" in mediaDevices)) return this.failed("insecure");
-    this.wanted = true;
-    if (this.microphone?.readyState !== "live" || (deviceId !== undefined && this.microphone.getSettings().deviceId !== deviceId)) {
-      this.tell({ state: "asking" });
-      const audio = { ...CONSTRAINTS, ...(deviceId !== undefined && { deviceId: { exact: deviceId } }) };
-      let stream: MediaStream;
-      try {
-        stream = await mediaDevices.getUserMedia({ audio });
-      } catch (error) {
-        if (turn === this.turn) this.failed(troubleOf(error));
-        return false;
-      }
-      const [track] = stream.getAudioTracks();
-      if (turn !== this.turn || track === undefined) {
-        for (const each of stream.getTracks()) each.stop();
-        return false;
-      }
-      this.release();
-      this.take(track, stream);
-    }
-    return this.connect(turn);
+    return (await this.open(turn, deviceId)) && this.connect(turn);
+  }
+
+  /**
+   * Opens the microphone at once, and talks as soon as a session takes sound: for the tap that answers or makes a call, which is
+   * the moment to ask. Resolves to whether there is a microphone; {@link end} lets it go where nothing came of the call.
+   */
+  async startSoon(deviceId?: string): Promise<boolean> {
+    const turn = this.begin();
+    if (!(await this.open(turn, deviceId))) return false;
+    if (this.sender !== undefined) return this.connect(turn);
+    this.tell({ state: "off" });
+    return true;
   }
 
   /** Is silent again. */
@@ -102,7 +92,7 @@ export class Talk {
     this.turn += 1;
     this.wanted = false;
     void this.sender?.replaceTrack(null).catch(() => undefined);
-    if (this.current.state !== "off") this.tell({ state: "ready" });
+    if (this.current.state !== "off") this.tell({ state: this.sender === undefined ? "off" : "ready" });
     clearTimeout(this.letGo);
     if (this.microphone !== undefined) {
       this.letGo = setTimeout(() => {
@@ -117,7 +107,8 @@ export class Talk {
     this.sender = sender;
     if (sender === undefined) this.tell({ state: "off" });
     else if (this.wanted && this.microphone?.readyState === "live") void this.connect(this.turn);
-    else this.tell({ state: "ready" });
+    // Who is asked for it still talks when it is there.
+    else this.tell({ state: this.wanted ? "asking" : "ready" });
   }
 
   /** Nobody talks any more, whatever comes. */
@@ -125,6 +116,37 @@ export class Talk {
     this.stop();
     clearTimeout(this.letGo);
     this.release();
+  }
+
+  private begin(): number {
+    clearTimeout(this.letGo);
+    return (this.turn += 1);
+  }
+
+  /** Sees to it that there is a microphone; false where there is none, or nobody wants it any more. */
+  private async open(turn: number, deviceId: string | undefined): Promise<boolean> {
+    const { mediaDevices } = navigator as { mediaDevices?: MediaDevices };
+    if (mediaDevices === undefined || !("getUserMedia" in mediaDevices)) return this.failed("insecure");
+    this.wanted = true;
+    const isOpen = this.microphone?.readyState === "live" && (deviceId === undefined || this.microphone.getSettings().deviceId === deviceId);
+    if (isOpen) return true;
+    this.tell({ state: "asking" });
+    const audio = { ...CONSTRAINTS, ...(deviceId !== undefined && { deviceId: { exact: deviceId } }) };
+    let stream: MediaStream;
+    try {
+      stream = await mediaDevices.getUserMedia({ audio });
+    } catch (error) {
+      if (turn === this.turn) this.failed(troubleOf(error));
+      return false;
+    }
+    const [track] = stream.getAudioTracks();
+    if (turn !== this.turn || track === undefined) {
+      for (const each of stream.getTracks()) each.stop();
+      return false;
+    }
+    this.release();
+    this.take(track, stream);
+    return true;
   }
 
   private async connect(turn: number): Promise<boolean> {

@@ -43,6 +43,11 @@ export class Hold {
     return this.open ? undefined : "stop";
   }
 
+  /** Something else has opened the microphone. */
+  opened(): void {
+    if (this.since === undefined) this.open = true;
+  }
+
   /** It came to nothing, or is over. */
   reset(): void {
     this.since = undefined;

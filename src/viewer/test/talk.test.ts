@@ -106,6 +106,44 @@ test("who talks goes on in the next session, and a microphone that is pulled out
   });
 });
 
+test("who answers a call is asked at once, and heard when the session is there; what came to nothing lets the microphone go", async () => {
+  const track = microphone();
+  let grant: (stream: unknown) => void = () => undefined;
+  await withGlobals(offering(() => new Promise((resolve) => (grant = resolve))), async () => {
+    const { talk, told } = talking();
+    const { sender, given } = session();
+    const started = talk.startSoon();
+    grant(streamOf(track));
+    assert.equal(await started, true);
+    assert.deepEqual(given, []);
+    talk.use(sender);
+    await Promise.resolve();
+    assert.deepEqual(given, [track]);
+    assert.deepEqual(told.map(({ state }) => state), ["asking", "off", "on"]);
+    talk.end();
+    assert.equal(track.readyState, "ended");
+
+    // The session may be there before the person has answered the browser.
+    const slow = talking();
+    const next = session();
+    const asked = slow.talk.startSoon();
+    slow.talk.use(next.sender);
+    assert.equal(slow.talk.state.state, "asking");
+    const other = microphone();
+    grant(streamOf(other));
+    assert.equal(await asked, true);
+    assert.deepEqual([next.given, slow.talk.state.state], [[other], "on"]);
+
+    // Nobody was at the other end.
+    const nothing = talking();
+    const late = nothing.talk.startSoon();
+    nothing.talk.end();
+    const unused = microphone();
+    grant(streamOf(unused));
+    assert.deepEqual([await late, unused.readyState, nothing.talk.state.state], [false, "ended", "off"]);
+  });
+});
+
 test("each reason why nobody is heard has its own words", async () => {
   const error = (name: string) => () => Promise.reject(Object.assign(new Error("no"), { name }));
   for (const [globals, trouble, text] of [
@@ -145,5 +183,8 @@ test("a button is held to talk, or tapped to leave the microphone open", () => {
   assert.deepEqual([hold.down(10_000), hold.lost(), hold.up(11_000)], ["start", "stop", undefined]);
   assert.deepEqual([hold.down(12_000), hold.up(12_001), hold.lost(), hold.isOpen], ["start", undefined, undefined, true]);
   hold.reset();
+  // A call has opened it, and a tap closes it.
+  hold.opened();
+  assert.deepEqual([hold.isOpen, hold.down(12_500), hold.up(12_600), hold.isOpen], [true, undefined, "stop", false]);
   assert.deepEqual([hold.isOpen, hold.down(13_000)], [false, "start"]);
 });
