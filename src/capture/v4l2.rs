@@ -16,8 +16,8 @@ use super::{CaptureError, VideoSource};
 use crate::media::{Frame, FrameFormat, MediaTime, PixelFormat};
 use crate::sys::{self, CaptureQueue};
 
-/// Three for the driver, so that it always has one to fill while two wait, and one for the encoder.
-const BUFFERS: u32 = 4;
+/// Three for the driver, so that it always has one to fill while two wait, one for the encoder, and one for a still picture.
+const BUFFERS: u32 = 5;
 
 /// The one operation that may be refused for want of a right: the device's file is not ours, or its control group's.
 const OPEN: &str = "open";

@@ -11,12 +11,14 @@ mod passthrough;
 #[cfg(test)]
 mod pictures;
 mod planes;
+mod still;
 mod turn;
 
 pub use convert::Converter;
 pub use decode::{H264Decoder, Picture};
 pub use passthrough::Passthrough;
 pub use planes::Planes;
+pub use still::{Still, StillWish, still};
 pub use turn::Turn;
 
 pub use self::openh264::{OpenH264, Settings};

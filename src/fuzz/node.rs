@@ -11,10 +11,10 @@ use super::messages::assert_can_be_heard;
 use crate::access::config::UnsetClock;
 use crate::access::{Algorithm, Audience, Claims, Guard, Key, KeyId, Seconds, SigningKey, WallClock};
 use crate::media::{Bounded, CameraName};
-use crate::session::node::{Camera, IceSource, Input, Node, NodeSetup, Output};
+use crate::session::node::{Camera, IceSource, Input, Node, NodeSetup, Output, SnapshotId, SnapshotTaken};
 use crate::session::{
-    Boot, CameraDetail, CameraInfo, CameraState, Candidate, FailedStep, IceServer, Limits, MAX_MESSAGE_BYTES, Message,
-    Mids, PeerCommand, PeerEvent, PeerId, SessionId, SessionKey, Topic, Topics, WhenFull,
+    Boot, CameraDetail, CameraInfo, CameraState, Candidate, FailedStep, IceServer, Limits, MAX_MESSAGE_BYTES,
+    MAX_PICTURE_BYTES, Message, Mids, PeerCommand, PeerEvent, PeerId, SessionId, SessionKey, Topic, Topics, WhenFull,
 };
 
 const PEERS: [&str; 5] = ["a", "b", "c", "d", "e"];
@@ -45,6 +45,8 @@ struct Bench {
     conn: u32,
     link_up: bool,
     open: BTreeSet<SessionKey>,
+    /// Pictures that were asked for.
+    wished: Vec<SnapshotId>,
     /// Who has shown a token, and whether none is needed.
     entitled: BTreeSet<PeerId>,
     is_open_to_all: bool,
@@ -85,6 +87,7 @@ impl Bench {
             conn: 1,
             link_up: true,
             open: BTreeSet::new(),
+            wished: Vec::new(),
             entitled: BTreeSet::new(),
             is_open_to_all,
             token,
@@ -139,7 +142,7 @@ impl Bench {
     }
 
     fn change_setup(&mut self, script: &mut Script<'_>) {
-        match script.below(6) {
+        match script.below(7) {
             0 => self.handle(Input::Cameras(vec![camera("front")])),
             1 => {
                 let server = IceServer { urls: vec!["turn:h".to_owned()], username: None, credential: None };
@@ -151,6 +154,11 @@ impl Bench {
                 self.handle(Input::Guard(guard));
             }
             3 => self.handle(Input::Guard(self.guard.clone().without("t"))),
+            5 => {
+                let Some(id) = self.wished.pop() else { return };
+                let jpeg = vec![0; script.below(60_000)].into();
+                self.handle(Input::Snapshot(id, Ok(SnapshotTaken { jpeg, width: 640, height: 360 })));
+            }
             4 => {
                 let (topic, payload) = (self.topics.status(), Bytes::copy_from_slice(script.bytes()));
                 self.handle(Input::Message { topic, payload, retained: true });
@@ -182,6 +190,8 @@ impl Bench {
             "probe",
             "peer",
             "status",
+            "snapshot",
+            "picture",
         ];
         let kind = script.pick(&kinds);
         let starts = matches!(kind, "join" | "call");
@@ -208,9 +218,11 @@ impl Bench {
             }
             "error" => json!({"code": script.number(), "name": "E", "message": script.text()}),
             "register" | "registered" => json!({"name": script.text(), "ttl": script.number()}),
+            "snapshot" => json!({"camera": script.pick(&[None, Some("front"), Some("nowhere")]), "width": 640}),
+            "picture" => json!({"camera": "front", "width": 1, "height": 1, "jpeg": "AAAA"}),
             _ => json!({}),
         };
-        if matches!(kind, "join" | "call" | "renew") {
+        if matches!(kind, "join" | "call" | "renew" | "snapshot") {
             let token = match script.below(3) {
                 0 => None,
                 1 => Some(self.token.clone()),
@@ -223,7 +235,9 @@ impl Bench {
         }
         message["v"] = json!(1);
         message["type"] = json!(kind);
-        message["session"] = json!(session(script).as_str());
+        if kind != "snapshot" {
+            message["session"] = json!(session(script).as_str());
+        }
         message["seq"] = json!(if starts { 0 } else { script.number() });
         for field in ["ack", "re"] {
             if script.flag() {
@@ -274,6 +288,11 @@ impl Bench {
                     }
                 }
                 Output::Peer(key, command) => self.command(key, &command),
+                Output::Snapshot(wish) => {
+                    let may = self.is_open_to_all || !self.entitled.is_empty();
+                    assert!(may && wish.max_bytes <= MAX_PICTURE_BYTES);
+                    self.wished.push(wish.id);
+                }
                 Output::Rival(_)
                 | Output::Ring(_)
                 | Output::Allowed(..)

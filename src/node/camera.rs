@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::capture;
 use crate::config;
+use crate::encode::{Still, StillWish, Turn};
 use crate::fanout::Fanout;
 use crate::media::{CameraName, EncodedAudio, Feedback, VideoPackets};
 use crate::peer::SendLatency;
@@ -22,6 +23,7 @@ use super::picture::Settled;
 use super::pipeline::{Outlets, Pipeline, Prepared, is_same_stream};
 use super::shutter::Shutter;
 use super::state::Board;
+use super::stills::{NoStill, Sitting};
 use super::thread::Wedged;
 
 /// A viewer that lags by this much has lost the picture and goes on at the next key frame.
@@ -80,6 +82,7 @@ impl Camera {
             loss: Arc::default(),
             shutter,
             talkers: Arc::default(),
+            stills: Arc::default(),
             settled: Arc::default(),
             board: Arc::clone(board),
             metrics: metrics.clone(),
@@ -149,7 +152,9 @@ impl Camera {
             viewers: [self.outlets.packets.watch_subscribers(), self.outlets.sound.watch_subscribers()],
             touched: self.touched.subscribe(),
             talkers: self.outlets.talkers.count(),
+            asking: self.outlets.stills.asking(),
             demands: pipeline.demands().to_vec(),
+            picture: Arc::clone(pipeline.picture()),
             speaker: Arc::clone(pipeline.speaker()),
             gauge: self.outlets.metrics.viewers.with_label_values(&[name.as_str()]),
         };
@@ -163,6 +168,9 @@ impl Camera {
     /// Shuts it, so that its devices are closed, or opens it again.
     pub fn set_private(&self, private: bool) {
         self.outlets.shutter.set_private(private);
+        if private {
+            self.outlets.stills.shut();
+        }
         self.apply_shutter(&self.works());
     }
 
@@ -226,6 +234,32 @@ impl Camera {
         self.touched.send_modify(|n| *n = n.wrapping_add(1));
     }
 
+    /// A still picture: opens the camera for it, and leaves it open for the linger, as the next one is often asked for soon.
+    ///
+    /// # Errors
+    /// [`NoStill`]; nobody gets a picture of a camera that a person has shut.
+    pub async fn still(&self, wish: StillWish) -> Result<Still, NoStill> {
+        let stopping = || NoStill::Failed("the node is stopping".to_owned());
+        if self.outlets.shutter.is_private() {
+            return Err(NoStill::Shut(self.name().clone()));
+        }
+        let (config, video) = self.config().ok_or_else(stopping)?;
+        let glimpse = self.outlets.stills.glimpse();
+        let sitting = Sitting {
+            camera: self.name(),
+            shutter: &self.outlets.shutter,
+            board: &self.outlets.board,
+            turn: Turn { rotation: video.rotate, flip: video.flip },
+        };
+        let taken = self.outlets.stills.take(sitting, wish).await;
+        let linger = Duration::from_secs(config.linger_s.value().into());
+        tokio::spawn(async move {
+            tokio::time::sleep(linger).await;
+            drop(glimpse);
+        });
+        taken
+    }
+
     /// What a viewer reports or asks.
     pub fn feedback(&self, feedback: Feedback) {
         match feedback {
@@ -269,7 +303,9 @@ struct Follower {
     viewers: [watch::Receiver<usize>; 2],
     touched: watch::Receiver<u32>,
     talkers: watch::Receiver<usize>,
+    asking: watch::Receiver<usize>,
     demands: Vec<Arc<Demand>>,
+    picture: Arc<Demand>,
     speaker: Arc<Demand>,
     gauge: prometheus::IntGauge,
 }
@@ -314,11 +350,20 @@ impl Follower {
         let talked_to = *self.talkers.borrow_and_update() > 0;
         self.speaker.want(talked_to);
         let [pictures, sound] = &mut self.viewers;
-        tokio::select! {
-            alive = pictures.changed() => alive.is_ok(),
-            alive = sound.changed() => alive.is_ok(),
-            touch = self.touched.changed() => touch.is_ok(),
-            talker = self.talkers.changed() => talker.is_ok(),
+        loop {
+            // A still picture is no viewer: the microphone stays closed.
+            let asked = *self.asking.borrow_and_update() > 0;
+            self.picture.glimpse(asked);
+            return tokio::select! {
+                alive = pictures.changed() => alive.is_ok(),
+                alive = sound.changed() => alive.is_ok(),
+                touch = self.touched.changed() => touch.is_ok(),
+                talker = self.talkers.changed() => talker.is_ok(),
+                asking = self.asking.changed() => match asking {
+                    Ok(()) => continue,
+                    Err(_) => false,
+                },
+            };
         }
     }
 }

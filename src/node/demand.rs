@@ -13,18 +13,25 @@ pub struct Demand {
 /// What is asked of the thread.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Wish {
-    /// Deliver.
+    /// Deliver: somebody watches, or wants a still picture.
     pub wanted: bool,
     /// End for good.
     pub stop: bool,
     /// Deliver nothing, whoever wants it: a person has shut it.
     pub shut: bool,
+    watched: bool,
+    glimpsed: bool,
 }
 
 impl Demand {
     /// Asks for delivery, or says that nobody needs it any more.
     pub fn want(&self, wanted: bool) {
-        self.change(|wish| wish.wanted = wanted);
+        self.change(|wish| wish.watched = wanted);
+    }
+
+    /// The same for a still picture: either is reason enough.
+    pub fn glimpse(&self, wanted: bool) {
+        self.change(|wish| wish.glimpsed = wanted);
     }
 
     /// Ends the thread that waits on this.
@@ -68,7 +75,10 @@ impl Demand {
     }
 
     fn change(&self, edit: impl FnOnce(&mut Wish)) {
-        edit(&mut self.wish.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut wish = self.wish.lock().unwrap_or_else(PoisonError::into_inner);
+        edit(&mut wish);
+        wish.wanted = wish.watched || wish.glimpsed;
+        drop(wish);
         self.changed.notify_all();
     }
 }
@@ -92,5 +102,16 @@ mod tests {
         demand.stop();
         let (_, paused) = waiting.join().expect("the thread ends");
         assert!(paused.stop, "a pause of a minute ends at once");
+    }
+
+    #[test]
+    fn watching_and_a_still_picture_are_each_reason_enough() {
+        let demand = Demand::default();
+        demand.want(true);
+        demand.glimpse(true);
+        demand.want(false);
+        assert!(demand.wish().wanted);
+        demand.glimpse(false);
+        assert!(!demand.wish().wanted);
     }
 }

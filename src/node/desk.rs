@@ -24,6 +24,7 @@ use super::journal::Journal;
 use super::line::{Caller, Line};
 use super::metrics::Metrics;
 use super::renewal::Renewal;
+use super::snapshots::{self, Taken};
 use super::standing::Standing;
 use super::state::{Board, State};
 
@@ -85,6 +86,7 @@ pub(super) struct Running {
     reports: Reports,
     journal: Journal,
     closing: JoinSet<()>,
+    snapshots: mpsc::UnboundedSender<Taken>,
     begun: Instant,
     pub(super) standing: Standing,
     /// What the connector has met.
@@ -95,6 +97,7 @@ impl Desk {
     /// Serves until `stop` is sent or dropped, then says goodbye to everybody.
     pub async fn run(self, stop: oneshot::Receiver<()>) {
         let (reports, reported) = mpsc::unbounded_channel();
+        let (snapshots, taken) = mpsc::unbounded_channel();
         let begun = now();
         let running = Running {
             troubles: self.connector.troubles(),
@@ -103,10 +106,11 @@ impl Desk {
             reports,
             journal: Journal::default(),
             closing: JoinSet::new(),
+            snapshots,
             begun,
             standing: Standing::default(),
         };
-        running.run(reported, stop).await;
+        running.run(reported, taken, stop).await;
     }
 }
 
@@ -114,6 +118,7 @@ impl Running {
     async fn run(
         mut self,
         mut reported: mpsc::UnboundedReceiver<(SessionKey, PeerEvent)>,
+        mut taken: mpsc::UnboundedReceiver<Taken>,
         mut stop: oneshot::Receiver<()>,
     ) {
         let mut news = self.desk.board.watch();
@@ -135,6 +140,7 @@ impl Running {
                     None => break,
                 },
                 Some((key, event)) = reported.recv() => self.handle(Input::Peer(key, event)),
+                Some((id, still)) = taken.recv() => self.handle(Input::Snapshot(id, still)),
                 Some(press) = self.desk.bells.presses.recv() => {
                     let at = self.elapsed();
                     self.pressed(press, at);
@@ -274,6 +280,7 @@ impl Running {
                     self.journal.unreadable(&peer, malformed.code);
                     tracing::debug!(%peer, problem = ?malformed, "a message could not be read");
                 }
+                Output::Snapshot(wish) => snapshots::begin(&self.desk.cameras, wish, self.snapshots.clone()),
                 Output::Unread(peer) => self.journal.unread(&peer),
             }
         }

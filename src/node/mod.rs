@@ -29,11 +29,13 @@ mod report;
 mod ringing;
 pub mod service;
 mod shutter;
+mod snapshots;
 mod sound;
 mod speaker;
 mod standing;
 mod state;
 mod state_folder;
+mod stills;
 mod storage;
 #[cfg(test)]
 mod storm_tests;

@@ -12,6 +12,7 @@ use super::demand::Demand;
 use super::metrics::Metrics;
 use super::pulse::{Pulse, ROUND};
 use super::state::{Board, State};
+use super::stills::Stills;
 
 /// How long a camera may be silent before it is opened anew. A long exposure is under a second; vivid's slowest rate and
 /// UVC's start-up are under two.
@@ -20,6 +21,9 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(3);
 /// Of a camera's own H.264 so many pictures may wait behind each other, a quarter of a second at 30 fps: one that is left
 /// out costs all up to the next key frame.
 const ENCODED_WAITING: usize = 7;
+
+/// A camera that has just been opened finds its exposure first: what it gives before that is no picture to keep.
+const EXPOSES_WITHIN: Duration = Duration::from_millis(300);
 
 /// How long a read may block: so much later at most the thread hears that it is to stop.
 const READ_LIMIT: Duration = Duration::from_millis(500);
@@ -65,6 +69,8 @@ pub struct Picture {
     pub config: Video,
     /// Where the newest frame goes.
     pub frames: Arc<Latest<Frame>>,
+    /// Who wants one of them as a still picture.
+    pub stills: Arc<Stills>,
     /// What the camera has settled on: size and frames a second, as captured. Absent until it has delivered.
     pub settled: Arc<Mutex<Option<Settled>>>,
     /// Whether frames are wanted.
@@ -132,6 +138,7 @@ impl Picture {
     fn run_once(&self, part: &str, pulse: &Pulse, delivered: &mut bool) -> Result<(), CaptureError> {
         let mut source = capture::open_video_by_steps(&self.config, &|| pulse.beat())?;
         let mut last_sequence = None;
+        let mut first = None;
         let mut silent = Duration::ZERO;
         while self.wanted() {
             pulse.beat();
@@ -159,6 +166,9 @@ impl Picture {
                 if gap > 0 && gap < 1_000 {
                     self.metrics.dropped.with_label_values(&[self.camera.as_str(), "driver"]).inc_by(gap.into());
                 }
+            }
+            if frame.captured.since(*first.get_or_insert(frame.captured)) >= EXPOSES_WITHIN {
+                self.stills.offer(&frame);
             }
             let waiting = if frame.format.pixel == PixelFormat::H264 { ENCODED_WAITING } else { 0 };
             let dropped = self.frames.put_behind(frame, waiting);

@@ -20,6 +20,7 @@ use super::shutter::Shutter;
 use super::sound::{self, Sound, SoundEncoding};
 use super::speaker::Playing;
 use super::state::Board;
+use super::stills::Stills;
 use super::thread::{self, Priority, Thread, Wedged};
 
 /// What outlives a pipeline: where its media go, and what viewers ask of it.
@@ -41,6 +42,8 @@ pub struct Outlets {
     pub shutter: Arc<Shutter>,
     /// Who may talk at its speaker.
     pub talkers: Arc<Talkers>,
+    /// Who wants a still picture.
+    pub stills: Arc<Stills>,
     /// What the camera has settled on.
     pub settled: Arc<Mutex<Option<Settled>>>,
     /// Where to say what it does.
@@ -65,6 +68,8 @@ pub struct Pipeline {
     audio: Audio,
     frames: Arc<Latest<Frame>>,
     demands: Vec<Arc<Demand>>,
+    /// The camera's, which is one of them: a still picture needs no microphone.
+    picture: Arc<Demand>,
     /// The speaker's, which is another one: nobody talks to most cameras that are watched.
     speaker: Arc<Demand>,
     threads: Vec<Thread>,
@@ -134,6 +139,7 @@ impl Prepared {
             audio: self.audio.clone(),
             frames: Arc::default(),
             demands: Vec::new(),
+            picture: Arc::default(),
             speaker: Arc::default(),
             threads: Vec::new(),
             profile_level: self.warm.profile_level(),
@@ -150,8 +156,20 @@ impl Prepared {
 
     fn fill(self, pipeline: &mut Pipeline, outlets: Outlets) -> std::io::Result<()> {
         let Self { config, video, audio, turn, warm } = self;
-        let Outlets { name, packets, sound, profile_level, gate, loss, shutter, talkers, settled, board, metrics } =
-            outlets;
+        let Outlets {
+            name,
+            packets,
+            sound,
+            profile_level,
+            gate,
+            loss,
+            shutter,
+            talkers,
+            stills,
+            settled,
+            board,
+            metrics,
+        } = outlets;
         let encoding = Encoding {
             camera: name.clone(),
             config: config.h264,
@@ -167,12 +185,15 @@ impl Prepared {
             metrics: metrics.clone(),
         };
         pipeline.add(format!("encode-{name}"), Priority::Picture, move || encoding.run())?;
+        pipeline.picture.shut(shutter.is_private());
+        pipeline.demands.push(Arc::clone(&pipeline.picture));
         let picture = Picture {
             camera: name.clone(),
             config: video,
             frames: Arc::clone(&pipeline.frames),
+            stills,
             settled,
-            demand: pipeline.demand(&shutter),
+            demand: Arc::clone(&pipeline.picture),
             board: Arc::clone(&board),
             metrics: metrics.clone(),
         };
@@ -220,6 +241,11 @@ impl Pipeline {
     /// The wishes its devices wait for.
     pub fn demands(&self) -> &[Arc<Demand>] {
         &self.demands
+    }
+
+    /// The wish its camera waits for.
+    pub fn picture(&self) -> &Arc<Demand> {
+        &self.picture
     }
 
     /// The wish its speaker waits for.
@@ -302,6 +328,7 @@ mod tests {
             audio: here.audio.clone(),
             frames: Arc::default(),
             demands: Vec::new(),
+            picture: Arc::default(),
             speaker: Arc::default(),
             threads: Vec::new(),
             profile_level: here.profile_level(),

@@ -12,6 +12,10 @@ const JOINS_AT_ONCE: u32 = 10;
 /// Errors, status replies and the like.
 const REPLIES: Rate = Rate { each: Duration::from_millis(500), burst: 20 };
 
+/// Still pictures of one peer, and of all: each costs the processor a little, and a broker up to 64 KB both ways.
+const SNAPSHOTS: Rate = Rate { each: Duration::from_secs(1), burst: 4 };
+const SNAPSHOTS_IN_ALL: Rate = Rate { each: Duration::from_millis(250), burst: 8 };
+
 /// The budgets of all peers.
 #[derive(Debug)]
 pub(super) struct Budgets {
@@ -19,6 +23,7 @@ pub(super) struct Budgets {
     messages: Rate,
     messages_in_all: Rate,
     all: Bucket,
+    snapshots: Bucket,
     peers: BTreeMap<PeerId, Budget>,
 }
 
@@ -27,6 +32,7 @@ struct Budget {
     messages: Bucket,
     joins: Bucket,
     replies: Bucket,
+    snapshots: Bucket,
     touched: Duration,
 }
 
@@ -34,7 +40,14 @@ impl Budgets {
     /// Full budgets for everyone.
     pub(super) fn new(limits: &Limits) -> Self {
         let [joins, messages, messages_in_all] = rates(limits);
-        Self { joins, messages, messages_in_all, all: Bucket::default(), peers: BTreeMap::new() }
+        Self {
+            joins,
+            messages,
+            messages_in_all,
+            all: Bucket::default(),
+            snapshots: Bucket::default(),
+            peers: BTreeMap::new(),
+        }
     }
 
     /// Other rates from now on; what each has left stays.
@@ -60,6 +73,15 @@ impl Budgets {
     pub(super) fn take_join(&mut self, peer: &PeerId, now: Duration) -> Result<(), Duration> {
         let rate = self.joins;
         self.budget(peer, now).joins.take(rate, now)
+    }
+
+    /// Takes one still picture.
+    ///
+    /// # Errors
+    /// How long to wait for the next one.
+    pub(super) fn take_snapshot(&mut self, peer: &PeerId, now: Duration) -> Result<(), Duration> {
+        self.budget(peer, now).snapshots.take(SNAPSHOTS, now)?;
+        self.snapshots.take(SNAPSHOTS_IN_ALL, now)
     }
 
     /// Takes one reply; `false` means to stay silent.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::call_message::{Call, CallResponse, Cancel, Register, Registration};
 use super::message::{Answer, Empty, Ice, Join, Leave, Offer, PeerInfo, Renew, WantsRequest};
-use super::{ErrorCode, Failure, SessionId, Status, VERSION};
+use super::{ErrorCode, Failure, Picture, SessionId, Snapshot, Status, VERSION};
 
 /// The largest message that is read or written.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
@@ -49,6 +49,8 @@ pub enum Body {
     Unregister(Empty),
     Unregistered(Empty),
     Renew(Renew),
+    Snapshot(Snapshot),
+    Picture(Picture),
     Probe(Empty),
     Status(Box<Status>),
 }
@@ -90,6 +92,8 @@ impl Body {
             Self::Unregister(_) => "unregister",
             Self::Unregistered(_) => "unregistered",
             Self::Renew(_) => "renew",
+            Self::Snapshot(_) => "snapshot",
+            Self::Picture(_) => "picture",
             Self::Probe(_) => "probe",
             Self::Status(_) => "status",
         }
@@ -122,6 +126,8 @@ impl Body {
             "unregister" => Self::Unregister(body(value)?),
             "unregistered" => Self::Unregistered(body(value)?),
             "renew" => Self::Renew(body(value)?),
+            "snapshot" => Self::Snapshot(body(value)?),
+            "picture" => Self::Picture(body(value)?),
             "probe" => Self::Probe(body(value)?),
             "status" => Self::Status(body(value)?),
             other => return Err((ErrorCode::Unsupported, format!("unknown type {:?}", clip(other, 32)))),
@@ -217,6 +223,8 @@ impl Message {
                 | Body::Registered(_)
                 | Body::Unregister(_)
                 | Body::Unregistered(_)
+                | Body::Snapshot(_)
+                | Body::Picture(_)
                 | Body::Probe(_)
                 | Body::Status(_)
         );
@@ -224,8 +232,10 @@ impl Message {
             return Some("without session");
         }
         let first = matches!(self.body, Body::Join(_) | Body::Call(_));
-        let reply =
-            matches!(self.body, Body::Answer(_) | Body::CallResponse(_) | Body::Registered(_) | Body::Unregistered(_));
+        let reply = matches!(
+            self.body,
+            Body::Answer(_) | Body::CallResponse(_) | Body::Registered(_) | Body::Unregistered(_) | Body::Picture(_)
+        );
         let wants = match &self.body {
             Body::Join(join) => Some(&join.wants),
             Body::Call(call) => call.wants.as_ref(),
@@ -233,7 +243,7 @@ impl Message {
             _ => None,
         };
         let numbered = (in_session && !matches!(self.body, Body::Ack(_)))
-            || matches!(self.body, Body::Register(_) | Body::Unregister(_));
+            || matches!(self.body, Body::Register(_) | Body::Unregister(_) | Body::Snapshot(_));
         match &self.body {
             _ if wants.is_some_and(WantsRequest::is_empty) => Some("that wants nothing"),
             Body::Ack(_) if self.ack.is_none() => Some("without ack"),

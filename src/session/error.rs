@@ -39,6 +39,8 @@ pub enum ErrorCode {
     CameraAway,
     /// The camera is there but delivers nothing.
     CameraFailed,
+    /// Somebody has shut the camera.
+    CameraShut,
     /// Making the offer failed.
     OfferFailed,
     /// Making the answer failed.
@@ -187,7 +189,7 @@ impl Failure {
 }
 
 #[rustfmt::skip]
-const TABLE: [Row; 25] = [
+const TABLE: [Row; 26] = [
     Row { code: ErrorCode::BadMessage, number: 10, slug: "badMessage", name: "SyntaxError", message: "The message could not be read.", retry: false, ends: false },
     Row { code: ErrorCode::UnsupportedVersion, number: 11, slug: "unsupportedVersion", name: "NotSupportedError", message: "This protocol version is not spoken here.", retry: false, ends: true },
     Row { code: ErrorCode::Unsupported, number: 12, slug: "unsupported", name: "NotSupportedError", message: "This kind of message is not supported here.", retry: false, ends: false },
@@ -204,6 +206,7 @@ const TABLE: [Row; 25] = [
     Row { code: ErrorCode::NoSuchCamera, number: 30, slug: "noSuchCamera", name: "NotFoundError", message: "There is no camera of this name.", retry: false, ends: true },
     Row { code: ErrorCode::CameraAway, number: 31, slug: "cameraAway", name: "NotReadableError", message: "The camera is unplugged.", retry: true, ends: false },
     Row { code: ErrorCode::CameraFailed, number: 32, slug: "cameraFailed", name: "NotReadableError", message: "The camera has failed.", retry: true, ends: false },
+    Row { code: ErrorCode::CameraShut, number: 33, slug: "cameraShut", name: "InvalidStateError", message: "Somebody has shut the camera.", retry: true, ends: false },
     Row { code: ErrorCode::OfferFailed, number: 40, slug: "offerFailed", name: "OperationError", message: "The offer could not be made.", retry: true, ends: true },
     Row { code: ErrorCode::AnswerFailed, number: 41, slug: "answerFailed", name: "OperationError", message: "The answer could not be made.", retry: false, ends: true },
     Row { code: ErrorCode::LocalDescriptionFailed, number: 42, slug: "localDescriptionFailed", name: "OperationError", message: "The local description could not be set.", retry: false, ends: true },

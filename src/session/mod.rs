@@ -27,6 +27,7 @@ mod negotiation;
 pub mod node;
 mod outgoing;
 mod port;
+mod snapshot_message;
 mod status;
 mod talks;
 mod text;
@@ -49,6 +50,7 @@ pub use message::{
 };
 pub use outgoing::{Entropy, Outgoing};
 pub use port::{Candidate, FailedStep, IceServer, Mid, Mids, PeerCommand, PeerEvent, TrackKind, Wants};
+pub use snapshot_message::{BadBase64, Base64, MAX_PICTURE_BYTES, Picture, Snapshot};
 pub use status::{AccessMode, Boot, CameraDetail, CameraInfo, CameraState, Presence, StateDetail, Status};
 pub use text::{BadLength, Text};
 pub use topic::{BadPrefix, Topic, TopicPrefix, Topics};

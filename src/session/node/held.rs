@@ -8,12 +8,13 @@ pub(crate) struct Held {
     sessions: Vec<([usize; 4], [usize; 2])>,
     ended: [usize; 2],
     peers: usize,
+    snapshots: usize,
 }
 
 impl Node {
     pub(crate) fn held(&self) -> Held {
         let sessions = self.sessions.values().map(ViewerSession::held).collect();
-        Held { sessions, ended: self.ended.held(), peers: self.budgets.held() }
+        Held { sessions, ended: self.ended.held(), peers: self.budgets.held(), snapshots: self.snapshots.held() }
     }
 }
 
@@ -28,6 +29,6 @@ impl Held {
             );
             assert!(*errors <= 8 + WINDOW_MESSAGES && *waiting <= 128, "{errors} errors, {waiting} candidates");
         }
-        assert!(self.ended[0] <= 1_024 && self.ended[1] <= 320 && self.peers <= 1_024);
+        assert!(self.ended[0] <= 1_024 && self.ended[1] <= 320 && self.peers <= 1_024 && self.snapshots <= 8);
     }
 }

@@ -4,10 +4,10 @@ use bytes::Bytes;
 
 use super::super::config::Limits;
 use super::super::{
-    Boot, CameraDetail, CameraInfo, Entropy, Event, Malformed, Outgoing, PeerCommand, PeerEvent, PeerId, SessionKey,
-    Text, Topics,
+    Boot, CameraDetail, CameraInfo, Entropy, Event, Failure, Malformed, Outgoing, PeerCommand, PeerEvent, PeerId,
+    SessionKey, Text, Topics,
 };
-use super::{IceSource, RingOutcome};
+use super::{IceSource, RingOutcome, SnapshotId, SnapshotTaken, SnapshotWish};
 use crate::access::{Guard, Scopes, WallClock};
 
 /// What a node is set up with.
@@ -66,6 +66,8 @@ pub enum Input {
     Name(String),
     /// The limits from now on: of what is asked, and of sessions that begin.
     Limits(Limits),
+    /// The picture that was wished for ([`Output::Snapshot`]), or why there is none; within 10 s.
+    Snapshot(SnapshotId, Result<SnapshotTaken, Failure>),
     /// What the cameras send is not what was offered any more: all sessions end, and viewers join anew.
     StreamChanged,
     /// Addresses, routes or links of this machine have changed.
@@ -96,6 +98,8 @@ pub enum Output {
     Event(Event),
     /// A ring has ended.
     Ring(RingOutcome),
+    /// Take this still picture, and say what has come of it.
+    Snapshot(SnapshotWish),
     /// Log that a message of this peer could not be read.
     Unreadable(PeerId, Malformed),
     /// Another node says `status` in this node's name: its boot, and `None` when it has not been heard for long.

@@ -12,6 +12,7 @@ mod presence;
 mod registry;
 mod relays;
 mod ring;
+mod snapshots;
 mod viewer_session;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -27,6 +28,8 @@ pub use self::relays::IceSource;
 use self::relays::Relays;
 use self::ring::Ring;
 pub use self::ring::{NoAnswer, NotRung, RingOutcome, RingTo};
+use self::snapshots::Snapshots;
+pub use self::snapshots::{SnapshotId, SnapshotTaken, SnapshotWish};
 use self::viewer_session::{Beginning, Over, ViewerSession};
 use super::budget::Budgets;
 use super::ended::Ended;
@@ -52,6 +55,7 @@ pub struct Node {
     /// Who wants to be called, and the calls to them.
     registry: Registry,
     ring: Option<Ring>,
+    snapshots: Snapshots,
     ended: Ended,
     budgets: Budgets,
     door: Doorkeeper,
@@ -74,6 +78,7 @@ impl Node {
             sessions: BTreeMap::new(),
             registry: Registry::default(),
             ring: None,
+            snapshots: Snapshots::default(),
             ended: Ended::default(),
             budgets,
             door,
@@ -148,6 +153,7 @@ impl Node {
                 self.setup.limits = limits;
                 self.announcer.changed(now);
             }
+            Input::Snapshot(id, taken) => self.snapshot_taken(id, taken, now),
             Input::StreamChanged => self.leave_all(LeaveReason::Closed, now),
             Input::NetworkChanged => {
                 self.sessions.values_mut().for_each(|session| session.network_changed(now, &mut self.out));
@@ -297,6 +303,7 @@ impl Node {
             Body::Error(_) => {}
             Body::Register(register) => self.register(peer, &message, register, now),
             Body::Unregister(_) => self.unregister(peer, message.seq, now),
+            Body::Snapshot(snapshot) => self.snapshot(peer, &message, snapshot, now),
             _ => self.reply_error(peer, &message, Failure::new(ErrorCode::BadMessage), now),
         }
     }

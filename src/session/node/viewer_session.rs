@@ -228,6 +228,8 @@ impl ViewerSession {
             | Body::Registered(_)
             | Body::Unregister(_)
             | Body::Unregistered(_)
+            | Body::Snapshot(_)
+            | Body::Picture(_)
             | Body::Probe(_)
             | Body::Status(_) => self.refuse(ErrorCode::BadMessage, message.seq),
         }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::session::{ACK_DELAY, Limits, MAX_MESSAGE_BYTES, RESEND_WAITS, WINDOW_BYTES, WINDOW_MESSAGES};
+use crate::session::{
+    ACK_DELAY, Limits, MAX_MESSAGE_BYTES, MAX_PICTURE_BYTES, RESEND_WAITS, WINDOW_BYTES, WINDOW_MESSAGES,
+};
 
 /// 65536 as people write it.
 fn grouped(number: usize) -> String {
@@ -45,6 +47,7 @@ fn the_reference_has_the_times_and_limits_of_the_code() {
             limits.messages_per_second.value(),
             limits.messages_per_second_in_all.value()
         ),
+        format!("| a still picture in a message | {} bytes;", grouped(MAX_PICTURE_BYTES)),
         format!("| viewers | {}, configurable |", limits.max_viewers.value()),
     ] {
         assert!(reference.contains(&row), "PROTOCOL.md does not say: {row}");

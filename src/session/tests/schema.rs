@@ -9,7 +9,9 @@ use serde_json::{Map, Value, json};
 use super::golden::{golden, payload};
 use crate::session::call_message::{Acceptance, Call, Cancel, Register, Registration, Rejection};
 use crate::session::message::{Answer, Empty, Ice, Join, Leave, NodeInfo, Offer, PeerInfo, Renew, WantsRequest};
-use crate::session::{CameraDetail, CameraInfo, Candidate, Failure, IceServer, Message, Mid, StateDetail, Status};
+use crate::session::{
+    CameraDetail, CameraInfo, Candidate, Failure, IceServer, Message, Mid, Picture, Snapshot, StateDetail, Status,
+};
 
 /// Fields that the envelope carries; which of them a type may have is the schema's own knowledge.
 const ENVELOPE: [&str; 6] = ["v", "type", "session", "seq", "ack", "re"];
@@ -37,6 +39,8 @@ fn bodies() -> Vec<(&'static str, Fields)> {
         ("unregister", fields_of::<Empty>()),
         ("unregistered", fields_of::<Empty>()),
         ("renew", fields_of::<Renew>()),
+        ("snapshot", fields_of::<Snapshot>()),
+        ("picture", fields_of::<Picture>()),
         ("probe", fields_of::<Empty>()),
         ("status", fields_of::<Status>()),
     ]

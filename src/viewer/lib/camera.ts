@@ -1,7 +1,4 @@
-/**
- * The library's face: one {@link Camera} watches one node. It gives the core the time, the chance and what happens, and
- * performs what the core wants done; it decides nothing itself.
- */
+/** The library's face: one {@link Camera} watches one node. It tells the core what happens, and does what the core wants done. */
 
 import { followAttention } from "./attention.ts";
 import { IncomingCall } from "./calls.ts";
@@ -10,17 +7,19 @@ import type { CameraEvent, CameraEvents, CameraState } from "./camera-events.ts"
 import { type Control, ControlError } from "./control.ts";
 import type { Input, Output, RegistrationState } from "./core/io.ts";
 import type { Mid, Status } from "./core/message.ts";
-import { DEFAULT_PREFIX, isId, isPrefix, topicsOf } from "./core/topics.ts";
-import { endOfToken, peerOfToken } from "./core/token.ts";
+import { DEFAULT_PREFIX, topicsOf } from "./core/topics.ts";
+import { peerOfToken } from "./core/token.ts";
 import { Viewer } from "./core/viewer.ts";
 import { Emitter } from "./emitter.ts";
 import { peerId } from "./identity.ts";
 import { type Endpoint, Link } from "./link.ts";
-import type { CameraOptions } from "./options.ts";
+import { type CameraOptions, check } from "./options.ts";
 import { hasWebRtc, newConnection, NO_WEBRTC, Peer } from "./peer.ts";
+import { type SnapshotOptions, Snapshots } from "./snapshots.ts";
 import type { Stats } from "./stats.ts";
 import { Talk } from "./talk.ts";
 import { Tally } from "./tally.ts";
+import { tokenFrom } from "./tokens.ts";
 import { wordsFor } from "./words.ts";
 import { chance, lifeOf, wallClock } from "./world.ts";
 
@@ -36,6 +35,7 @@ export class Camera extends Emitter<CameraEvents> {
   readonly talk = new Talk((state) => {
     this.emit("talk", state);
   });
+  private readonly snapshots = new Snapshots(this.tell.bind(this));
   private readonly core: Viewer;
   private readonly link: Link;
   private spare: RTCPeerConnection | undefined;
@@ -60,9 +60,7 @@ export class Camera extends Emitter<CameraEvents> {
   constructor(private readonly options: CameraOptions) {
     super();
     const { node, prefix = DEFAULT_PREFIX, wants = { video: true, audio: true }, token } = options;
-    if (!isId(node)) throw new TypeError(`a node's id is 1 to 64 of A-Z, a-z, 0-9, "_" and "-", not "${node}"`);
-    if (!isPrefix(prefix)) throw new TypeError(`a prefix is one or two levels of plain letters, not "${prefix}"`);
-    if (options.broker === undefined && options.connect === undefined) throw new TypeError("a camera needs broker or connect");
+    check(options, prefix);
     this.watchesMedia = (wants.video ?? false) !== false || (wants.audio ?? false) !== false;
     this.core = new Viewer({ prefix, node, wants, ...(typeof token === "function" ? { asksForToken: true } : { token }) }, chance);
     this.link = new Link(
@@ -135,6 +133,15 @@ export class Camera extends Emitter<CameraEvents> {
   /** Gives up a call that is no session yet; {@link stop} ends one that is. */
   hangUp(): void {
     this.tell({ type: "hangUp" });
+  }
+
+  /**
+   * The camera as it is now, as JPEG. Comes over the broker: no session is needed, nor a call accepted.
+   * @throws {ControlError} why there is none, within 15 s.
+   */
+  snapshot(options: SnapshotOptions = {}): Promise<Blob> {
+    this.attend();
+    return this.snapshots.ask(options);
   }
 
   /** Whether the node will call us. */
@@ -264,6 +271,9 @@ export class Camera extends Emitter<CameraEvents> {
         this.emit("call", output.call);
         if (output.call.direction === "incoming" && output.call.state === "ringing") this.rung(output.call.session);
         break;
+      case "snapshot":
+        this.snapshots.take(output);
+        break;
       case "registration":
         this.registered = output.registration;
         this.emit("registration", output.registration);
@@ -277,18 +287,10 @@ export class Camera extends Emitter<CameraEvents> {
   }
 
   private async fetchToken(ask: number): Promise<void> {
-    const { token: source } = this.options;
-    let token: string | undefined;
-    try {
-      token = typeof source === "function" ? await source() : source;
-    } catch (error) {
-      this.tell({ type: "noToken", ask, said: error instanceof Error ? error.message : String(error) });
-      return;
-    }
-    const ends = token === undefined ? undefined : endOfToken(token);
+    const got = await tokenFrom(this.options.token);
     // Below zero it is for no session there is.
-    if (ask > 0) this.tokenEnds = ends;
-    this.tell({ type: "token", ask, token, lifeMs: lifeOf(ends) });
+    if (ask > 0 && "ends" in got) this.tokenEnds = got.ends;
+    this.tell("said" in got ? { type: "noToken", ask, ...got } : { type: "token", ask, token: got.token, lifeMs: lifeOf(got.ends) });
   }
 
   /** A connection is made in advance where one will be needed. */

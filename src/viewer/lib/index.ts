@@ -35,6 +35,7 @@ export { lacking, SecureContextNeeded, wordsForLack, wordsForLacks } from "./sec
 export type { Lack } from "./secure.ts";
 export { ageMs, blockSide, readStamp } from "./stamp.ts";
 export type { CameraOptions } from "./options.ts";
+export type { SnapshotOptions } from "./snapshots.ts";
 export type { Stats } from "./stats.ts";
 export type { Talk, TalkState, TalkTrouble } from "./talk.ts";
 export type { CameraFigures, Telemetry } from "./telemetry.ts";

@@ -1,6 +1,7 @@
 /** What a {@link Camera} is told at its beginning. */
 
 import type { Wants } from "./core/message.ts";
+import { isId, isPrefix } from "./core/topics.ts";
 import type { Connect } from "./link.ts";
 
 /** What to watch, and how to get there. */
@@ -28,4 +29,11 @@ export interface CameraOptions {
    * whenever the network's delay jumps. 100 to 200 gives calmer pictures over mobile networks.
    */
   bufferMs?: number;
+}
+
+/** @throws {TypeError} when node or prefix cannot stand in a topic, or there is no way to a broker. */
+export function check({ node, broker, connect }: CameraOptions, prefix: string): void {
+  if (!isId(node)) throw new TypeError(`a node's id is 1 to 64 of A-Z, a-z, 0-9, "_" and "-", not "${node}"`);
+  if (!isPrefix(prefix)) throw new TypeError(`a prefix is one or two levels of plain letters, not "${prefix}"`);
+  if (broker === undefined && connect === undefined) throw new TypeError("a camera needs broker or connect");
 }

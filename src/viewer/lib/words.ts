@@ -65,6 +65,7 @@ const WORDS: { readonly [R in Reason]: Words } = {
   noSuchCamera: words("No such camera", "There is no camera of this name at this node.", "Check the address."),
   cameraAway: words("Camera unplugged", "The node is there, its camera is not.", "Check the camera's cable."),
   cameraFailed: words("Camera failed", "The node is there, its camera delivers no pictures.", "Unplug the camera and plug it in again."),
+  cameraShut: words("Camera shut", "Somebody has shut this camera.", ASK),
   offerFailed: words("Could not start", "The camera could not prepare the connection.", WAIT),
   answerFailed: words("Could not answer", "This browser could not answer the camera.", "Try another browser, or update this one."),
   localDescriptionFailed: words("Could not answer", "This browser could not use its own answer.", "Try another browser, or update this one."),

@@ -21,7 +21,7 @@ fn guard(unset_clock: UnsetClock) -> Guard {
 }
 
 /// A token for every tab, valid until `NOON` and so many seconds.
-fn token(seconds: u64, scope: &str) -> String {
+pub(super) fn token(seconds: u64, scope: &str) -> String {
     token_of(json!({"aud": "node", "peer": "tab*", "exp": NOON + seconds, "jti": "t1", "scope": scope}))
 }
 
@@ -30,8 +30,13 @@ fn token_of(claims: Value) -> String {
     signing().token(&kid(), &claims)
 }
 
+/// The guard once its token has been revoked.
+pub(super) fn revoked() -> Guard {
+    guard(UnsetClock::Refuse).without("t1")
+}
+
 /// A node that wants tokens and knows since a second that it is noon.
-fn guarded() -> Bench {
+pub(super) fn guarded() -> Bench {
     let mut bench = Bench::new();
     assert_eq!(bench.hear(Input::Guard(guard(UnsetClock::Refuse))), ["status online 1 retained"]);
     assert_eq!(bench.hear(Input::WallClock(WallClock::Set { unix_s: NOON })), [""; 0]);

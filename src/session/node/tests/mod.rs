@@ -7,6 +7,7 @@ mod lasting;
 mod later;
 mod presence;
 mod relays;
+mod snapshots;
 mod steps;
 
 use std::time::Duration;
@@ -192,6 +193,9 @@ fn words(output: &Output) -> String {
         Output::Rival(Some(boot)) => format!("(rival {boot})"),
         Output::Rival(None) => "(no rival)".to_owned(),
         Output::Unreadable(peer, malformed) => format!("(unreadable of {peer}: {})", malformed.code.slug()),
+        Output::Snapshot(SnapshotWish { camera, width, max_bytes, .. }) => {
+            format!("(take {} {width:?} {max_bytes})", camera.as_str())
+        }
         Output::Unread(peer) => format!("(unread of {peer})"),
     }
 }

@@ -204,6 +204,8 @@ impl World {
                     Some(node::Output::Unreadable(peer, why)) => panic!("{peer}: {why}"),
                     // Too many at once for the node's limits: they come again.
                     Some(node::Output::Unread(_)) => {}
+                    // Nobody here asks for one.
+                    Some(node::Output::Snapshot(_)) => {}
                     None => return,
                 },
                 Who::Viewer(n) => match self.viewers[n].poll_output() {

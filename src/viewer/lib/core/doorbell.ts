@@ -12,6 +12,7 @@ import type { Outbox } from "./outbox.ts";
 import { Registration } from "./registration.ts";
 import { type Chance, hex } from "./retry.ts";
 import type { Session } from "./session.ts";
+import { Snapshots } from "./snapshots.ts";
 import type { Reason } from "./state.ts";
 import { earliest } from "./times.ts";
 import { outputOf } from "./told.ts";
@@ -27,7 +28,7 @@ const MAX_ENDED = 32;
 type Purpose = "register" | "call" | "accept";
 
 /** What people want of it, and the tokens that it has asked for. */
-type CallInput = Extract<Input, { type: "register" | "unregister" | "call" | "accept" | "decline" | "hangUp" | "token" | "noToken" }>;
+type CallInput = Extract<Input, { type: "register" | "unregister" | "call" | "accept" | "decline" | "hangUp" | "snapshot" | "token" | "noToken" }>;
 
 /** A call, as the outside is told of it. */
 export interface CallState {
@@ -52,6 +53,8 @@ export interface Entered {
 
 export class Doorbell {
   readonly registration: Registration;
+  /** Who is there is seen before anything is accepted. */
+  private readonly peephole: Snapshots;
   private call: Call | undefined;
   /** A call of ours that cannot go out yet. */
   private wish: { readonly id: string; readonly ringMs: number; readonly limit: number } | undefined;
@@ -59,7 +62,6 @@ export class Doorbell {
   private over: string[] = [];
   private entered: Entered | undefined;
   private tokenEnds: number | undefined;
-  private asks = 0;
   private readonly asked = new Map<Purpose, { readonly ask: number; readonly limit: number }>();
   private linkUp = false;
   private boot: string | undefined;
@@ -72,11 +74,12 @@ export class Doorbell {
     private readonly out: Outbox,
   ) {
     this.registration = new Registration(chance, config.asksForToken === true);
+    this.peephole = new Snapshots(config, chance, out);
   }
 
   /** Whether the broker is needed for it. */
   get isWanted(): boolean {
-    return this.registration.name !== undefined || this.wish !== undefined || this.call !== undefined;
+    return this.registration.name !== undefined || this.wish !== undefined || this.call !== undefined || !this.peephole.isSettled;
   }
 
   /** Whether a session of another kind would get into the way. */
@@ -111,11 +114,14 @@ export class Doorbell {
       case "hangUp":
         this.hangUp(now);
         break;
+      case "snapshot":
+        this.peephole.want(input, now);
+        break;
       case "token":
-        this.granted(input, now);
+        if (!this.peephole.permitted(input, now)) this.granted(input, now);
         break;
       case "noToken":
-        this.denied(input.ask, input.said, now);
+        if (!this.peephole.permitted(input, now)) this.denied(input.ask, input.said, now);
         break;
     }
   }
@@ -140,6 +146,7 @@ export class Doorbell {
     }
     this.linkUp = linkUp;
     this.registration.follow(linkUp && boot !== undefined, now);
+    this.peephole.follow(linkUp && boot !== undefined);
     if (this.boot !== undefined && boot !== this.boot) this.call?.gone();
     this.boot = boot;
     if (boot === undefined) return;
@@ -150,7 +157,7 @@ export class Doorbell {
   /** Takes a message in, if it is for here; `isInCall` says whether a session is going on that was a call. */
   takes(message: Message, bytes: number, isInCall: boolean, now: number): boolean {
     const { session, body, seq } = message;
-    if (session === undefined) return this.registration.answered(message, now);
+    if (session === undefined) return this.registration.answered(message, now) || this.peephole.answered(message, now);
     const known = this.find(session);
     if (known !== undefined) {
       known.handleMessage(message, bytes, now);
@@ -182,13 +189,14 @@ export class Doorbell {
   handleTimeout(now: number): void {
     for (const each of this.calls()) each.handleTimeout(now);
     this.registration.handleTimeout(now);
+    this.peephole.handleTimeout(now);
     if (this.wish !== undefined && this.wish.limit <= now) this.wishEnded("timeout");
     for (const { ask, limit } of [...this.asked.values()]) if (limit <= now) this.denied(ask, "no token came in time", now);
   }
 
   pollTimeout(): number | undefined {
     const asked = [...this.asked.values()].map(({ limit }) => limit);
-    return earliest([...this.calls().map((each) => each.pollTimeout()), this.registration.pollTimeout(), this.wish?.limit, ...asked]);
+    return earliest([...this.calls().map((each) => each.pollTimeout()), this.registration.pollTimeout(), this.peephole.pollTimeout(), this.wish?.limit, ...asked]);
   }
 
   /** Does what is due, and says what there is to say. */
@@ -200,6 +208,7 @@ export class Doorbell {
       for (let message = each.pollTransmit(now); message !== undefined; message = each.pollTransmit(now)) this.out.publish(message, now);
     }
     this.out.publish(this.registration.poll(now), now);
+    this.peephole.settle(now);
   }
 
   /** Tells what has become of the registration; `problem` is what keeps the broker away, if that lasts. */
@@ -260,10 +269,7 @@ export class Doorbell {
       this.goOn(purpose, this.config.token, undefined, now);
       return;
     }
-    // Below zero, to be told from those of the sessions.
-    this.asks -= 1;
-    this.asked.set(purpose, { ask: this.asks, limit: now + TOKEN_LIMIT_MS });
-    this.out.push({ type: "askToken", ask: this.asks });
+    this.asked.set(purpose, { ask: this.out.askToken(), limit: now + TOKEN_LIMIT_MS });
   }
 
   private goOn(purpose: Purpose, token: string | undefined, tokenEnds: number | undefined, now: number): void {

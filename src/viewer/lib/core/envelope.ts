@@ -118,13 +118,13 @@ function fromFields(from: Fields, defaultType: MessageType | undefined): Message
   return message;
 }
 
-const OUTSIDE_SESSIONS: readonly MessageType[] = ["error", "register", "registered", "unregister", "unregistered", "probe", "status"];
-const REPLIES: readonly MessageType[] = ["answer", "callResponse", "registered", "unregistered"];
+const OUTSIDE_SESSIONS: readonly MessageType[] = ["error", "register", "registered", "unregister", "unregistered", "snapshot", "picture", "probe", "status"];
+const REPLIES: readonly MessageType[] = ["answer", "callResponse", "registered", "unregistered", "picture"];
 
 /** What its type asks of its envelope and is not there. */
 function whatIsMissing({ session, seq, ack, re, body }: Message): string | undefined {
   const inSession = !OUTSIDE_SESSIONS.includes(body.type);
-  const numbered = (inSession && body.type !== "ack") || body.type === "register" || body.type === "unregister";
+  const numbered = (inSession && body.type !== "ack") || ["register", "unregister", "snapshot"].includes(body.type);
   if (inSession && session === undefined) return "without session";
   if ("wants" in body && wantsNothing(body.wants)) return "that wants nothing";
   if (body.type === "ack" && ack === undefined) return "without ack";

@@ -41,6 +41,7 @@ export const ERRORS = {
   noSuchCamera: row(30, "NotFoundError", "There is no camera of this name.", false, true),
   cameraAway: row(31, "NotReadableError", "The camera is unplugged.", true, false),
   cameraFailed: row(32, "NotReadableError", "The camera has failed.", true, false),
+  cameraShut: row(33, "InvalidStateError", "Somebody has shut the camera.", true, false),
   offerFailed: row(40, "OperationError", "The offer could not be made.", true, true),
   answerFailed: row(41, "OperationError", "The answer could not be made.", false, true),
   localDescriptionFailed: row(42, "OperationError", "The local description could not be set.", false, true),

@@ -49,6 +49,8 @@ export type Input =
   | { type: "call"; ringMs?: number }
   | { type: "accept"; session: string }
   | { type: "decline"; session: string; reason: "declined" | "busy" }
+  /** Wants a still picture; the answer names `ask`. */
+  | { type: "snapshot"; ask: number; camera?: string; width?: number; maxBytes?: number }
   /** Gives up a call of ours, or one that has been accepted and is no session yet. */
   | { type: "hangUp" };
 
@@ -86,6 +88,9 @@ export type Output =
   /** What has become of a call. */
   | { type: "call"; call: CallState }
   | { type: "registration"; registration: RegistrationState }
+  /** A still picture, in base64, or why there is none. */
+  | { type: "snapshot"; ask: number; picture: { camera: string; width: number; height: number; jpeg: string } }
+  | { type: "snapshot"; ask: number; failure: Failure }
   /** The node's status has changed. */
   | { type: "status"; status: Status }
   | { type: "error"; slug: ErrorSlug | undefined; failure: Failure; session: string | undefined };

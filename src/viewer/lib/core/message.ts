@@ -12,6 +12,7 @@ const cameraName = form(/^[a-z0-9-]{1,32}$/, "1 to 32 of a-z, 0-9 and '-'");
 const sdp = text(65_536);
 const nonce = text(128);
 const token = text(8_192);
+const jpeg = form(/^[A-Za-z0-9+/=]{4,64000}$/, "4 to 64000 characters of base64");
 
 /** Which cameras: all, none, or these. */
 export type CameraChoice = boolean | string[];
@@ -114,6 +115,9 @@ export type Body =
   | { type: "register"; name: string; ttl: number; token?: string }
   | { type: "registered"; name: string; ttl: number }
   | { type: "renew"; token: string }
+  | { type: "snapshot"; camera?: string; width?: number; maxBytes?: number; token?: string }
+  /** `jpeg` in base64. */
+  | { type: "picture"; camera: string; width: number; height: number; jpeg: string }
   | Status;
 
 export type MessageType = Body["type"];
@@ -287,6 +291,20 @@ const BODIES: { readonly [T in MessageType]: (from: Fields) => Body } = {
   callResponse,
   register: (from) => ({ type: "register", ...registration(from), ...maybe(from, "token", token) }),
   registered: (from) => ({ type: "registered", ...registration(from) }),
+  snapshot: (from) => ({
+    type: "snapshot",
+    ...maybe(from, "camera", cameraName),
+    ...maybe(from, "width", whole(4_096, 16)),
+    ...maybe(from, "maxBytes", whole(48_000, 4_096)),
+    ...maybe(from, "token", token),
+  }),
+  picture: (from) => ({
+    type: "picture",
+    camera: must(from, "camera", cameraName),
+    width: must(from, "width", whole(0xffff)),
+    height: must(from, "height", whole(0xffff)),
+    jpeg: must(from, "jpeg", jpeg),
+  }),
   renew: (from) => ({ type: "renew", token: must(from, "token", token) }),
   status,
 };

@@ -10,6 +10,7 @@ export class Outbox {
   topics: Topics | undefined;
   private outputs: Output[] = [];
   private readonly errors = new ErrorBudget();
+  private asks = 0;
 
   push(output: Output): void {
     this.outputs.push(output);
@@ -19,6 +20,13 @@ export class Outbox {
     if (message === undefined || this.topics === undefined) return;
     if (message.body.type === "error" && !this.errors.take(now)) return;
     this.push({ type: "publish", topic: this.topics.toNode, payload: writeMessage(message) });
+  }
+
+  /** Asks for a token that no session has yet; gives the number by which the answer names it, below zero. */
+  askToken(): number {
+    this.asks -= 1;
+    this.push({ type: "askToken", ask: this.asks });
+    return this.asks;
   }
 
   take(): Output[] {

@@ -113,4 +113,4 @@ export function retryAfter(end: End, past: Past, chance: Chance): Decided {
 }
 
 /** Errors that may go away, by which the node says no all the same: nothing was lost. */
-const REFUSALS: ReadonlySet<ErrorSlug> = new Set(["tokenNotYetValid", "clockUnknown", "busy", "rateLimited", "cameraAway", "cameraFailed"]);
+const REFUSALS: ReadonlySet<ErrorSlug> = new Set(["tokenNotYetValid", "clockUnknown", "busy", "rateLimited", "cameraAway", "cameraFailed", "cameraShut"]);
