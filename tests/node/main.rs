@@ -28,6 +28,7 @@ mod restarts;
 mod ring_topic;
 mod rivals;
 mod service;
+mod snapshots;
 mod stage;
 mod stopped_thread;
 mod streets;
