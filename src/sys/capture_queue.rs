@@ -158,14 +158,14 @@ impl CaptureQueue {
     /// Lends a dequeued buffer out; `None` when it is broken, and then the driver has it again.
     fn lend(&mut self, buffer: &sys::v4l2_buffer) -> Option<FilledBuffer> {
         let mapping = self.mappings.get(usize::try_from(buffer.index).ok()?)?;
+        let used = whole(buffer, mapping.len());
         let lent = Lent {
             mapping: Arc::clone(mapping),
-            // A driver that reports more than it mapped is cut to the mapping.
-            used: usize::try_from(buffer.bytesused).unwrap_or(usize::MAX).min(mapping.len()),
+            used: used.unwrap_or(0),
             index: buffer.index,
             queue: Arc::downgrade(&self.shared),
         };
-        if buffer.flags & sys::V4L2_BUF_FLAG_ERROR != 0 || lent.used == 0 {
+        if used.is_none() {
             self.broken = self.broken.saturating_add(1);
             return None;
         }
@@ -175,6 +175,13 @@ impl CaptureQueue {
             sequence: buffer.sequence,
         })
     }
+}
+
+/// How many bytes of the buffer's `mapped` ones are a frame; `None` if the driver says that it is broken, or empty.
+fn whole(buffer: &sys::v4l2_buffer, mapped: usize) -> Option<usize> {
+    let is_broken = buffer.flags & sys::V4L2_BUF_FLAG_ERROR != 0 || buffer.bytesused == 0;
+    // A driver that reports more than it mapped is cut to the mapping.
+    (!is_broken).then(|| usize::try_from(buffer.bytesused).unwrap_or(usize::MAX).min(mapped))
 }
 
 impl Drop for CaptureQueue {
@@ -313,5 +320,19 @@ mod tests {
         assert_eq!(at(sys::V4L2_BUF_FLAG_TIMESTAMP_UNKNOWN, 9), now);
         assert_eq!(at(sys::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC, 11), now);
         assert_eq!(captured_nanos(&stamped(sys::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC, 0, 0), now), now);
+    }
+
+    #[test]
+    fn a_frame_is_cut_to_what_was_written_and_a_broken_one_is_none() {
+        let of = |flags, bytesused| {
+            let mut buffer = empty_buffer(0);
+            (buffer.flags, buffer.bytesused) = (flags, bytesused);
+            whole(&buffer, 4_096)
+        };
+        assert_eq!(of(0, 100), Some(100));
+        assert_eq!(of(0, 4_096), Some(4_096));
+        assert_eq!(of(0, u32::MAX), Some(4_096), "no more than is mapped");
+        assert_eq!(of(0, 0), None, "an empty one");
+        assert_eq!(of(sys::V4L2_BUF_FLAG_ERROR, 100), None, "one that the driver calls damaged");
     }
 }

@@ -9,6 +9,7 @@ mod clock;
 mod commands;
 mod coturn;
 mod daemon;
+mod demand;
 mod expiry;
 mod faults;
 mod hand;

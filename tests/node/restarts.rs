@@ -49,6 +49,7 @@ async fn a_broker_killed_in_mid_call_costs_no_picture_and_is_met_again_within_fi
     let (seen, _broker) = tokio::join!(watching, restarting);
     // Of 400; a busy machine leaves pictures out, but hardly a sound.
     assert!(seen.audio_packets >= 250 && seen.frames >= 80, "8 s across the broker's death: {seen:?}");
+    assert!(seen.longest_gap_ms < 1_000.0 * DEAD_FOR.as_secs_f64(), "no pause as long as the broker's: {seen:?}");
     assert_eq!(seen.events.iter().filter(|step| *step == "join").count(), 1, "the session went on: {seen:?}");
     node.stop().await.expect("no thread is stuck");
 }

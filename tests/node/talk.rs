@@ -6,11 +6,10 @@ use std::process::Stdio;
 
 use camera_node::node::State;
 use camera_node::playback::config::{SinkKind, Speaker};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::SOON;
+use crate::demand::metrics;
 use crate::stage::{SMALL, Stage, Watch, eventually, place};
 use crate::tokens::{BINARY, key, printed};
 
@@ -138,9 +137,8 @@ async fn the_speaker_is_open_while_somebody_talks_and_the_delay_is_counted() {
     eventually("it is open", SOON, || speaker() == State::Live).await;
     let size = || std::fs::metadata(&heard).map_or(0, |file| file.len());
     eventually("a second of it is played", SOON, || size() > 44 + 96_000).await;
-    let page = stage.node().page().expect("a page");
     let counted = async {
-        while !metrics(page).await.lines().any(is_count_of_many) {
+        while !metrics(&stage).await.lines().any(is_count_of_many) {
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
     };
@@ -246,12 +244,4 @@ async fn whoever_talks_to_a_node_without_a_speaker_is_told() {
 fn is_count_of_many(line: &str) -> bool {
     let count = line.strip_prefix("camera_node_talk_seconds_count{camera=\"main\"} ");
     count.and_then(|count| count.parse::<u32>().ok()).is_some_and(|count| count > 25)
-}
-
-async fn metrics(page: std::net::SocketAddr) -> String {
-    let mut page = TcpStream::connect(page).await.expect("the page is there");
-    page.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.expect("sent");
-    let mut answer = String::new();
-    page.read_to_string(&mut answer).await.expect("an answer");
-    answer
 }
