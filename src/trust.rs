@@ -127,6 +127,11 @@ pub fn certificate_in_words(address: &str, problem: &CertificateError, name_cure
             date(*time)
         ),
         CertificateError::Revoked => format!("the certificate of {address} was revoked: it needs a new one"),
+        // The library keeps its checker's words to itself but in this form.
+        CertificateError::Other(why) if format!("{why:?}").contains("CaUsedAsEndEntity") => format!(
+            "the certificate of {address} is an authority's: sign one for it with that authority, or make one that is none \
+             (`openssl req -x509 … -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=DNS:NAME`)"
+        ),
         problem => format!("the certificate of {address} cannot be used: {problem}"),
     }
 }

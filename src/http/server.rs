@@ -27,8 +27,10 @@ use crate::signalling::Door;
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     /// The address is taken, or not ours.
-    #[error("http cannot listen on {address}: {source}")]
+    #[error("{key}: cannot listen on {address}: {source} (`camera-node check` says who does)")]
     Listen {
+        /// The config's key.
+        key: &'static str,
         /// Which address.
         address: SocketAddr,
         /// Why.
@@ -58,9 +60,9 @@ pub struct HttpServer {
 /// # Errors
 /// [`HttpError::Listen`].
 pub async fn serve(config: &Http, probe: Arc<dyn Probe>, extras: Extras) -> Result<HttpServer, HttpError> {
-    let (listener, address) = listen(config.bind).await?;
+    let (listener, address) = listen("http.bind", config.bind).await?;
     let secured = match (config.tls_bind(), &extras.certificate) {
-        (Some(bind), Some(certificate)) => Some((listen(bind).await?, certificate.acceptor())),
+        (Some(bind), Some(certificate)) => Some((listen("http.tls.bind", bind).await?, certificate.acceptor())),
         _ => None,
     };
     let tls_address = secured.as_ref().map(|((_, address), _)| *address);
@@ -76,8 +78,8 @@ pub async fn serve(config: &Http, probe: Arc<dyn Probe>, extras: Extras) -> Resu
     Ok(HttpServer { address, tls_address, stop, accept: tasks })
 }
 
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), HttpError> {
-    let failed = |source| HttpError::Listen { address, source };
+async fn listen(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), HttpError> {
+    let failed = |source| HttpError::Listen { key, address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
@@ -349,6 +351,6 @@ mod tests {
             .err()
             .expect("in use")
             .to_string();
-        assert!(refused.starts_with(&format!("http cannot listen on {}: ", first.addr())), "{refused}");
+        assert!(refused.starts_with(&format!("http.bind: cannot listen on {}: ", first.addr())), "{refused}");
     }
 }

@@ -36,6 +36,17 @@ enum Origin {
     OwnMaking { folder: StateFolder, common_name: String, host: String },
 }
 
+/// Whether the files that the config names make a certificate; `None` where it names none.
+///
+/// # Errors
+/// They cannot be read, or do not belong together.
+pub fn try_files(config: &Config) -> Option<anyhow::Result<()>> {
+    let tls = &config.http.tls;
+    let (cert, key) = (tls.cert_file.clone()?, tls.key_file.clone()?);
+    let read = Origin::Files { seen: Vec::new(), cert, key }.current();
+    Some(read.and_then(|(cert, key)| Certificate::from_pem(&cert, &key).context("http.tls").map(drop)))
+}
+
 impl Https {
     /// The certificate of the config, read or made; `None` if there is no https.
     ///

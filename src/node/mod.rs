@@ -80,7 +80,7 @@ use self::state::Board;
 pub use self::access::{AccessFiles, read_key, wall_clock};
 pub use self::certificates::{GivenCertificate, given as given_certificates};
 pub use self::doorbell::{read_secret as read_ring_secret, webhook};
-pub use self::https::CERTIFICATE;
+pub use self::https::{CERTIFICATE, try_files as try_https_files};
 pub use self::lan::{known_password, pages};
 pub use self::reload::Reloaded;
 pub use self::state::{Condition, State};

@@ -10,6 +10,9 @@ use anyhow::Context;
 
 use crate::config::{NodeSection, read_small_file};
 
+/// As much as all that a node keeps takes, and not so little that a file system keeps it beside the name.
+const PROBE_BYTES: usize = 65_536;
+
 /// `node.state_folder`, and in it a folder for this node: two nodes on one machine do not meet.
 #[derive(Debug, Clone)]
 pub struct StateFolder(PathBuf);
@@ -93,7 +96,12 @@ impl StateFolder {
         let nearest = self.0.ancestors().find(|place| place.exists()).unwrap_or(Path::new("."));
         let probe = nearest.join(format!(".camera-node-check-{}", std::process::id()));
         let tried = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&probe);
-        tried.and_then(|_| fs::remove_file(&probe)).with_context(|| format!("{} cannot be written", self.0.display()))
+        // A full disk takes a new name, and no byte.
+        let written = tried.and_then(|mut file| {
+            let written = file.write_all(&[0; PROBE_BYTES]).and_then(|()| file.sync_all());
+            fs::remove_file(&probe).and(written)
+        });
+        written.with_context(|| format!("{} cannot be written", self.0.display()))
     }
 
     fn try_write(&self, name: &str, content: &[u8]) -> io::Result<()> {

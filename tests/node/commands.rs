@@ -1,6 +1,14 @@
 //! The command line as other programs see it.
 
+use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::daemon::Daemon;
+use crate::ports::free_ports;
+use crate::stage::{SMALL, Watch, place};
 
 /// Exit code and standard output.
 fn run(args: &[&str]) -> (Option<i32>, String) {
@@ -35,4 +43,70 @@ fn ring_without_a_bell_names_all_three_ways_to_one() {
     let both = ["ring", "--config", "x", "--socket", "y"];
     let output = Command::new(env!("CARGO_BIN_EXE_camera-node")).args(both).output().expect("the binary runs");
     assert_eq!(output.status.code(), Some(2));
+}
+
+/// A node with a broker of its own, and where that takes viewers.
+fn of_its_own(folder: &TempDir) -> (std::path::PathBuf, String) {
+    let [http, mqtt, websocket] = free_ports().map(|port| format!("127.0.0.1:{port}"));
+    let page = SMALL.replace("127.0.0.1:0", &http);
+    assert_ne!(page, SMALL);
+    let own = format!("embedded = true\nembedded_bind = \"{mqtt}\"\nembedded_websocket_bind = \"{websocket}\"\n");
+    let config = folder.path().join("node.toml");
+    std::fs::write(&config, format!("{page}\n[broker]\n{own}")).expect("there is room");
+    (config, format!("mqtt://{mqtt}"))
+}
+
+fn check(config: &Path) -> (Option<i32>, String) {
+    run(&["check", "--config", &config.display().to_string()])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_finds_no_fault_in_what_the_node_that_runs_has_and_in_all_that_another_has() {
+    let _place = place().await;
+    let folder = tempfile::tempdir().expect("there is room");
+    let (config, _) = of_its_own(&folder);
+    assert_eq!(check(&config).0, Some(0), "nobody runs yet");
+    let node = Daemon::start(&config, &[]);
+    node.says("broker connection up").await;
+    let (code, said) = check(&config);
+    let in_use = said.matches("is in use by the node that runs with this config (process ").count();
+    assert_eq!((code, in_use), (Some(0), 3), "http and the broker's two: {said}");
+
+    let other = folder.path().join("other.toml");
+    std::fs::copy(&config, &other).expect("there is room");
+    let (code, said) = check(&other);
+    assert_eq!((code, said.matches("camera-node (process ").count()), (Some(1), 3), "{said}");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_the_node_at_once() {
+    let _place = place().await;
+    let folder = tempfile::tempdir().expect("there is room");
+    let (config, broker) = of_its_own(&folder);
+    let node = Daemon::start(&config, &[]);
+    node.says("broker connection up").await;
+    let viewer = Watch::at(&broker, &[]);
+    node.says("step=\"connected\"").await;
+    // It does not take its leave, which is waited for.
+    viewer.freeze();
+    node.terminate();
+    node.says("stopping").await;
+    node.terminate();
+    let code = tokio::time::timeout(Duration::from_secs(15), node.exit_code()).await.expect("it ends");
+    assert_eq!(code, Some(130));
+    viewer.kill();
+}
+
+#[test]
+fn devices_are_listed_for_people_and_for_programs() {
+    let (code, said) = run(&["devices", "--json"]);
+    let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!(code, Some(0));
+    for list in ["cameras", "sound"] {
+        assert!(said[list].is_array(), "{list}: {said}");
+    }
+    let (code, said) = run(&["devices"]);
+    assert_eq!(code, Some(0));
+    assert!(["Cameras", "Microphones", "Speakers"].iter().all(|kind| said.contains(kind)), "{said}");
 }

@@ -166,7 +166,7 @@ async fn the_page_moves_and_stays_where_it_is_if_the_new_place_is_taken() {
     let taken = TcpListener::bind(("127.0.0.1", here)).await.expect("free again");
     reload(&mut systemd, &node, &at(here)).await;
     let status = says(&mut systemd, "config refused").await;
-    assert!(status.contains("[http] stays as it was") || status.contains("http cannot listen"), "{status}");
+    assert!(status.contains("[http] stays as it was") || status.contains("http.bind: cannot listen"), "{status}");
     let config = healthz(there).await["parts"]["config"].clone();
     assert_eq!(config["state"], "degraded", "and not down: {config}");
     assert!(config["detail"].as_str().is_some_and(|detail| detail.starts_with("refused: ")), "{config}");

@@ -97,7 +97,7 @@ test('what the unit starts is a node that shows its page, and link shows the way
     for _ in $(seq 600); do curl -sf http://127.0.0.1:8080/ >/tmp/page.html && break; kill -0 $node || exit 1; sleep 0.1; done
     curl -sfk https://127.0.0.1:8443/ | cmp - /tmp/page.html || exit 1
     camera-node link --json --config ${CONFIG}
-    camera-node check --json --config ${CONFIG} >/tmp/check.json
+    camera-node check --config ${CONFIG} >/tmp/check.txt || { cat /tmp/check.txt; exit 1; }
     kill $node; wait $node`;
   const { stdout } = await board.output('sh', '-c', story).catch((failed) => {
     throw new Error(`${failed.stdout}${failed.stderr}${board.text('tmp/node.log')}`);

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::http::check_listener;
 use super::report::Finding;
+use super::running::Running;
 use crate::session::{NodeId, TopicPrefix, Topics};
 use crate::signalling::config::Broker;
 use crate::signalling::{
@@ -25,14 +26,17 @@ const ENDED: &str = "the link ended";
 /// Connects, subscribes and sends itself a message; of an embedded broker, only that it can listen.
 ///
 /// With `ring.topic`, also whether that may be subscribed to.
-pub async fn check(broker: &Broker, node: &NodeId, ring_topic: Option<&str>) -> Vec<Finding> {
+pub async fn check(broker: &Broker, node: &NodeId, ring_topic: Option<&str>, running: &Running) -> Vec<Finding> {
     if broker.embedded {
-        let mqtt = check_listener("embedded broker, MQTT", broker.embedded_bind, "broker.embedded_bind").await;
-        let websocket = broker.embedded_websocket_bind;
-        return vec![
-            mqtt,
-            check_listener("embedded broker, WebSocket", websocket, "broker.embedded_websocket_bind").await,
+        let listeners = [
+            ("embedded broker, MQTT", broker.embedded_bind, "broker.embedded_bind"),
+            ("embedded broker, WebSocket", broker.embedded_websocket_bind, "broker.embedded_websocket_bind"),
         ];
+        let mut findings = Vec::new();
+        for (part, bind, key) in listeners {
+            findings.push(check_listener(part, bind, key, running).await);
+        }
+        return findings;
     }
     let BrokerUrl::Mqtt { scheme, .. } = &broker.url else {
         return vec![Finding::good(PART, "none: signalling stays inside of this process").with_advice(
@@ -305,7 +309,7 @@ mod tests {
     #[tokio::test]
     async fn a_port_without_a_broker_is_said_to_be_that() {
         let broker = Broker { url: "mqtt://127.0.0.1:1".parse().expect("a URL"), ..Broker::default() };
-        let found = check(&broker, &"porch".parse().expect("an id"), None).await;
+        let found = check(&broker, &"porch".parse().expect("an id"), None, &Running::default()).await;
         assert!(found[0].detail.contains("no broker listens there"), "{found:?}");
         assert!(found[0].advice.as_ref().is_some_and(|advice| advice.starts_with("start the broker")), "{found:?}");
     }
@@ -341,7 +345,8 @@ mod tests {
         let broker = Broker { url: url.parse().expect("a URL"), ..Broker::default() };
         let node = "porch".parse().expect("an id");
         // A plain broker reads nonsense, and closes.
-        let (found, _) = tokio::join!(check(&broker, &node, None), async { plain.accept().await.map(drop) });
+        let nobody = Running::default();
+        let (found, _) = tokio::join!(check(&broker, &node, None, &nobody), async { plain.accept().await.map(drop) });
         assert!(found[0].detail.contains("closed the connection in the TLS handshake"), "{found:?}");
         assert!(
             found[0].advice.as_ref().is_some_and(|advice| advice.starts_with("is the port the TLS one")),
@@ -353,7 +358,7 @@ mod tests {
     async fn a_file_that_is_not_there_is_named() {
         let url = "mqtts://127.0.0.1".parse().expect("a URL");
         let broker = Broker { url, ca_file: Some("/nowhere/ca.pem".into()), ..Broker::default() };
-        let found = check(&broker, &"porch".parse().expect("an id"), None).await;
+        let found = check(&broker, &"porch".parse().expect("an id"), None, &Running::default()).await;
         assert!(found[0].detail.starts_with("broker.ca_file /nowhere/ca.pem: "), "{found:?}");
         assert!(
             found[0].advice.as_ref().is_some_and(|advice| advice.starts_with("the file must be there")),

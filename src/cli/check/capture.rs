@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::advice::{Surroundings, advise, advise_on_file};
 use super::report::Finding;
+use super::running::{Running, in_its_hands};
 use super::surroundings::{group_of, holders, sound_capture_nodes, user, video_nodes};
 use crate::capture::config::{Audio, AudioSourceKind, Video, VideoSourceKind};
 use crate::capture::devices::{DeviceKind, cameras, sound_devices};
@@ -18,7 +19,7 @@ const FIRST_FRAME_WITHIN: Duration = Duration::from_secs(8);
 const FIRST_PERIOD_WITHIN: Duration = Duration::from_secs(3);
 
 /// Opens the camera until its first frame, and encodes that. Blocks.
-pub fn check_video(camera: &Camera) -> Finding {
+pub fn check_video(camera: &Camera, running: &Running) -> Finding {
     let part = format!("camera {}", camera.name);
     let asked = &camera.video;
     let video = resolve_video(asked);
@@ -39,7 +40,10 @@ pub fn check_video(camera: &Camera) -> Finding {
         Err(error) if video.source == VideoSourceKind::File => {
             Finding::bad(part, error.to_string(), advise_on_file(&error, "camera.video.file", &user()))
         }
-        Err(error) => Finding::bad(part, error.to_string(), advise(&error, &around_camera(&error, &video))),
+        Err(error) => {
+            let around = around_camera(&error, &video);
+            unless_ours(part, &error, &around, &name_of(&video), running)
+        }
     }
 }
 
@@ -54,7 +58,7 @@ fn encode_once(camera: &Camera, frame: &Frame) -> Result<(), EncodeError> {
 }
 
 /// Opens the microphone until its first period. Blocks.
-pub fn check_audio(camera: &Camera) -> Finding {
+pub fn check_audio(camera: &Camera, running: &Running) -> Finding {
     let part = format!("microphone of {}", camera.name);
     let audio = resolve_audio(&camera.audio);
     let name = match audio.source {
@@ -81,7 +85,10 @@ pub fn check_audio(camera: &Camera) -> Finding {
         Err(error) if audio.source == AudioSourceKind::File => {
             Finding::bad(part, error.to_string(), advise_on_file(&error, "camera.audio.file", &user()))
         }
-        Err(error) => Finding::bad(part, error.to_string(), advise(&error, &around_microphone(&error, &audio))),
+        Err(error) => {
+            let around = around_microphone(&error, &audio);
+            unless_ours(part, &error, &around, &name, running)
+        }
     }
 }
 
@@ -154,6 +161,14 @@ fn around_microphone(error: &CaptureError, audio: &Audio) -> Surroundings {
     }
 }
 
+/// A device that the running node has is where it should be.
+fn unless_ours(part: String, error: &CaptureError, around: &Surroundings, name: &str, running: &Running) -> Finding {
+    match running.among(&around.holders).filter(|_| is_busy(error)) {
+        Some(pid) => in_its_hands(part, name, pid),
+        None => Finding::bad(part, error.to_string(), advise(error, around)),
+    }
+}
+
 /// Who holds a device is asked only then: it takes a look at every program there is.
 fn is_busy(error: &CaptureError) -> bool {
     match error {
@@ -173,9 +188,9 @@ mod tests {
         let mut camera = Camera::default();
         camera.video.source = VideoSourceKind::TestPattern;
         camera.audio.source = AudioSourceKind::Tone;
-        let picture = check_video(&camera);
+        let picture = check_video(&camera, &Running::default());
         assert!(picture.ok && picture.detail.starts_with("the test pattern gives 1280x720"), "{picture:?}");
-        assert!(check_audio(&camera).ok);
+        assert!(check_audio(&camera, &Running::default()).ok);
     }
 
     #[test]
@@ -189,10 +204,10 @@ mod tests {
         let mut camera = Camera::default();
         camera.video.source = VideoSourceKind::File;
         camera.video.file = file;
-        let upright = check_video(&camera);
+        let upright = check_video(&camera, &Running::default());
         assert!(upright.ok, "{upright:?}");
         camera.video.rotate = Rotation::Half;
-        let turned = check_video(&camera);
+        let turned = check_video(&camera, &Running::default());
         assert!(
             !turned.ok && turned.detail.ends_with("cannot encode a camera's own h.264 turned or mirrored"),
             "{turned:?}"
@@ -200,11 +215,22 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_the_running_node_has_is_no_fault() {
+        let busy = CaptureError::Busy { device: "/dev/video0".to_owned() };
+        let around = Surroundings { what: "camera", ..Surroundings::default() };
+        let ours = unless_ours("camera main".to_owned(), &busy, &around, "the first camera", &Running::of(&[7]));
+        assert!(ours.ok && ours.detail.contains("process 7"), "{ours:?}");
+        assert!(!unless_ours("camera main".to_owned(), &busy, &around, "it", &Running::default()).ok);
+        let gone = CaptureError::Gone { device: "/dev/video0".to_owned() };
+        assert!(!unless_ours("camera main".to_owned(), &gone, &around, "it", &Running::of(&[7])).ok);
+    }
+
+    #[test]
     fn a_camera_that_is_not_there_is_no_crash_but_an_answer() {
         let mut camera = Camera::default();
         camera.video.source = VideoSourceKind::V4l2;
         camera.video.device = "/dev/video-of-nobody".to_owned();
-        let found = check_video(&camera);
+        let found = check_video(&camera, &Running::default());
         assert!(!found.ok && found.advice.is_some_and(|advice| !advice.is_empty()), "{}", found.detail);
     }
 }

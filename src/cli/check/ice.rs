@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::http::check_listener;
 use super::report::Finding;
+use super::running::Running;
 use super::stun::{Answer, Transaction, allocate_request, binding_request, read_answer};
 use crate::access::TurnSecret;
 use crate::peer::config::{Ice, Login};
@@ -41,10 +42,10 @@ pub fn check_addresses(ice: &Ice) -> Finding {
 }
 
 /// Whether viewers could come in over TCP, where they may.
-pub async fn check_entrances(ice: &Ice) -> Vec<Finding> {
+pub async fn check_entrances(ice: &Ice, running: &Running) -> Vec<Finding> {
     let mut findings = Vec::new();
     for ip in media_addresses(ice).unwrap_or_default().into_iter().filter(|_| ice.tcp) {
-        findings.push(check_listener("ice tcp", (ip, ice.tcp_port).into(), "ice.tcp_port").await);
+        findings.push(check_listener("ice tcp", (ip, ice.tcp_port).into(), "ice.tcp_port", running).await);
     }
     findings
 }

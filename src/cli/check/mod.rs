@@ -1,7 +1,8 @@
 //! `camera-node check`: every part of a node tried out, one by one, with what to do about those that fail.
 //!
 //! Parts are tried as the node would use them, with its config, but beside a node that may be running: under a client
-//! id of our own at the broker, and letting everything go again.
+//! id of our own at the broker, and letting everything go again. What the running node of the same config has is in use,
+//! and no fault.
 
 mod access;
 mod advice;
@@ -13,6 +14,7 @@ mod doorbell;
 mod http;
 mod ice;
 mod report;
+mod running;
 mod speaker;
 mod state_folder;
 mod stun;
@@ -30,6 +32,7 @@ use crate::bell::config::RingTopic;
 use crate::config::Config;
 use crate::playback::config::SinkKind;
 use report::Finding;
+use running::Running;
 
 /// A driver that has not come back by then hangs: each part's own limit is shorter.
 const WEDGED_AFTER: Duration = Duration::from_secs(15);
@@ -54,7 +57,9 @@ impl Args {
 /// Tries all parts, also after one has failed.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = args.file.load()?;
-    let findings = check_all(&config, |finding| if args.json { Ok(()) } else { out::line(&finding.text()) }).await?;
+    let running = Running::with(&args.file.config);
+    let findings =
+        check_all(&config, &running, |finding| if args.json { Ok(()) } else { out::line(&finding.text()) }).await?;
     if args.json {
         out::json(&findings)?;
     }
@@ -63,7 +68,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// `say` hears of each finding when it is made: a person sees what is being waited for.
-async fn check_all(config: &Config, say: impl Fn(&Finding) -> io::Result<()>) -> io::Result<Vec<Finding>> {
+async fn check_all(
+    config: &Config,
+    running: &Running,
+    say: impl Fn(&Finding) -> io::Result<()>,
+) -> io::Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let mut add = |found: Vec<Finding>| {
         found.into_iter().try_for_each(|finding| {
@@ -73,22 +82,24 @@ async fn check_all(config: &Config, say: impl Fn(&Finding) -> io::Result<()>) ->
         })
     };
     for camera in &config.camera {
-        let (video, audio) = (camera.clone(), camera.clone());
-        add(vec![blocking("camera", move || capture::check_video(&video)).await])?;
-        add(vec![blocking("microphone", move || capture::check_audio(&audio)).await])?;
+        let ours = || (camera.clone(), running.clone());
+        let (of, node) = ours();
+        add(vec![blocking("camera", move || capture::check_video(&of, &node)).await])?;
+        let (of, node) = ours();
+        add(vec![blocking("microphone", move || capture::check_audio(&of, &node)).await])?;
         if camera.speaker.sink != SinkKind::None {
-            let camera = camera.clone();
-            add(vec![blocking("speaker", move || speaker::check(&camera)).await])?;
+            let (of, node) = ours();
+            add(vec![blocking("speaker", move || speaker::check(&of, &node)).await])?;
         }
     }
     let ring_topic = config.ring.topic.as_ref().map(RingTopic::as_str);
-    add(broker::check(&config.broker, &config.node.id(), ring_topic).await)?;
+    add(broker::check(&config.broker, &config.node.id(), ring_topic, running).await)?;
     add(certificates::check(config))?;
     add(access::check(&config.access, &config.node.id()))?;
     add(vec![ice::check_addresses(&config.ice)])?;
-    add(ice::check_entrances(&config.ice).await)?;
+    add(ice::check_entrances(&config.ice, running).await)?;
     add(ice::check(&config.ice).await)?;
-    add(vec![http::check(&config.http).await])?;
+    add(http::check(config, running).await)?;
     add(state_folder::check(config))?;
     add(doorbell::check(config).await)?;
     add(apps::check(&config.app))?;
@@ -119,7 +130,7 @@ mod tests {
                     [http]\nbind = '127.0.0.1:0'\n";
         let config = Config::from_text("stand-ins", text, []).expect("right");
         let said = std::cell::Cell::new(0);
-        let findings = check_all(&config, |_| {
+        let findings = check_all(&config, &Running::default(), |_| {
             said.set(said.get() + 1);
             Ok(())
         })

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::report::Finding;
-use super::surroundings::{group_of, user};
+use super::running::{Running, in_its_hands};
+use super::surroundings::{group_of, holders, sound_playback_nodes, user};
 use crate::config::Camera;
 use crate::playback::{self, PlaybackError, SPEAKER_PERIOD, config::SinkKind};
 
@@ -14,7 +15,7 @@ const PERIOD_WITHIN: Duration = Duration::from_secs(1);
 const PERIODS: usize = 30;
 
 /// Plays a moment of silence. Blocks.
-pub fn check(camera: &Camera) -> Finding {
+pub fn check(camera: &Camera, running: &Running) -> Finding {
     let part = format!("speaker of {}", camera.name);
     let name = match camera.speaker.sink {
         SinkKind::None => return Finding::good(part, "switched off"),
@@ -31,7 +32,14 @@ pub fn check(camera: &Camera) -> Finding {
     });
     match played {
         Ok(()) => Finding::good(part, format!("{name} plays")),
-        Err(error) => Finding::bad(part, error.to_string(), advise(&error)),
+        Err(error) => {
+            let is_busy = matches!(error, PlaybackError::Busy { .. });
+            let holders = if is_busy { holders(&sound_playback_nodes()) } else { Vec::new() };
+            match running.among(&holders).filter(|_| is_busy) {
+                Some(pid) => in_its_hands(part, &name, pid),
+                None => Finding::bad(part, error.to_string(), advise(&error)),
+            }
+        }
     }
 }
 
@@ -87,9 +95,9 @@ mod tests {
             let speaker = Speaker { sink: SinkKind::Alsa, device: device.to_owned(), ..Speaker::default() };
             Camera { speaker, ..Camera::default() }
         };
-        assert!(check(&Camera::default()).ok, "none is wanted");
-        assert!(check(&camera("null")).ok);
-        let missing = check(&camera("plughw:CARD=NoSuchCard,DEV=0"));
+        assert!(check(&Camera::default(), &Running::default()).ok, "none is wanted");
+        assert!(check(&camera("null"), &Running::default()).ok);
+        let missing = check(&camera("plughw:CARD=NoSuchCard,DEV=0"), &Running::default());
         assert!(!missing.ok && missing.text().contains("camera-node devices"), "{}", missing.text());
     }
 
@@ -104,10 +112,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("there is room");
         let of = |name: &str| {
             let file = folder.path().join(name);
-            check(&Camera {
-                speaker: Speaker { sink: SinkKind::File, file, ..Speaker::default() },
-                ..Camera::default()
-            })
+            let speaker = Speaker { sink: SinkKind::File, file, ..Speaker::default() };
+            check(&Camera { speaker, ..Camera::default() }, &Running::default())
         };
         assert!(of("talk.wav").ok && !folder.path().join("talk.wav").exists());
         let nowhere = of("no/talk.wav");

@@ -61,8 +61,10 @@ impl EmbeddedConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
     /// A listener's address is taken or not ours.
-    #[error("embedded broker cannot listen on {address}: {source}")]
+    #[error("{key}: cannot listen on {address}: {source} (`camera-node check` says who does)")]
     Listen {
+        /// The config's key.
+        key: &'static str,
         /// Which address.
         address: SocketAddr,
         /// Why.
@@ -96,12 +98,13 @@ impl EmbeddedBroker {
     /// [`EmbeddedError`]: mostly an address that is in use.
     pub async fn start(config: EmbeddedConfig) -> Result<Self, EmbeddedError> {
         // Asked first by ourselves: the crate's own message names neither the address nor the cause in a usable way.
-        drop(
-            TcpListener::bind(config.tcp)
-                .await
-                .map_err(|source| EmbeddedError::Listen { address: config.tcp, source })?,
-        );
-        let listen_error = |source| EmbeddedError::Listen { address: config.websocket, source };
+        drop(TcpListener::bind(config.tcp).await.map_err(|source| EmbeddedError::Listen {
+            key: "broker.embedded_bind",
+            address: config.tcp,
+            source,
+        })?);
+        let listen_error =
+            |source| EmbeddedError::Listen { key: "broker.embedded_websocket_bind", address: config.websocket, source };
         let listener = TcpListener::bind(config.websocket).await.map_err(listen_error)?;
         let websocket = listener.local_addr().map_err(listen_error)?;
 

@@ -81,7 +81,7 @@ impl fmt::Debug for Login {
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
     /// The password file cannot be read.
-    #[error("broker password file {}: {source}", path.display())]
+    #[error("broker.password_file {}: {source}", path.display())]
     PasswordFile {
         /// Which file.
         path: PathBuf,
