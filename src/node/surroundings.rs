@@ -56,21 +56,7 @@ impl Running {
         let small = |n: u32| u16::try_from(n).unwrap_or(u16::MAX);
         let cameras = self.desk.config.camera.iter().map(|camera| {
             let condition = conditions.get(&format!("camera:{}", camera.name));
-            let state = condition.map_or(CameraState::Idle, |condition| match condition.state {
-                State::Idle | State::Starting => CameraState::Idle,
-                State::Live | State::Expiring | State::Expired => CameraState::Running,
-                State::Private => CameraState::Private,
-                // Mostly for the moment in which a camera that is back is given to its group.
-                State::Away | State::Denied => CameraState::Away,
-                State::Busy
-                | State::Stalled
-                | State::Contested
-                | State::Unsupported
-                | State::Refused
-                | State::Restart
-                | State::Full
-                | State::Failed => CameraState::Failed,
-            });
+            let state = condition.map_or(CameraState::Idle, |condition| told(condition.state));
             let words = condition.filter(|_| matches!(state, CameraState::Away | CameraState::Failed));
             let fault = condition.filter(|_| state == CameraState::Failed);
             let video = &camera.video;
@@ -132,6 +118,26 @@ fn warning(part: &str, condition: &Condition) -> Option<String> {
     })
 }
 
+/// A camera's state as viewers are told it; of one that has failed, the state's own word is told beside it.
+fn told(state: State) -> CameraState {
+    match state {
+        State::Idle | State::Starting => CameraState::Idle,
+        State::Live | State::Expiring | State::Expired => CameraState::Running,
+        State::Private => CameraState::Private,
+        State::Away => CameraState::Away,
+        // There, so nobody need look for a cable.
+        State::Denied
+        | State::Busy
+        | State::Stalled
+        | State::Contested
+        | State::Unsupported
+        | State::Refused
+        | State::Restart
+        | State::Full
+        | State::Failed => CameraState::Failed,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,5 +165,13 @@ mod tests {
             "ice tcp refused: the node's log says more",
         ];
         assert_eq!(said, expected.map(|words| Some(words.to_owned())));
+    }
+
+    #[test]
+    fn a_camera_that_may_not_be_opened_is_not_told_to_be_unplugged() {
+        assert_eq!(told(State::Away), CameraState::Away);
+        for fault in [State::Denied, State::Busy, State::Stalled, State::Unsupported, State::Failed] {
+            assert_eq!(told(fault), CameraState::Failed, "{}", fault.word());
+        }
     }
 }

@@ -21,6 +21,7 @@ export interface Word {
 /** By `fault` of the node's status, as its cards have it. */
 const FAULTS: ReadonlyMap<string, string> = new Map([
   ["busy", "Camera in use"],
+  ["denied", "The board may not open its camera"],
   ["stalled", "Camera silent"],
   ["unsupported", "Camera not usable"],
 ]);

@@ -18,8 +18,8 @@ function word(detail: CameraDetail, warnings: string[] = [], more: { state?: Cam
 test("a camera's fault is named as its card names it", () => {
   assert.equal(word(running), "Live");
   assert.equal(word({ state: "away", message: "/dev/video0: gone" }), "! Camera unplugged");
-  const faults = ["busy", "stalled", "unsupported", "failed", "of a later node"];
-  const said = ["Camera in use", "Camera silent", "Camera not usable", "Camera failed", "Camera failed"];
+  const faults = ["busy", "denied", "stalled", "unsupported", "failed", "of a later node"];
+  const said = ["Camera in use", "The board may not open its camera", "Camera silent", "Camera not usable", "Camera failed", "Camera failed"];
   assert.deepEqual(faults.map((fault) => word({ state: "failed", fault })), said.map((each) => `! ${each}`));
   assert.equal(word({ state: "failed" }), "! Camera failed", "an older node");
 });
