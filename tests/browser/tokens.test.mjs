@@ -55,7 +55,11 @@ test('what the page says without a token, with one, with a wrong one, and at its
   await waitForPicture(page);
   await page.reload();
   await waitForPicture(page);
-  assert.ok(await page.getByTestId('adjust').isHidden(), 'who may only look is offered nothing else');
+  // Who may only look sees how the board is, and is offered nothing to change.
+  await page.getByTestId('adjust').click();
+  await page.getByTestId('plot-load').waitFor();
+  assert.equal(await page.getByTestId('panel-title').innerText(), 'Board and network');
+  for (const change of ['settings', 'restart']) assert.ok(await page.getByTestId(change).isHidden(), change);
   await page.locator('[data-reason="expired"]').waitFor({ timeout: 20_000 });
   assert.match(await cardText(page), /Permission expired\s+.*come to its end\.\s+Ask for a new link\./);
   await page.getByTestId('connect').click();
@@ -64,7 +68,8 @@ test('what the page says without a token, with one, with a wrong one, and at its
 
   await page.goto(`${node.page}#token=${node.token('1h', 'porch', 'view,control')}`);
   await waitForPicture(page);
-  await page.getByTestId('adjust').waitFor();
+  await page.locator('[data-testid="adjust"][aria-label="Camera settings"]').click();
+  for (const change of ['settings', 'restart']) await page.getByTestId(change).waitFor();
 
   await page.goto(`${node.page}#token=${node.token('1h', 'garden')}`);
   await page.locator('[data-reason="notAllowed"]').waitFor();

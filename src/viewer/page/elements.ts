@@ -50,7 +50,9 @@ export const sheet = {
 
 export const panel = {
   box: byTestId("panel", HTMLElement),
+  title: byTestId("panel-title", HTMLElement),
   close: byTestId("panel-close", HTMLButtonElement),
+  settings: byTestId("settings", HTMLElement),
   privacy: byTestId("privacy", HTMLInputElement),
   mutedRow: byTestId("muted-row", HTMLElement),
   muted: byTestId("muted", HTMLInputElement),

@@ -57,16 +57,13 @@ async function main(): Promise<void> {
   } else askForSettings(settings);
 }
 
-/** The channels of the panel, for whom it is there. */
-const PANEL = ["control", "telemetry"];
-
 function watch(settings: Settings, { token, password }: Secrets, https: string | undefined, mayChange: boolean): void {
   const { node, prefix } = settings;
   const broker = brokerAddress(settings.broker, location.href);
   const allows = allowed(token);
   const mayTalk = allows("talk");
   const camera = new Camera({
-    wants: { video: true, audio: true, ...(mayTalk && { talk: true }), channels: allows("control") ? PANEL : [] },
+    wants: { video: true, audio: true, ...(mayTalk && { talk: true }), channels: ["telemetry", ...(allows("control") ? ["control"] : [])] },
     ...(password === undefined ? { broker } : { connect: withPassword({ url: broker, password }) }),
     node,
     ...(prefix !== undefined && { prefix }),

@@ -1,4 +1,4 @@
-/** The settings of the camera, made from what it reports; there is a button for it where the session has the right. */
+/** The settings of the camera, made from what it reports, for whom they are; and how board and network are, for all who watch. */
 
 import { type Camera, type CameraSettings, type Control, ControlError } from "../lib/index.ts";
 import { buttons, panel, root } from "./elements.ts";
@@ -61,8 +61,24 @@ export function followPanel(camera: Camera, shown: () => string | undefined): vo
     if (begins) panel.close.focus({ preventScroll: true });
   };
 
+  let mayChange = false;
+  let hasFigures = false;
+
+  /** Offers what there is to be seen or changed. */
+  const offer = (): void => {
+    buttons.adjust.hidden = !mayChange && !hasFigures;
+    panel.settings.hidden = !mayChange;
+    panel.restart.hidden = !mayChange;
+    const title = mayChange ? "Camera settings" : "Board and network";
+    if (panel.title.textContent === title) return;
+    panel.title.textContent = title;
+    buttons.adjust.ariaLabel = title;
+    buttons.adjust.title = `${title} (A)`;
+  };
+
   const allow = (isAllowed: boolean): void => {
-    buttons.adjust.hidden = !isAllowed;
+    mayChange = isAllowed;
+    offer();
     if (!isAllowed) panel.question.close();
     // A session that comes back finds the panel as it was.
     if (isAllowed && !panel.box.hidden) refresh();
@@ -71,7 +87,16 @@ export function followPanel(camera: Camera, shown: () => string | undefined): vo
   camera.on("control", (control) => {
     allow(control !== undefined);
   });
-  camera.on("telemetry", showTelemetry);
+  camera.on("telemetry", (telemetry) => {
+    hasFigures = true;
+    offer();
+    showTelemetry(telemetry);
+  });
+  camera.on("state", ({ state }) => {
+    if (state === "live") return;
+    hasFigures = false;
+    offer();
+  });
   buttons.adjust.addEventListener("click", () => {
     open(panel.box.hidden);
   });
