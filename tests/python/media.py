@@ -12,6 +12,8 @@ class Media:
         self.describe = describe
         self.frames, self.sounds = 0, 0
         self.size = None
+        # Seconds on the pictures' own clock.
+        self.shown_s = 0.0
         self.channels = {}
         self.tasks = []
 
@@ -30,6 +32,7 @@ class Media:
             if track.kind == "video":
                 self.frames += 1
                 self.size = frame.width, frame.height
+                self.shown_s = float(frame.pts * frame.time_base)
             else:
                 self.sounds += 1
 
