@@ -7,6 +7,7 @@ import readline from 'node:readline';
 import { promisify } from 'node:util';
 
 import { Child, artefacts, freePort, until } from '../browser/processes.mjs';
+import { forward } from '../vm/settings.mjs';
 
 const run = promisify(execFile);
 const MIB = 1 << 20;
@@ -96,12 +97,12 @@ export class Board {
     this.ssh = { port: ssh, key };
     this.socket = path.join(card.folder, `ssh-${(boots += 1)}`);
     const line = card.load('vmlinuz', 'initrd.img').replace('console=tty1', 'console=ttyAMA0');
-    const forwards = `hostfwd=udp:127.0.0.1:${media}-10.0.2.15:${media},hostfwd=tcp:127.0.0.1:${ssh}-10.0.2.15:22`;
+    const forwards = forward(media) + forward(ssh, 22, 'tcp');
     this.machine = new Child(t, `${name}-qemu`, 'qemu-system-aarch64', [
       ...['-accel', 'tcg,thread=multi', '-M', 'virt', '-cpu', 'cortex-a72', '-smp', '2', '-m', '512', '-no-reboot'],
       ...['-kernel', path.join(card.folder, 'vmlinuz'), '-initrd', path.join(card.folder, 'initrd.img'), '-append', `${line} mitigations=off random.trust_cpu=on`],
       ...['-drive', `if=none,id=card,file=${card.file},format=raw`, '-device', 'virtio-blk-pci,drive=card'],
-      ...['-netdev', `user,id=net,${forwards}`, '-device', 'virtio-net-pci,netdev=net,romfile='],
+      ...['-netdev', `user,id=net${forwards}`, '-device', 'virtio-net-pci,netdev=net,romfile='],
       ...['-device', 'i6300esb', '-action', 'watchdog=reset'],
       ...['-device', 'virtio-rng-pci', '-nodefaults', '-display', 'none', '-monitor', 'none', '-serial', `file:${this.console}`],
     ]);

@@ -45,5 +45,5 @@ max_viewers = ${ports.length}
 joins_per_minute = 600
 ${camera}${more}`;
 
-/** QEMU's words for letting UDP through to the machine: from a port of the host's, to the same one or `to`. */
-export const forward = (port, to = port) => `,hostfwd=udp:127.0.0.1:${port}-${OWN}:${to}`;
+/** QEMU's words for letting something through to the machine: from a port of the host's, to the same one or `to`. */
+export const forward = (port, to = port, kind = 'udp') => `,hostfwd=${kind}:127.0.0.1:${port}-${OWN}:${to}`;
