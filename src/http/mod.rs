@@ -1,4 +1,4 @@
-//! Local HTTP: the page, health, metrics.
+//! Local HTTP: the page, health, metrics, still pictures.
 //!
 //! | path | what |
 //! |---|---|
@@ -7,6 +7,7 @@
 //! | `/mqtt` | the embedded broker, by WebSocket |
 //! | `/healthz` | every part in a named state; 503 when one has failed |
 //! | `/metrics` | Prometheus text |
+//! | `/snapshot.jpg` | the camera as it is now, for whoever may see it |
 //! | `/ring` | POST: rings the registered viewers; only where the config has a secret for it |
 
 mod addresses;
@@ -19,6 +20,7 @@ mod mdns;
 mod page;
 mod self_signed;
 mod server;
+mod snapshot;
 mod websocket;
 
 pub use addresses::{Bound, page_urls};
@@ -29,6 +31,7 @@ pub use mdns::{Announcement, AnnouncementError, host_name};
 pub use page::{PageBroker, PageConfig, page_files, page_is_built};
 pub use self_signed::{SelfSigned, is_still_good, make_self_signed};
 pub use server::{Extras, HttpError, HttpServer, serve};
+pub use snapshot::{NoPicture, Photographer, PictureAsked};
 
 /// What the server tells; filled by the node.
 pub trait Probe: Send + Sync + 'static {
@@ -40,6 +43,10 @@ pub trait Probe: Send + Sync + 'static {
     fn page(&self) -> PageConfig;
     /// What `POST /ring` rings, if there is such a path.
     fn bell(&self) -> Option<std::sync::Arc<dyn Bell>> {
+        None
+    }
+    /// What `GET /snapshot.jpg` asks, if there is such a path.
+    fn photographer(&self) -> Option<std::sync::Arc<dyn Photographer>> {
         None
     }
 }

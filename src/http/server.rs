@@ -20,7 +20,7 @@ use super::certificate::Certificate;
 use super::config::Http;
 use super::listener::{Hall, accept, crowd};
 use super::websocket::mqtt;
-use super::{PartState, Probe, bell, page};
+use super::{PartState, Probe, bell, page, snapshot};
 use crate::signalling::Door;
 
 /// Why there is no server.
@@ -132,6 +132,7 @@ fn routes(site: Site, config: &Http) -> Router {
     let policy = HeaderValue::try_from(page::content_security_policy(&ancestors))
         .expect("a frame ancestor has only characters that a header may have");
     let bell = bell::routes(site.probe.bell());
+    let snapshot = snapshot::routes(site.probe.photographer());
     Router::new()
         .route("/config.json", get(config_json))
         .route("/healthz", get(healthz))
@@ -141,6 +142,7 @@ fn routes(site: Site, config: &Http) -> Router {
         .route("/{*path}", get(file))
         .with_state(site)
         .merge(bell)
+        .merge(snapshot)
         .layer(map_response(move |response| secured(response, policy.clone())))
 }
 

@@ -23,6 +23,7 @@ use super::feeds::Cameras;
 use super::journal::Journal;
 use super::line::{Caller, Line};
 use super::metrics::Metrics;
+use super::photographer::Question;
 use super::renewal::Renewal;
 use super::snapshots::{self, Taken};
 use super::standing::Standing;
@@ -68,6 +69,8 @@ pub struct Desk {
     pub bells: Bells,
     /// What holds once the config was read again.
     pub renewals: mpsc::Receiver<Renewal>,
+    /// Whether who asks over HTTP may see.
+    pub questions: mpsc::Receiver<Question>,
     /// Who follows the sessions' steps.
     pub events: broadcast::Sender<Event>,
 }
@@ -152,6 +155,11 @@ impl Running {
                     self.handle(Input::NetworkChanged);
                 }
                 () = self.desk.stream_changed.notified() => self.handle(Input::StreamChanged),
+                Some(Question { token, answer }) = self.desk.questions.recv() => {
+                    let at = self.elapsed();
+                    // Whoever has asked may have gone.
+                    let _ = answer.send(self.desk.core.may_see(token.as_deref(), at));
+                }
                 Some(renewal) = self.desk.renewals.recv() => self.renew(renewal).await,
                 _ = bitrates.tick() => {
                     pulse.beat();

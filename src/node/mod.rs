@@ -19,6 +19,7 @@ mod metrics;
 pub(crate) mod network;
 mod output_watch;
 mod page;
+mod photographer;
 mod picture;
 mod pipeline;
 mod pulse;
@@ -73,6 +74,7 @@ use self::https::Https;
 use self::line::Caller;
 use self::metrics::Metrics;
 use self::page::Page;
+use self::photographer::Questions;
 use self::renewal::Renewal;
 use self::shutter::Shutters;
 use self::state::Board;
@@ -117,6 +119,8 @@ pub struct Node {
     events: broadcast::Sender<Event>,
     doorbell: Option<Doorbell>,
     registered: Arc<AtomicUsize>,
+    /// Whether who asks over HTTP may see.
+    questions: Questions,
     services: Arc<Services>,
     wishes: Wishes,
 }
@@ -172,7 +176,8 @@ impl Node {
         let (stop, stopped) = oneshot::channel();
         let (renewals, renewed) = mpsc::channel(RENEWALS);
         let (events, _) = broadcast::channel(EVENTS_KEPT);
-        let page = Page::serve(&config, https, &broker, (&view, &metrics), Some(&doorbell)).await?;
+        let (questions, questioned) = photographer::questions();
+        let page = Page::serve(&config, https, &broker, (&view, &metrics, &questions), Some(&doorbell)).await?;
         bells.webhook = doorbell::webhook(&config, page.address())?;
         let registered = Arc::clone(&bells.registered);
         let keeper = keeper(&config, &folder, &board);
@@ -191,6 +196,7 @@ impl Node {
             network: network_news,
             bells,
             renewals: renewed,
+            questions: questioned,
             events: events.clone(),
         };
         Ok(Self {
@@ -208,6 +214,7 @@ impl Node {
             events,
             doorbell: Some(doorbell),
             registered,
+            questions,
             services,
             wishes,
         })

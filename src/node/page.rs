@@ -13,6 +13,7 @@ use super::doorbell::Doorbell;
 use super::https::Https;
 use super::lan;
 use super::metrics::Metrics;
+use super::photographer::{Questions, Studio};
 use super::report::Report;
 use super::view::{About, View};
 
@@ -33,7 +34,7 @@ impl Page {
         config: &Config,
         https: Option<Https>,
         broker: &Brokers,
-        (view, metrics): (&View, &Metrics),
+        (view, metrics, questions): (&View, &Metrics, &Questions),
         doorbell: Option<&Doorbell>,
     ) -> anyhow::Result<Self> {
         let mut page = Self::default();
@@ -47,6 +48,11 @@ impl Page {
                 metrics: metrics.clone(),
                 cameras: view.cameras.clone(),
                 bell,
+                photographer: Arc::new(Studio {
+                    cameras: view.cameras.clone(),
+                    questions: questions.clone(),
+                    is_open_to_all: !config.embedded_reach().is_empty() && !config.asks_for_password(),
+                }),
             };
             let certificate = https.as_ref().map(|https| Arc::clone(&https.certificate));
             let extras = Extras { door: broker.door(), certificate };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::http::{Bell, Health, PageBroker, PageConfig, PartState, Probe};
+use crate::http::{Bell, Health, PageBroker, PageConfig, PartState, Photographer, Probe};
 use crate::session::NodeId;
 
 use super::feeds::Cameras;
@@ -32,6 +32,8 @@ pub struct Report {
     pub cameras: Cameras,
     /// What `POST /ring` presses.
     pub bell: Option<Arc<dyn Bell>>,
+    /// Who takes pictures for `GET /snapshot.jpg`.
+    pub photographer: Arc<dyn Photographer>,
 }
 
 impl Probe for Report {
@@ -72,6 +74,10 @@ impl Probe for Report {
 
     fn bell(&self) -> Option<Arc<dyn Bell>> {
         self.bell.clone()
+    }
+
+    fn photographer(&self) -> Option<Arc<dyn Photographer>> {
+        Some(Arc::clone(&self.photographer))
     }
 
     fn page(&self) -> PageConfig {

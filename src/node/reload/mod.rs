@@ -188,7 +188,7 @@ impl Node {
     }
 
     async fn serve_page(&mut self, config: &Config, https: Option<Https>) -> anyhow::Result<()> {
-        let seen = (&self.view, &self.metrics);
+        let seen = (&self.view, &self.metrics, &self.questions);
         self.page = Page::serve(config, https, &self.broker, seen, self.doorbell.as_ref()).await?;
         Ok(())
     }

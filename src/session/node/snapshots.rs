@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::super::{Base64, Body, ErrorCode, Failure, MAX_PICTURE_BYTES, Message, PeerId, Picture, Snapshot};
+use super::super::{
+    AccessMode, Base64, Body, ErrorCode, Failure, MAX_PICTURE_BYTES, Message, PeerId, Picture, Snapshot, Token,
+};
 use super::admission::seconds_up;
 use super::{Node, Output};
 use crate::access::{Grant, Scope};
@@ -113,6 +115,26 @@ impl Node {
         let budget = self.budgets.take_snapshot(peer, now);
         budget.map_err(|wait| Failure::new(ErrorCode::RateLimited).after(seconds_up(wait)))?;
         Ok((camera, grant))
+    }
+
+    /// Whether who has this token, and no place at the broker, may have a picture now: its `peer` has to cover `http`. All of
+    /// them share what one peer may have.
+    ///
+    /// Says whether that took a token.
+    ///
+    /// # Errors
+    /// As a `snapshot` would be refused.
+    pub fn may_see(&mut self, token: Option<&str>, now: Duration) -> Result<AccessMode, Failure> {
+        if self.shutting_down {
+            return Err(Failure::new(ErrorCode::Busy));
+        }
+        let peer: PeerId = "http".parse().expect("four letters");
+        // One that is too long to be a token is none.
+        let token = token.map(Token::try_from).transpose().map_err(|_| Failure::new(ErrorCode::NotAllowed))?;
+        self.door.admit(&peer, token.as_ref(), std::iter::once(Scope::View).collect(), now)?;
+        let budget = self.budgets.take_snapshot(&peer, now);
+        budget.map_err(|wait| Failure::new(ErrorCode::RateLimited).after(seconds_up(wait)))?;
+        Ok(self.door.mode())
     }
 
     /// A picture was taken, or could not be.
