@@ -12,6 +12,7 @@ mod guard;
 mod keys;
 mod relays;
 mod scopes;
+mod sha256;
 mod sign;
 
 pub use claims::{Audience, Claims, Seconds};
@@ -21,6 +22,7 @@ pub use guard::{Denied, Grant, Guard, MAX_TOKEN_BYTES};
 pub use keys::{Algorithm, BadKey, BadKeyId, Key, KeyId, KeyRing};
 pub use relays::TurnSecret;
 pub use scopes::{BadScope, Scope, Scopes};
+pub use sha256::Sha256;
 pub use sign::SigningKey;
 
 #[cfg(test)]

@@ -57,6 +57,8 @@ pub struct Config {
     pub limits: session::config::Limits,
     /// Programs beside the node that viewers talk to.
     pub app: Vec<control::config::App>,
+    /// The folder that viewers see into.
+    pub files: control::config::Files,
     /// What is logged.
     pub log: Log,
 }
@@ -95,6 +97,7 @@ impl Default for Config {
             ring: bell::config::Ring::default(),
             limits: session::config::Limits::default(),
             app: Vec::new(),
+            files: control::config::Files::default(),
             log: Log::default(),
         }
     }

@@ -1,4 +1,4 @@
-//! The `[[app]]` sections: programs beside the node that viewers talk to.
+//! The `[[app]]` sections: programs beside the node that viewers talk to; `[files]`: the folder they see into.
 
 use std::path::PathBuf;
 
@@ -36,6 +36,15 @@ impl App {
             _ => Some(("socket", format!("has {bytes} bytes, and the system takes 107"))),
         }
     }
+}
+
+/// The folder that viewers with the scope `files` see into.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Files {
+    /// Its plain files are listed, fetched and deleted; absent, there is no such channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ pub enum ErrorCode {
     CameraAway,
     /// The camera does not do what it should.
     CameraFailed,
+    /// Somebody has shut the camera.
+    CameraShut,
     /// The camera has no such control.
     NoSuchControl,
     /// A value outside of its range.
@@ -39,11 +41,15 @@ pub enum ErrorCode {
     AppAway,
     /// The other end takes no messages.
     NotRead,
+    /// No plain file of this name.
+    NoSuchFile,
+    /// The node's file system refuses.
+    FileFailed,
 }
 
 impl ErrorCode {
     /// All there are.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::BadMessage,
         Self::Unsupported,
         Self::NotAllowed,
@@ -51,6 +57,7 @@ impl ErrorCode {
         Self::NoSuchCamera,
         Self::CameraAway,
         Self::CameraFailed,
+        Self::CameraShut,
         Self::NoSuchControl,
         Self::OutOfRange,
         Self::NotSettable,
@@ -61,6 +68,8 @@ impl ErrorCode {
         Self::MessageTooLong,
         Self::AppAway,
         Self::NotRead,
+        Self::NoSuchFile,
+        Self::FileFailed,
     ];
 
     /// Number, slug and `DOMException` name.
@@ -73,6 +82,7 @@ impl ErrorCode {
             Self::NoSuchCamera => (30, "noSuchCamera", "NotFoundError"),
             Self::CameraAway => (31, "cameraAway", "NotReadableError"),
             Self::CameraFailed => (32, "cameraFailed", "NotReadableError"),
+            Self::CameraShut => (33, "cameraShut", "InvalidStateError"),
             Self::TimedOut => (51, "timedOut", "TimeoutError"),
             Self::Internal => (59, "internal", "UnknownError"),
             Self::NoSuchControl => (60, "noSuchControl", "NotFoundError"),
@@ -83,6 +93,8 @@ impl ErrorCode {
             Self::MessageTooLong => (72, "messageTooLong", "QuotaExceededError"),
             Self::AppAway => (73, "appAway", "NetworkError"),
             Self::NotRead => (74, "notRead", "NetworkError"),
+            Self::NoSuchFile => (80, "noSuchFile", "NotFoundError"),
+            Self::FileFailed => (81, "fileFailed", "NotReadableError"),
         }
     }
 }

@@ -11,9 +11,14 @@ mod lists;
 mod method;
 mod requests;
 mod telemetry;
+mod transfer;
 
 pub use error::{ControlError, ErrorCode, Range};
 pub use lists::{ControlInfo, ControlKind, MenuItem, page};
 pub use method::{Command, Method, SettingsChange};
 pub use requests::{MAX_IN_FLIGHT, MAX_REPLY_BYTES, Requests, Step, Ticket, event};
 pub use telemetry::{CameraFigures, Telemetry, Throttled, ViewerFigures};
+pub use transfer::{
+    FileInfo, FileName, FileRequest, StillRequest, deleted, file_header, listing, read as read_request, refusal,
+    still_header,
+};

@@ -171,6 +171,7 @@ impl Node {
         let wishes = Wishes::default();
         let services = Services::new(&cameras, shutters, &board, &folder, wishes.clone());
         services.set_apps(&config.app);
+        services.set_files(&config.files);
         let config = Arc::new(config);
         let view = View { board: Arc::clone(&board), cameras: cameras.clone(), about: Arc::default() };
         let (stop, stopped) = oneshot::channel();

@@ -87,7 +87,7 @@ impl WantsRequest {
 
 /// The data channels there are: the first two are opened by the node, the others by the peer.
 fn is_channel(label: &str) -> bool {
-    matches!(label, "control" | "telemetry" | "files") || is_app_channel(label)
+    matches!(label, "control" | "telemetry" | "snapshot" | "files") || is_app_channel(label)
 }
 
 /// Whether a program beside the node is at the other end.

@@ -1,5 +1,5 @@
-//! The only `unsafe`: thin safe wrappers over V4L2 ioctls, memory mapping, netlink, sockets, the system's clocks and the
-//! end of this process; and what ALSA's cards have in common, whichever way the sound goes.
+//! The only `unsafe`: thin safe wrappers over V4L2 ioctls, memory mapping, netlink, sockets, folders, the system's clocks and
+//! the end of this process; and what ALSA's cards have in common, whichever way the sound goes.
 //!
 //! Nothing here decides anything, and nothing here knows the rest of the program: times are plain nanoseconds of
 //! `CLOCK_MONOTONIC`, errors are [`std::io::Error`], or [`DeviceError`] where they are told to a person.
@@ -9,6 +9,7 @@ mod capture_queue;
 mod clock;
 mod controls;
 mod device_error;
+mod folder;
 mod h264_bitrate;
 mod mapping;
 mod network_changes;
@@ -25,6 +26,7 @@ pub use capture_queue::{CaptureQueue, FilledBuffer};
 pub use clock::{local_offset_s, monotonic_nanos, since_unix_epoch, sleep_until_nanos};
 pub use controls::{Control, ControlKind, controls, set_control};
 pub use device_error::DeviceError;
+pub use folder::{FileStat, Folder};
 pub use h264_bitrate::set_openh264_bitrate;
 pub use network_changes::{NetworkChange, NetworkChanges};
 pub use packet_socket::PacketSocket;

@@ -12,6 +12,7 @@ mod daemon;
 mod demand;
 mod expiry;
 mod faults;
+mod files;
 mod hand;
 mod joins;
 mod lan;

@@ -4,8 +4,10 @@ mod announcer;
 mod apps;
 mod board;
 mod camera;
+mod files;
 mod requests;
 mod settings;
+mod snapshots;
 mod telemetry;
 mod viewer;
 
@@ -15,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
 use crate::access::Scopes;
-use crate::control::config::App;
+use crate::control::config::{self, App};
 use crate::peer::ChannelServices;
 use crate::session::SessionKey;
 
@@ -23,6 +25,7 @@ use super::feeds::Cameras;
 use super::shutter::Shutters;
 use super::state::Board;
 use super::state_folder::StateFolder;
+use files::Files;
 use telemetry::Sampler;
 use viewer::ViewerServices;
 
@@ -32,6 +35,7 @@ pub struct Services {
     shutters: Arc<Shutters>,
     board: Arc<Board>,
     apps: Mutex<Vec<App>>,
+    files: Files,
     sampler: Sampler,
     wishes: Wishes,
     /// One at a time opens a camera's device beside its stream, or closes it for good.
@@ -62,6 +66,7 @@ impl Services {
             shutters,
             board: Arc::clone(board),
             apps: Mutex::default(),
+            files: Files::default(),
             sampler: Sampler::new(cameras.clone(), folder.path().to_owned()),
             wishes,
             device: tokio::sync::Mutex::default(),
@@ -77,6 +82,11 @@ impl Services {
     /// The programs beside the node from now on; channels that are open stay.
     pub fn set_apps(&self, apps: &[App]) {
         *self.apps() = apps.to_vec();
+    }
+
+    /// The folder that viewers see into from now on.
+    pub fn set_files(&self, files: &config::Files) {
+        self.files.set_folder(files.folder.as_deref());
     }
 
     fn apps(&self) -> std::sync::MutexGuard<'_, Vec<App>> {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::announcer::{Announcer, error_of_refusal};
-use super::{Services, apps, requests, telemetry};
+use super::snapshots::LastStill;
+use super::{Services, apps, files, requests, snapshots, telemetry};
 use crate::access::{Scope, Scopes};
 use crate::control::{ControlError, ErrorCode};
 use crate::peer::{Channel, ChannelServices, Delivery, Opener, Refused};
@@ -26,6 +27,8 @@ pub struct Viewer {
     pub scopes: watch::Receiver<Scopes>,
     /// What it is told unasked.
     pub announcer: Arc<Announcer>,
+    /// When it was given a still picture.
+    pub last_still: LastStill,
 }
 
 /// Why a service has ended; nothing when the viewer knows.
@@ -33,12 +36,12 @@ pub type Ended = Option<ControlError>;
 
 impl ViewerServices {
     pub(super) fn new(all: Arc<Services>, key: SessionKey, scopes: watch::Receiver<Scopes>) -> Self {
-        Self { all, viewer: Viewer { key, scopes, announcer: Arc::default() } }
+        Self { all, viewer: Viewer { key, scopes, announcer: Arc::default(), last_still: LastStill::default() } }
     }
 
     /// Serves for as long as the viewer has this right, and tells it why that has ended.
     fn spawn(&self, label: String, scope: Scope, service: impl Future<Output = Ended> + Send + 'static) {
-        let Viewer { key, scopes, announcer } = self.viewer.clone();
+        let Viewer { key, scopes, announcer, .. } = self.viewer.clone();
         let service = async move {
             let ended = tokio::select! {
                 ended = service => ended,
@@ -60,6 +63,8 @@ impl ViewerServices {
 
 const CONTROL: &str = "control";
 const TELEMETRY: &str = "telemetry";
+const SNAPSHOT: &str = "snapshot";
+const FILES: &str = "files";
 
 impl ChannelServices for ViewerServices {
     fn opens(&self, label: &str) -> Option<Delivery> {
@@ -78,6 +83,10 @@ impl ChannelServices for ViewerServices {
                 self.spawn(label, Scope::Control, requests::serve(all, viewer, channel));
             }
             (TELEMETRY, Opener::Us) => self.spawn(label, Scope::View, telemetry::serve(all, channel)),
+            (SNAPSHOT, Opener::Them) => self.spawn(label, Scope::View, snapshots::serve(all, viewer, channel)),
+            (FILES, Opener::Them) if all.files.are_served() => {
+                self.spawn(label, Scope::Files, files::serve(all, viewer, channel));
+            }
             (app, Opener::Them) if app.starts_with("app:") => {
                 self.spawn(label, Scope::Control, apps::serve(all, viewer, channel));
             }

@@ -181,6 +181,7 @@ impl Node {
             bail!("the sessions' desk does not answer: this is a defect, please report it with the log");
         }
         self.services.set_apps(&self.config.app);
+        self.services.set_files(&self.config.files);
         self.page.tell(&self.config, &self.view);
         self.keeper.abort();
         self.keeper = keeper(&self.config, &self.folder, &self.view.board);

@@ -29,7 +29,7 @@ impl Means {
     pub fn of(key: &str) -> Self {
         let (section, name) = key.split_once('.').unwrap_or((key, ""));
         match (section.split('[').next().unwrap_or_default(), name) {
-            ("node", "name") | ("access" | "app" | "ice" | "limits", _) | ("log", "level") => Self::AtOnce,
+            ("node", "name") | ("access" | "app" | "files" | "ice" | "limits", _) | ("log", "level") => Self::AtOnce,
             ("camera", name) if !name.is_empty() && name != "name" => Self::Pipeline,
             ("broker", name) if name.starts_with("embedded") || matches!(name, "prefix" | "retain") => Self::Restart,
             ("broker", "websocket_url") | ("http", _) => Self::Page,

@@ -87,7 +87,7 @@ impl Doorkeeper {
 /// The rights that these wishes need. Labels of channels that nobody knows need none: they are not granted anyway.
 pub(super) fn needs(wants: &WantsRequest) -> Scopes {
     let channel = |label: &str| wants.channels.iter().any(|wanted| wanted.as_str() == label);
-    let view = !wants.video.is_none() || !wants.audio.is_none() || channel("telemetry");
+    let view = !wants.video.is_none() || !wants.audio.is_none() || channel("telemetry") || channel("snapshot");
     let needed = [
         (view, Scope::View),
         (wants.talk, Scope::Talk),

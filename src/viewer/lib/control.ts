@@ -43,6 +43,8 @@ const SLUGS = [
   [72, "messageTooLong"],
   [73, "appAway"],
   [74, "notRead"],
+  [80, "noSuchFile"],
+  [81, "fileFailed"],
 ] as const;
 
 export type ControlErrorSlug = (typeof SLUGS)[number][1];

@@ -170,6 +170,7 @@ fn each_wish_needs_its_scope() {
         (json!({"talk": true}), "talk"),
         (json!({"channels": ["control"]}), "control"),
         (json!({"channels": ["files"]}), "files"),
+        (json!({"channels": ["snapshot"]}), "view"),
         (json!({"channels": ["app:ptz"]}), "control"),
     ];
     for (n, (wants, scope)) in table.into_iter().enumerate() {
