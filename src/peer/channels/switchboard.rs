@@ -102,7 +102,7 @@ async fn serve(
 ) {
     let (ours, ends) = channel(label, opener, stats);
     services.serve(ours);
-    pump::carry(raw, delivery, ends).await;
+    pump::carry(pump::Raw(raw), delivery, ends, pump::Patience::USUAL).await;
 }
 
 fn init(delivery: Delivery) -> RTCDataChannelInit {
