@@ -29,7 +29,7 @@
 //! | [`encode`] | seam: raw pictures and sound to H.264 and Opus | `media`, `sys` |
 //! | [`signalling`] | seam: carries session messages, understands none; the embedded broker | `media`, `session`, `trust` |
 //! | [`peer`] | one WebRTC connection a viewer; the only place that knows the crate `webrtc` | `media`, `fanout`, `session`, `sys`, `trust` |
-//! | [`control`] | pure: what viewers ask over data channels, telemetry, the words of local programs' sockets | `media`, `access` |
+//! | [`control`] | pure: what viewers ask over data channels, telemetry, the words of local programs' sockets | `media`, `access`, `sys` (what a control is) |
 //! | [`playback`] | talkback: what viewers say, from packets to the speaker | `media`, `sys` |
 //! | [`bell`] | what makes the node ring: socket, GPIO, webhook | `media`, `sys`, `session`, `trust` |
 //! | [`http`] | the page, `/healthz`, `/metrics` | `media`, `session`, `signalling` |

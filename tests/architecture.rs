@@ -33,7 +33,8 @@ const EDGES: &[(&str, &[(&str, Part)])] = &[
     ("capture", &[("media", All), ("sys", All)]),
     ("encode", &[("media", All), ("sys", All)]),
     ("playback", &[("media", All), ("sys", All)]),
-    ("control", &[("media", All), ("access", All)]),
+    // What a camera's control is, a viewer is shown as the driver tells it.
+    ("control", &[("media", All), ("access", All), ("sys", Of(&["control"]))]),
     ("signalling", &[("media", All), ("session", All), ("trust", All)]),
     (
         "peer",

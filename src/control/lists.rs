@@ -1,66 +1,13 @@
 //! A camera's own controls as a viewer sees them, in pages that fit into a message.
 
-use serde::Serialize;
-
-/// One control of a camera.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ControlInfo {
-    /// V4L2's number for it.
-    pub id: u32,
-    /// The driver's name for it, for people.
-    pub name: String,
-    /// What kind of value it takes.
-    pub kind: ControlKind,
-    /// Smallest value.
-    pub minimum: i64,
-    /// Largest value.
-    pub maximum: i64,
-    /// Distance of values.
-    pub step: u64,
-    /// The driver's default.
-    pub default: i64,
-    /// The present value; absent for buttons and for what cannot be read.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub value: Option<i64>,
-    /// Of a menu.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub items: Vec<MenuItem>,
-    /// It can never be set.
-    pub read_only: bool,
-    /// It cannot be set, or has no effect, as others stand now: an automatic mode has it.
-    pub inactive: bool,
-}
-
-/// What kind of value a control takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ControlKind {
-    /// A whole number.
-    Integer,
-    /// 0 or 1.
-    Boolean,
-    /// The value of one of the items.
-    Menu,
-    /// Set to do something; has no value.
-    Button,
-}
-
-/// One item of a menu.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct MenuItem {
-    /// What is set.
-    pub value: u32,
-    /// For people.
-    pub name: String,
-}
+use crate::sys::Control;
 
 /// As much of a reply's list as leaves room for the rest of the message.
 const PAGE_BYTES: usize = 12_288;
 
 /// The controls with ids above `after` that fit into one reply, and the id to ask on from if there are more.
-pub fn page(controls: Vec<ControlInfo>, after: u32) -> (Vec<ControlInfo>, Option<u32>) {
-    let mut controls: Vec<ControlInfo> = controls.into_iter().filter(|control| control.id > after).collect();
+pub fn page(controls: Vec<Control>, after: u32) -> (Vec<Control>, Option<u32>) {
+    let mut controls: Vec<Control> = controls.into_iter().filter(|control| control.id > after).collect();
     controls.sort_by_key(|control| control.id);
     let mut bytes = 0;
     let fits = controls.iter().take_while(|control| {
@@ -78,9 +25,10 @@ pub fn page(controls: Vec<ControlInfo>, after: u32) -> (Vec<ControlInfo>, Option
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::{ControlKind, MenuItem};
 
-    fn control(id: u32, items: u32) -> ControlInfo {
-        ControlInfo {
+    fn control(id: u32, items: u32) -> Control {
+        Control {
             id,
             name: format!("control {id}"),
             kind: ControlKind::Menu,

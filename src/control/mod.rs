@@ -14,7 +14,7 @@ mod telemetry;
 mod transfer;
 
 pub use error::{ControlError, ErrorCode, Range};
-pub use lists::{ControlInfo, ControlKind, MenuItem, page};
+pub use lists::page;
 pub use method::{Command, Method, SettingsChange};
 pub use requests::{MAX_IN_FLIGHT, MAX_REPLY_BYTES, Requests, Step, Ticket, event};
 pub use telemetry::{CameraFigures, Telemetry, Throttled, ViewerFigures};

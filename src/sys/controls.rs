@@ -9,47 +9,8 @@ use v4l::device::Handle;
 use v4l::v4l_sys as sys;
 use v4l::v4l2::vidioc;
 
+use super::control::{Control, ControlKind, MenuItem};
 use super::video_device::{ioctl, text};
-
-/// What kind of value a control takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ControlKind {
-    /// A whole number.
-    Integer,
-    /// 0 or 1.
-    Boolean,
-    /// One of the named items.
-    Menu,
-    /// Set to do something; has no value.
-    Button,
-}
-
-/// One control as the driver describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Control {
-    /// V4L2's number for it (`V4L2_CID_…`).
-    pub id: u32,
-    /// The driver's name for it, for people.
-    pub name: String,
-    /// What kind of value it takes.
-    pub kind: ControlKind,
-    /// Smallest value.
-    pub minimum: i64,
-    /// Largest value.
-    pub maximum: i64,
-    /// Distance of values.
-    pub step: u64,
-    /// The driver's default.
-    pub default: i64,
-    /// The present value; `None` for buttons and for what cannot be read.
-    pub value: Option<i64>,
-    /// Value and name of each item of a menu.
-    pub items: Vec<(u32, String)>,
-    /// It can never be set.
-    pub read_only: bool,
-    /// It cannot be set, or has no effect, as others stand now: an automatic mode has it.
-    pub inactive: bool,
-}
 
 /// All controls of `device` that hold one number; strings and compounds are left out.
 pub fn controls(device: &v4l::Device) -> Vec<Control> {
@@ -137,11 +98,12 @@ fn current(handle: &Handle, id: u32) -> io::Result<i64> {
     Ok(i64::from(control.value))
 }
 
-fn menu(handle: &Handle, query: &sys::v4l2_query_ext_ctrl) -> Vec<(u32, String)> {
+fn menu(handle: &Handle, query: &sys::v4l2_query_ext_ctrl) -> Vec<MenuItem> {
     let first = u32::try_from(query.minimum).unwrap_or(0);
     let last = u32::try_from(query.maximum).unwrap_or(0).min(first.saturating_add(MAX_MENU_ITEMS));
     // Drivers may leave holes in a menu: an item that is refused is left out.
-    (first..=last).filter_map(|index| Some((index, menu_item(handle, query, index)?))).collect()
+    let item = |value| menu_item(handle, query, value).map(|name| MenuItem { value, name });
+    (first..=last).filter_map(item).collect()
 }
 
 fn menu_item(handle: &Handle, query: &sys::v4l2_query_ext_ctrl, index: u32) -> Option<String> {

@@ -7,6 +7,7 @@
 
 mod capture_queue;
 mod clock;
+mod control;
 mod controls;
 mod device_error;
 mod folder;
@@ -24,7 +25,8 @@ mod video_device;
 
 pub use capture_queue::{CaptureQueue, FilledBuffer};
 pub use clock::{local_offset_s, monotonic_nanos, since_unix_epoch, sleep_until_nanos};
-pub use controls::{Control, ControlKind, controls, set_control};
+pub use control::{Control, ControlKind, MenuItem};
+pub use controls::{controls, set_control};
 pub use device_error::DeviceError;
 pub use folder::{FileStat, Folder};
 pub use h264_bitrate::set_openh264_bitrate;

@@ -248,18 +248,13 @@ fn describe_control(control: sys::Control) -> CameraControl {
     CameraControl {
         id: control.id,
         name: control.name,
-        kind: match control.kind {
-            sys::ControlKind::Integer => "integer",
-            sys::ControlKind::Boolean => "boolean",
-            sys::ControlKind::Menu => "menu",
-            sys::ControlKind::Button => "button",
-        },
+        kind: control.kind.word(),
         minimum: control.minimum,
         maximum: control.maximum,
         step: control.step,
         default: control.default,
         value: control.value,
-        items: control.items,
+        items: control.items.into_iter().map(|item| (item.value, item.name)).collect(),
         read_only: control.read_only || control.inactive,
     }
 }

@@ -9,12 +9,12 @@ use tokio::time::timeout;
 use super::board::wait_for;
 use super::{Services, settings};
 use crate::capture::{self, CaptureError, config::Video};
-use crate::control::{ControlError, ControlInfo, ControlKind, ErrorCode, MenuItem, Range, SettingsChange, page};
+use crate::control::{ControlError, ErrorCode, Range, SettingsChange, page};
 use crate::media::{CameraName, Feedback};
 use crate::node::camera::{Camera, Exchanged};
 use crate::node::state::State;
 use crate::node::story::whole_story;
-use crate::sys;
+use crate::sys::{Control, ControlKind};
 
 /// For a camera's threads to let go of their devices, as at a reload.
 const EXCHANGE_WITHIN: Duration = Duration::from_secs(4);
@@ -70,7 +70,7 @@ pub async fn set_control(
 }
 
 /// What a driver is given, if the control takes it.
-fn checked(control: &ControlInfo, value: Option<i64>) -> Result<i32, ControlError> {
+fn checked(control: &Control, value: Option<i64>) -> Result<i32, ControlError> {
     if control.read_only || control.inactive {
         let why = if control.read_only { "can only be read" } else { "is held by another control, an automatic mode" };
         return Err(ControlError::new(ErrorCode::NotSettable, format!("{} {why}", control.name)));
@@ -91,30 +91,9 @@ fn checked(control: &ControlInfo, value: Option<i64>) -> Result<i32, ControlErro
     i32::try_from(value).map_err(|_| ControlError::out_of_range(&control.name, value, range))
 }
 
-async fn listed(video: Video) -> Result<Vec<ControlInfo>, ControlError> {
+async fn listed(video: Video) -> Result<Vec<Control>, ControlError> {
     let listed = tokio::task::spawn_blocking(move || capture::controls(&video)).await.map_err(|_| defect())?;
-    Ok(listed.map_err(|error| away(&error))?.into_iter().map(info).collect())
-}
-
-fn info(control: sys::Control) -> ControlInfo {
-    ControlInfo {
-        id: control.id,
-        name: control.name,
-        kind: match control.kind {
-            sys::ControlKind::Integer => ControlKind::Integer,
-            sys::ControlKind::Boolean => ControlKind::Boolean,
-            sys::ControlKind::Menu => ControlKind::Menu,
-            sys::ControlKind::Button => ControlKind::Button,
-        },
-        minimum: control.minimum,
-        maximum: control.maximum,
-        step: control.step,
-        default: control.default,
-        value: control.value,
-        items: control.items.into_iter().map(|(value, name)| MenuItem { value, name }).collect(),
-        read_only: control.read_only,
-        inactive: control.inactive,
-    }
+    listed.map_err(|error| away(&error))
 }
 
 /// Size, rate and bit rate, and the sizes there are.
@@ -265,9 +244,10 @@ fn defect() -> ControlError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::MenuItem;
 
-    fn control(kind: ControlKind) -> ControlInfo {
-        ControlInfo {
+    fn control(kind: ControlKind) -> Control {
+        Control {
             id: 1,
             name: "Zoom".to_owned(),
             kind,
@@ -304,8 +284,8 @@ mod tests {
 
     #[test]
     fn what_is_read_only_or_held_by_another_is_not_set() {
-        let held = ControlInfo { inactive: true, ..control(ControlKind::Integer) };
-        let fixed = ControlInfo { read_only: true, ..control(ControlKind::Integer) };
+        let held = Control { inactive: true, ..control(ControlKind::Integer) };
+        let fixed = Control { read_only: true, ..control(ControlKind::Integer) };
         assert_eq!((code(checked(&held, Some(2))), code(checked(&fixed, Some(2)))), (62, 62));
     }
 }
