@@ -14,6 +14,7 @@ use rumqttc::{Packet, QoS};
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::aws_policies;
 use crate::certificates::Authority;
 use crate::mosquitto::{Mosquitto, is_installed};
 use crate::ports::free_ports;
@@ -306,6 +307,7 @@ async fn what_a_node_and_its_viewers_send_is_what_aws_iot_takes() {
         node.stop().await.expect("no thread is stuck");
         let seen = recorder.seen();
         assert_eq!(broken_aws_rules(&seen, retain), Vec::<String>::new());
+        assert_eq!(aws_policies::refused(&seen, "stage"), Vec::<String>::new(), "the shipped policies allow all of it");
         let retained = seen.iter().any(|e| matches!(&e.packet, Packet::Publish(p) if e.from_client && p.retain));
         assert_eq!(retained, retain, "presence is kept only where it may be");
     }

@@ -1,6 +1,7 @@
 //! The whole node in this process, with real sockets and its embedded broker; viewers are real `camera-node watch`
 //! processes.
 
+mod aws_policies;
 mod brokers;
 mod calls;
 mod certificates;

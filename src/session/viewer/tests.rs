@@ -269,6 +269,22 @@ fn a_session_that_fails_here_is_left_with_its_error_and_tried_again_if_that_can_
 }
 
 #[test]
+fn each_step_that_can_fail_here_has_a_code_of_its_own_that_the_node_is_told() {
+    for (step, code) in [
+        (FailedStep::Offer, "offerFailed"),
+        (FailedStep::Answer, "answerFailed"),
+        (FailedStep::LocalDescription, "localDescriptionFailed"),
+        (FailedStep::RemoteDescription, "remoteDescriptionFailed"),
+        (FailedStep::NoCommonCodec, "noCommonCodec"),
+        (FailedStep::Ice, "iceFailed"),
+        (FailedStep::Internal, "internal"),
+    ] {
+        let outputs = Bench::live().event(PeerEvent::Failed { step, message: "it did not work".to_owned() });
+        assert!(outputs.contains(&format!("error ack 1 {code}")), "{outputs:?}");
+    }
+}
+
+#[test]
 fn a_node_that_started_anew_is_joined_after_a_random_wait() {
     let mut bench = Bench::live();
     assert_eq!(bench.status("online", "bbbbbbbb", 1), ["(rebooted)", "close", "lost for 2500 ms"]);

@@ -4,7 +4,9 @@ import { readdirSync, rmSync } from "node:fs";
 import { build } from "esbuild";
 
 rmSync("test/out", { recursive: true, force: true });
-const tests = readdirSync("test").filter((name) => name.endsWith(".test.ts"));
+// `node test/run.mjs NAME` runs those of one file.
+const only = process.argv[2] === undefined ? ".test.ts" : `${process.argv[2]}.test.ts`;
+const tests = readdirSync("test").filter((name) => name.endsWith(only));
 await build({
   entryPoints: tests.map((name) => `test/${name}`),
   outdir: "test/out",

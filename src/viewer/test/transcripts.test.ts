@@ -5,12 +5,14 @@
 
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
+import { basename } from "node:path";
 import { test } from "node:test";
 
 import { type Message, readMessage } from "../lib/core/envelope.ts";
 import { Viewer } from "../lib/core/viewer.ts";
 
-const FOLDER = "test/transcripts";
+/** Those that are kept, and those that `tests/run unit` has just had written. */
+const FOLDERS = ["test/transcripts", process.env["CAMERA_NODE_TRANSCRIPTS"]].filter((folder) => folder !== undefined);
 const BASE = "camera-node/v1/porch";
 const PEER = "tab-0";
 
@@ -42,9 +44,10 @@ function told(messages: readonly Message[]): string[] {
     .map(({ session, seq, re, body }) => JSON.stringify([session, seq, re, body.type, "sdp" in body ? body.sdp : undefined]));
 }
 
-for (const name of readdirSync(FOLDER).sort()) {
-  test(`${name}: the same is said to the node as by the headless viewer`, () => {
-    const lines = JSON.parse(readFileSync(`${FOLDER}/${name}`, "utf8")) as Line[];
+const files = FOLDERS.flatMap((folder) => readdirSync(folder).sort().map((name) => `${folder}/${name}`));
+for (const file of files) {
+  test(`${basename(file)}: the same is said to the node as by the headless viewer`, () => {
+    const lines = JSON.parse(readFileSync(file, "utf8")) as Line[];
     const viewer = new Viewer({ prefix: "camera-node/v1", node: "porch", wants: { video: true } }, chances(lines));
     const said: Message[] = [];
     const collect = (): void => {
@@ -77,6 +80,7 @@ for (const name of readdirSync(FOLDER).sort()) {
     }
     const theirs = lines.flatMap(({ viewer: message }) => (message === undefined ? [] : [readMessage(JSON.stringify(message))]));
     assert.deepEqual(told(said), told(theirs));
-    assert.ok(theirs.length > 30 && told(theirs).some((text) => text.includes('"offer"')), "there is something to compare");
+    const least = basename(file).startsWith("beginning") ? 2 : 30;
+    assert.ok(theirs.length > least && told(theirs).some((text) => /"(offer|answer)"/.test(text)), "there is something to compare");
   });
 }

@@ -156,6 +156,26 @@ fn a_connection_that_fails_says_which_step_and_leaves() {
 }
 
 #[test]
+fn each_step_that_can_fail_has_a_code_of_its_own_that_the_viewer_is_told() {
+    for (step, code) in [
+        (FailedStep::Offer, "offerFailed"),
+        (FailedStep::Answer, "answerFailed"),
+        (FailedStep::LocalDescription, "localDescriptionFailed"),
+        (FailedStep::RemoteDescription, "remoteDescriptionFailed"),
+        (FailedStep::NoCommonCodec, "noCommonCodec"),
+        (FailedStep::Ice, "iceFailed"),
+        (FailedStep::Internal, "internal"),
+    ] {
+        let mut bench = Bench::new();
+        bench.live("tab", 1);
+        let event = PeerEvent::Failed { step, message: "it did not work".to_owned() };
+        let outputs = bench.event("tab", 1, event);
+        assert_eq!(outputs[..2], ["(failed)", "tab: close"], "{code}");
+        assert!(outputs[2].starts_with("tab: error ") && outputs[2].ends_with(&format!(" {code}")), "{outputs:?}");
+    }
+}
+
+#[test]
 fn a_viewer_that_closes_its_connection_is_freed_without_a_word() {
     let mut bench = Bench::new();
     bench.live("tab", 1);
