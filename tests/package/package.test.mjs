@@ -1,13 +1,13 @@
 // What the package brings, and what installing, upgrading, removing and purging it leave behind.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test, { after, before } from 'node:test';
 import { promisify } from 'node:util';
 
-import { binary } from '../browser/processes.mjs';
+import { binary, root } from '../browser/processes.mjs';
 import { Board, pack } from './board.mjs';
 
 const run = promisify(execFile);
@@ -36,6 +36,16 @@ after(() => board?.remove());
 
 test('the same inputs make the same bytes', () => {
   assert.ok(readFileSync(packages.newer).equals(readFileSync(packages.again)));
+});
+
+test('the guides name the config where the package has it', () => {
+  const guides = readdirSync(path.join(root, 'deploy')).filter((name) => name.endsWith('.md'));
+  const named = guides.flatMap((name) => {
+    const text = readFileSync(path.join(root, 'deploy', name), 'utf8');
+    return [...text.matchAll(/--config (\/etc\/[^\s'"`)]+)/g)].map(([, config]) => [name, config]);
+  });
+  assert.ok(named.length >= 5, `only ${named.length} found`);
+  assert.deepEqual(named.filter(([, config]) => config !== CONFIG), []);
 });
 
 test('lintian finds no error', async () => {
