@@ -50,6 +50,13 @@ pub struct Args {
     json: bool,
 }
 
+impl Args {
+    /// Whether a program reads what is said.
+    pub fn json(&self) -> bool {
+        self.json
+    }
+}
+
 /// Rings; success when it rings, with `--wait` when somebody has answered.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if let (Some(url), Some(topic)) = (&args.broker, &args.topic) {

@@ -43,6 +43,13 @@ pub struct Args {
     key: Option<PathBuf>,
 }
 
+impl Args {
+    /// Whether a program reads what is said.
+    pub fn json(&self) -> bool {
+        self.json
+    }
+}
+
 /// What is printed.
 #[derive(Debug, Serialize)]
 struct Told {

@@ -126,6 +126,9 @@ impl Failures {
             Command::Check(args) if args.json() => Self::List,
             Command::Provision(args) if args.json() => Self::Object,
             Command::Watch(args) if args.json() => Self::Object,
+            Command::Ring(args) if args.json() => Self::Object,
+            Command::Token(args) if args.json() => Self::Object,
+            Command::Link(args) if args.json() => Self::Object,
             _ => Self::Nothing,
         }
     }

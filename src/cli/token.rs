@@ -49,6 +49,13 @@ pub struct Args {
     json: bool,
 }
 
+impl Args {
+    /// Whether a program reads what is said.
+    pub fn json(&self) -> bool {
+        self.json
+    }
+}
+
 /// A token and what one needs to know of it.
 #[derive(Debug, Serialize)]
 struct Made {
@@ -126,8 +133,10 @@ pub(super) fn sign(
 pub(super) fn kid_of(path: &Path) -> anyhow::Result<KeyId> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let stem = [".private.pem", ".pem", ".secret"].iter().find_map(|ending| name.strip_suffix(ending));
-    stem.and_then(|stem| stem.parse().ok())
-        .with_context(|| format!("{}: does not tell the key's name: --kid says it", path.display()))
+    stem.and_then(|stem| stem.parse().ok()).with_context(|| match path.exists() {
+        true => format!("{}: does not tell the key's name: --kid says it", path.display()),
+        false => format!("{}: there is no such file", path.display()),
+    })
 }
 
 fn link(page: &PageUrl, broker: &WebSocketUrl, node: &NodeId, prefix: Option<&TopicPrefix>, token: &str) -> String {

@@ -26,6 +26,17 @@ fn who_asks_for_json_gets_json_also_of_a_bad_config() {
     assert_eq!((code, &said[0]["part"], &said[0]["ok"]), (Some(2), &"config".into(), &false.into()));
     assert!(said[0]["detail"].as_str().is_some_and(|detail| detail.contains("nearest is `broker`")), "{said}");
 
+    for failing in [
+        &["token", "--json", "--key", "/nowhere", "--peer", "v-*", "--node", "x", "--for", "1h"][..],
+        &["ring", "--json", "--socket", "/nowhere"],
+        &["link", "--json", "--config", &path],
+    ] {
+        let (code, said) = run(failing);
+        let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+        let error = said["error"].as_str().expect("an error");
+        assert!(code != Some(0) && (error.contains("/nowhere") || error.contains("brokr")), "{failing:?}: {error}");
+    }
+
     let (code, said) = run(&["watch", "--json", "--node", "x", "--broker", "mqtt://h", "--password-file", "/nowhere"]);
     let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
     assert_eq!(code, Some(1));
