@@ -57,8 +57,13 @@ async fn only_who_has_a_token_watches_and_only_until_it_ends_or_is_revoked() {
     assert!(other.contains("The token is refused: it is for another camera."), "{other}");
 
     make("stage", "6s").await;
-    let over = refused(&stage, &with_token).await;
-    assert!(over.contains("The right to watch has ended."), "{over}");
+    let over = Watch::command(&stage, &with_token).output().await.expect("the binary runs");
+    assert_eq!(over.status.code(), Some(1));
+    let words = String::from_utf8_lossy(&over.stderr);
+    assert!(words.contains("The right to watch has ended."), "{words}");
+    let told: serde_json::Value = serde_json::from_slice(&over.stdout).expect("JSON");
+    let error = told["error"].as_str().expect("why it ended");
+    assert!(error.contains("has ended") && told["frames"].as_u64() > Some(0), "with what was seen: {told}");
 
     let mut steps = stage.node().events();
     make("stage", "8s").await;

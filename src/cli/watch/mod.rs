@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -119,7 +119,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         out::line(&in_words(&report))?;
     }
     let is_heard = report.talk_heard != Some(false);
-    Ok(if report.frames > 0 && is_heard { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if let Some(why) = &report.error {
+        out::complain(&anyhow!("{why}"));
+    }
+    Ok(if report.frames > 0 && is_heard && report.error.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The program's time: any beginning will do for the core and the tally.
@@ -204,7 +207,12 @@ impl Watching {
         loop {
             self.perform();
             if let Some(why) = self.refused.take() {
-                bail!("{}: {why}", args.node);
+                let why = format!("{}: {why}", args.node);
+                if self.tally().first_frame_at().is_none() {
+                    bail!(why);
+                }
+                // What was seen until then is worth telling.
+                return Ok(Report { error: Some(why), ..self.leave().await });
             }
             let due = self.core.poll_timeout();
             tokio::select! {

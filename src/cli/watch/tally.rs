@@ -54,6 +54,8 @@ pub struct Report {
     pub cameras: Vec<Told>,
     /// With `--talk`: whether the node has a speaker, and so takes what is said.
     pub talk_heard: Option<bool>,
+    /// Why it ended before it was to, after there were pictures.
+    pub error: Option<String>,
     /// The protocol's steps, in order.
     pub events: Vec<&'static str>,
 }
@@ -172,6 +174,7 @@ impl Tally {
             stamps_distinct: self.stamps_distinct,
             cameras: Vec::new(),
             talk_heard: None,
+            error: None,
             events: Vec::new(),
         }
     }
