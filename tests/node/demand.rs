@@ -77,6 +77,13 @@ async fn captured(stage: &Stage) -> u64 {
     count.and_then(|count| count.parse().ok()).expect("it is counted")
 }
 
+/// Tasks that have not ended.
+pub async fn tasks(stage: &Stage) -> u64 {
+    let text = metrics(stage).await;
+    let count = text.lines().find_map(|line| line.strip_prefix("camera_node_tasks "));
+    count.and_then(|count| count.parse().ok()).expect("they are counted")
+}
+
 /// What `/metrics` says.
 pub async fn metrics(stage: &Stage) -> String {
     let page = stage.node().page().expect("a page");

@@ -117,6 +117,7 @@ async fn a_viewer_that_cannot_write_its_pictures_gives_its_place_back() {
 async fn killed_viewers_free_everything() {
     let stage = Stage::start_alone("[limits]\nsilence_timeout_s = 2\n").await;
     let before = stage.resources();
+    let tasks_before = demand::tasks(&stage).await;
     let viewers: Vec<_> = (0..4).map(|_| Watch::start(&stage, &[])).collect();
     eventually("all watch", SOON, || stage.viewers() == 4).await;
     for viewer in viewers {
@@ -124,6 +125,12 @@ async fn killed_viewers_free_everything() {
     }
     eventually("nobody is sent to", SOON, || stage.viewers() == 0).await;
     eventually("their sockets are closed", SOON, || stage.resources() <= before).await;
+    let ended = async {
+        while demand::tasks(&stage).await > tasks_before {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(SOON, ended).await.expect("their tasks have ended");
     stage.stop().await;
 }
 

@@ -1,8 +1,10 @@
 //! Whether tokens can be checked: the keys, the list of revoked tokens, the clock.
 
+use std::os::unix::fs::PermissionsExt;
+
 use super::report::Finding;
-use crate::access::WallClock;
-use crate::access::config::{Access, UnsetClock};
+use crate::access::config::{Access, KeyFile, UnsetClock};
+use crate::access::{Algorithm, WallClock};
 use crate::node::{AccessFiles, whole_story};
 use crate::session::NodeId;
 
@@ -22,6 +24,14 @@ pub fn check(access: &Access, node: &NodeId) -> Vec<Finding> {
         return Vec::new();
     }
     let mut found = vec![Finding::good(PART, format!("tokens are checked with {} keys", access.keys.len()))];
+    found.extend(access.keys.iter().filter(|key| is_open_secret(key)).map(|key| {
+        let file = key.file.display();
+        Finding::good(
+            format!("access key {}", key.kid),
+            format!("{file} can be read by others, who may make tokens of it"),
+        )
+        .with_advice(format!("`chmod 600 {file}`, or an EdDSA key, of which the node has only what it checks with"))
+    }));
     if let WallClock::Unset { .. } = files.clock() {
         found.push(match access.unset_clock {
             UnsetClock::Accept => Finding::good("clock", "is not set; tokens are taken without a look at their end"),
@@ -36,11 +46,29 @@ pub fn check(access: &Access, node: &NodeId) -> Vec<Finding> {
     found
 }
 
+/// Of an EdDSA key the node has the public half, which is no secret.
+fn is_open_secret(key: &KeyFile) -> bool {
+    const OTHERS: u32 = 0o077;
+    let mode = std::fs::metadata(&key.file).map_or(0, |file| file.permissions().mode());
+    key.algorithm == Algorithm::Hs256 && mode & OTHERS != 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::config::{KeyFile, Mode};
-    use crate::access::{Algorithm, SigningKey};
+    use crate::access::SigningKey;
+    use crate::access::config::Mode;
+
+    #[test]
+    fn a_secret_that_others_may_read_is_told_of() {
+        let file = tempfile::NamedTempFile::new().expect("there is room");
+        let of = |algorithm, mode| {
+            std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(mode)).expect("ours");
+            is_open_secret(&KeyFile { algorithm, file: file.path().to_owned(), ..KeyFile::default() })
+        };
+        assert!(of(Algorithm::Hs256, 0o644) && of(Algorithm::Hs256, 0o640));
+        assert!(!of(Algorithm::Hs256, 0o600) && !of(Algorithm::EdDsa, 0o644));
+    }
 
     #[test]
     fn keys_and_clock_are_tried_and_an_open_node_needs_neither() {
