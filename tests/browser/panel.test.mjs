@@ -108,6 +108,11 @@ test('the panel with its plots fits every screen, beside the picture', { timeout
   // Two seconds make a line.
   for (const plot of ['load', 'memory', 'bitrate', 'rtt', 'latency']) await page.getByTestId(`plot-${plot}`).waitFor();
   await page.waitForFunction(() => document.querySelector('[data-testid="plot-load"] polyline').points.length >= 3);
+  // Words that come while something is set: the longest that there are.
+  await page.getByTestId('toast').evaluate((toast) => {
+    toast.textContent = 'Camera and microphone are switched off. The camera cannot keep this over a restart: its disk is full, or read-only.';
+    toast.dataset.shown = 'true';
+  });
   for (const size of SIZES) {
     await page.setViewportSize(size);
     for (const colorScheme of ['dark', 'light']) {
@@ -127,7 +132,10 @@ test('the panel with its plots fits every screen, beside the picture', { timeout
         const screen = { left: 0, right: innerWidth };
         const all = [...panel.querySelectorAll(':not(option)')].filter((element) => !inside(panel.getBoundingClientRect(), element));
         const { scrollWidth } = document.documentElement;
-        return [...(inside(screen, panel) ? [] : ['the panel']), ...all.map((element) => element.outerHTML.slice(0, 80)), ...(scrollWidth > innerWidth ? ['the page'] : [])];
+        const [below, words, plate] = ['.panel', '.toast', '.plate'].map((each) => document.querySelector(each).getBoundingClientRect());
+        const over = (one, other) => one.right > other.left && one.left < other.right && one.bottom > other.top && one.top < other.bottom;
+        const covered = [...(over(words, below) ? ['words stand above the panel'] : []), ...(over(words, plate) ? ['words stand above the plate'] : [])];
+        return [...covered, ...(inside(screen, panel) ? [] : ['the panel']), ...all.map((element) => element.outerHTML.slice(0, 80)), ...(scrollWidth > innerWidth ? ['the page'] : [])];
       });
       assert.deepEqual(misfits, [], `${size.width} px`);
     }

@@ -27,6 +27,8 @@ async function keepAllSizes(page, state, enter = async () => {}) {
         if (!(await isThere())) await enter();
         const wider = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
         assert.ok(wider <= 0, `${state} at ${size.width} px is ${wider} px wider than the screen`);
+        const cut = await page.getByTestId('state').evaluate((word) => word.scrollWidth > word.clientWidth || word.scrollHeight > word.clientHeight);
+        assert.ok(!cut, `${state} at ${size.width} px cannot be read to its end`);
         // The controls go when nobody moves.
         await page.mouse.move(size.width / 2, size.height / (colorScheme === 'dark' ? 3 : 4));
         await keepScreenshot(page, `${state}-${size.width}-${colorScheme}`);

@@ -1,0 +1,67 @@
+// The plate above the picture: the camera's name, and in a word how it is.
+import assert from 'node:assert/strict';
+import test from 'node:test';
+
+import { keepScreenshot, launchBrowser, openPage } from './browser.mjs';
+import { says } from './everywhere.mjs';
+import { waitForPicture } from './page.mjs';
+import { Child, answers, binary, freePort, startMosquitto, temporaryFile, until } from './processes.mjs';
+
+const NAME = 'Front door';
+const LONG_WORDS = ['Live, broker away', 'Switched off for privacy', 'Live, microphone garden-house-behind-the-trees away'];
+
+/** A node with a name for people behind a broker of its own, and a page that shows it. */
+async function openPorch(t, name) {
+  const broker = await startMosquitto(t, `${name}-mosquitto`);
+  const http = await freePort();
+  const config = temporaryFile(t, 'node.toml', `
+[node]
+id = "jb"
+name = "${NAME}"
+[broker]
+url = "${broker.url}"
+websocket_url = "${broker.wsUrl}"
+[http]
+bind = "127.0.0.1:${http}"
+[ice]
+include_loopback = true
+[[camera]]
+[camera.video]
+source = "test-pattern"
+width = 640
+height = 360
+`);
+  const node = new Child(t, name, binary, ['run', '--config', config]);
+  await node.before(until('the page is served', () => answers(http)));
+  const page = await openPage(await launchBrowser(t));
+  await page.goto(`http://127.0.0.1:${http}/`);
+  await waitForPicture(page, 30_000);
+  await page.getByTestId('name').filter({ hasText: NAME }).waitFor();
+  return { broker, node, page };
+}
+
+/** Runs in the page: what of the plate cannot be read, were this the word; the word of now without one. */
+function unreadable(word) {
+  const find = (id) => document.querySelector(`[data-testid="${id}"]`);
+  const [plate, name, state] = ['plate', 'name', 'state'].map(find);
+  if (word !== undefined) state.textContent = word;
+  const [outer, inner] = [plate, state].map((element) => element.getBoundingClientRect());
+  const lacks = [];
+  if (state.scrollWidth > state.clientWidth || state.scrollHeight > state.clientHeight) lacks.push('the state is cut');
+  if (inner.left < outer.left || inner.right > outer.right || inner.top < outer.top || inner.bottom > outer.bottom) lacks.push('the state stands beside its plate');
+  if (outer.right > innerWidth) lacks.push('the plate is wider than the screen');
+  if (name.clientWidth < 24) lacks.push('nothing is left of the name');
+  return lacks;
+}
+
+test('on a phone the state can be read to its end, and the name gives way first', { timeout: 180_000 }, async (t) => {
+  const { broker, page } = await openPorch(t, 'plate-phone');
+  await broker.child.end();
+  await says(page, 'Live, broker away');
+  for (const width of [360, 320]) {
+    await page.setViewportSize({ width, height: 640 });
+    assert.deepEqual(await page.evaluate(unreadable), [], `${width} px`);
+    await keepScreenshot(page, `plate-${width}`);
+    for (const word of LONG_WORDS) assert.deepEqual(await page.evaluate(unreadable, word), [], `${width} px: ${word}`);
+  }
+});
