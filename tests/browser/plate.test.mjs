@@ -65,3 +65,15 @@ test('on a phone the state can be read to its end, and the name gives way first'
     for (const word of LONG_WORDS) assert.deepEqual(await page.evaluate(unreadable, word), [], `${width} px: ${word}`);
   }
 });
+
+for (const signal of ['SIGTERM', 'SIGKILL']) {
+  test(`a camera is called as before when its node has gone by ${signal}`, { timeout: 180_000 }, async (t) => {
+    const { node, page } = await openPorch(t, `plate-${signal.toLowerCase()}`);
+    await node.end(signal);
+    // Its last word, or that of the broker, has no name in it.
+    await page.waitForFunction(() => window.cameraNode.status?.state === 'offline', null, { timeout: 30_000 });
+    assert.equal(await page.evaluate(() => window.cameraNode.status.name), undefined);
+    assert.equal(await page.getByTestId('name').textContent(), NAME);
+    assert.match(await page.title(), new RegExp(`^${NAME} · `));
+  });
+}

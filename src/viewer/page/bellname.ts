@@ -1,34 +1,15 @@
 /** By which name a browser is called, and whether it is to be: kept in the browser, for each camera. Pure. */
 
+import { kept, type Kept, type Storage } from "./kept.ts";
 import type { Settings } from "./settings.ts";
-
-/** The part of `localStorage` that is needed here. */
-export type Storage = Pick<globalThis.Storage, "getItem" | "setItem" | "removeItem">;
 
 /** Other pages of this browser may have its name already: so many are tried. */
 const MAX_NUMBER = 9;
 const MAX_LENGTH = 64;
 
 /** What is kept of a bell that is on. */
-export function keptName({ broker, prefix, node }: Settings, storage: () => Storage): { get: () => string | undefined; set: (name: string | undefined) => void } {
-  const key = `camera-node.bell ${JSON.stringify([broker, prefix ?? "", node])}`;
-  // Storage may be forbidden; then the bell is on for as long as the page is open.
-  const attempt = <T>(work: () => T): T | undefined => {
-    try {
-      return work();
-    } catch {
-      return undefined;
-    }
-  };
-  return {
-    get: () => attempt(() => storage().getItem(key)) ?? undefined,
-    set: (name) => {
-      attempt(() => {
-        if (name === undefined) storage().removeItem(key);
-        else storage().setItem(key, name);
-      });
-    },
-  };
+export function keptName(settings: Settings, storage: () => Storage): Kept {
+  return kept("bell", settings, storage);
 }
 
 /** A name for people, from what a browser says of itself; `mark` tells it from others of its kind. */

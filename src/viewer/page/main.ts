@@ -7,6 +7,8 @@ import { keptName } from "./bellname.ts";
 import { followPeople, stir } from "./calm.ts";
 import { followControls } from "./controls.ts";
 import { buttons, root } from "./elements.ts";
+import { kept } from "./kept.ts";
+import { LastName } from "./lastname.ts";
 import { measureLatency } from "./latency.ts";
 import { hasSound, onFirstPicture, show } from "./player.ts";
 import { showName, showNumbers, showState } from "./screen.ts";
@@ -73,6 +75,7 @@ function watch(settings: Settings, { token, password }: Secrets, https: string |
   let firstPictureMs: number | undefined;
   let stillFor = 0;
   const measured = measureLatency();
+  const called = new LastName(node, kept("name", settings, () => localStorage));
 
   const state = (): void => {
     const details = camera.status?.state_detail;
@@ -86,8 +89,9 @@ function watch(settings: Settings, { token, password }: Secrets, https: string |
     stir(true);
     state();
   });
-  camera.on("status", ({ name }) => {
-    showName(name ?? node);
+  camera.on("status", (status) => {
+    called.hear(status);
+    showName(called.shown);
     state();
   });
   camera.on("stream", (got) => {
@@ -138,7 +142,7 @@ function watch(settings: Settings, { token, password }: Secrets, https: string |
   Object.defineProperty(window, "cameraNode", { value: Object.freeze(hook) });
 
   root.dataset["page"] = "camera";
-  showName(node);
+  showName(called.shown);
   camera.start();
 }
 

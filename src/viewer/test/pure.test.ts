@@ -9,6 +9,8 @@ import { ageMs, blockSide, readStamp } from "../lib/stamp.ts";
 import { sample, statsBetween } from "../lib/stats.ts";
 import { wordsFor } from "../lib/words.ts";
 import { browserName, keptName, nextName } from "../page/bellname.ts";
+import { kept } from "../page/kept.ts";
+import { LastName } from "../page/lastname.ts";
 import { bitrate, numberTexts, plotPoints, secondsUntil, snapshotName } from "../page/numbers.ts";
 import { brokerAddress, fromFragment, isComplete, problemOf, toFragment } from "../page/settings.ts";
 
@@ -165,6 +167,28 @@ test("a bell that is on is kept for its camera alone, and where nothing may be k
   });
   forbidden.set("Kitchen");
   assert.equal(forbidden.get(), undefined);
+});
+
+test("a camera whose node is gone is called as before, also by a page that opens then", () => {
+  const values = new Map<string, string>();
+  const storage = { getItem: (key: string) => values.get(key) ?? null, setItem: (key: string, value: string) => void values.set(key, value), removeItem: (key: string) => void values.delete(key) };
+  const opened = (): LastName => new LastName("jb", kept("name", { broker: "wss://h", node: "jb" }, () => storage));
+  const page = opened();
+  page.hear({ state: "offline" });
+  assert.equal(page.shown, "jb");
+  page.hear({ state: "online", name: "Front door" });
+  page.hear({ state: "offline" });
+  assert.deepEqual([page.shown, opened().shown], ["Front door", "Front door"]);
+  page.hear({ state: "online", name: "Back door" });
+  assert.deepEqual([page.shown, opened().shown], ["Back door", "Back door"]);
+  page.hear({ state: "online" });
+  assert.deepEqual([page.shown, opened().shown, values.size], ["jb", "jb", 0]);
+  const unkept = new LastName("jb", kept("name", { broker: "wss://h", node: "jb" }, () => {
+    throw new DOMException("no", "SecurityError");
+  }));
+  unkept.hear({ state: "online", name: "Front door" });
+  unkept.hear({ state: "offline" });
+  assert.equal(unkept.shown, "Front door");
 });
 
 test("a plot has its newest value on the right, and makes nothing of noise", () => {
