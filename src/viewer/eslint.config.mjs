@@ -4,7 +4,7 @@ import tseslint from "typescript-eslint";
 const OUTSIDE_WORLD = ["Date", "performance", "setTimeout", "setInterval", "crypto", "window", "document", "navigator", "fetch"];
 
 export default tseslint.config(
-  { ignores: ["dist/", "esm/", "examples/", "node_modules/", "test/out/", "*.mjs", "test/*.mjs"] },
+  { ignores: ["dist/", "docs/", "esm/", "examples/", "node_modules/", "test/out/", "*.mjs", "test/*.mjs"] },
   ...tseslint.configs.strictTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: new URL(".", import.meta.url).pathname } },

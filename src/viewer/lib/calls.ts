@@ -18,6 +18,7 @@ export class IncomingCall {
   /** When it stops ringing here at the latest, as `Date.now()` counts; whoever calls mostly gives up earlier. */
   readonly endsAt = Date.now() + RINGS_HERE_MS;
 
+  /** @internal */
   constructor(
     /** The session it will be when it is accepted; the camera's `call` events name it. */
     readonly session: string,

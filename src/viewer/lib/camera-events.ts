@@ -26,18 +26,27 @@ export interface CameraEvent extends ProtocolEvent {
 
 /** Something that went wrong, whether or not it ends anything. */
 export interface CameraError {
+  /** The number of the protocol's table of errors (PROTOCOL.md, section 6). */
   readonly code: number;
+  /** The same by its name in {@link ERRORS}; `undefined` for an error of a later version. */
   readonly slug: ErrorSlug | undefined;
+  /** A W3C DOMException name where one fits, such as `NotAllowedError`. */
   readonly name: string;
+  /** For a person, by whoever met it. */
   readonly message: string;
 }
 
+/** The events of a {@link Camera}, by name, with what a listener is given. */
 export interface CameraEvents {
+  /** How it is, whenever that changes; {@link Camera.state} has the latest. */
   state: CameraState;
   /** Pictures and sound of one of the node's cameras, again when a track is added; `undefined` when they are gone. */
   stream: { camera: string; stream: MediaStream } | undefined;
+  /** Numbers of the session, once a second while there is one. */
   stats: Stats;
+  /** A step of the protocol, in the order of the node's own log. */
   event: CameraEvent;
+  /** The node's presence, whenever it changes. */
   status: Status;
   /** A data channel that the node has opened. */
   channel: RTCDataChannel;
@@ -53,6 +62,8 @@ export interface CameraEvents {
   incomingCall: IncomingCall;
   /** What has become of a call, in either direction. */
   call: CallState;
+  /** Whether the node will call us, whenever that changes; see `Camera.register`. */
   registration: RegistrationState;
+  /** Whatever went wrong, whether or not it ends anything. What it means for people is said by `state`. */
   error: CameraError;
 }

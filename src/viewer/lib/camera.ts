@@ -23,13 +23,12 @@ import { tokenFrom } from "./tokens.ts";
 import { wordsFor } from "./words.ts";
 import { chance, lifeOf, wallClock } from "./world.ts";
 
-export type { CameraError, CameraEvent, CameraEvents, CameraState } from "./camera-events.ts";
-
 /** Steps kept in {@link Camera.events}. */
 const MAX_EVENTS = 500;
 /** Browsers keep a timer's time in 32 bits, and fire at once what is later. A core that is woken too early sleeps on. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
+/** Watches one node, calls it and is called by it; begins with {@link Camera.start}, and tells of everything by events. */
 export class Camera extends Emitter<CameraEvents> {
   /** The microphone, heard at the camera if `wants.talk` was granted; `talk` events tell what it does. */
   readonly talk = new Talk((state) => {
@@ -149,6 +148,7 @@ export class Camera extends Emitter<CameraEvents> {
     return this.registered;
   }
 
+  /** How it is now, with the words for it. */
   get state(): CameraState {
     return this.current;
   }
@@ -180,6 +180,7 @@ export class Camera extends Emitter<CameraEvents> {
     return this.peer.channels.opened(channel);
   }
 
+  /** The latest numbers, while there is a session. */
   get stats(): Stats | undefined {
     return this.peer?.tally.latest;
   }

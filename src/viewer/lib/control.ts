@@ -3,6 +3,7 @@
 /** Why a request was not done, or a channel was closed. */
 export class ControlError extends Error {
   constructor(
+    /** The number of the protocol's table of errors (PROTOCOL.md, sections 6 and 9). */
     readonly code: number,
     /** A W3C DOMException name; `AbortError` when the channel closed first, `TimeoutError` when no answer came. */
     override readonly name: string,
@@ -19,6 +20,7 @@ export class ControlError extends Error {
   }
 }
 
+/** What can go wrong with a request or a channel, by its number. */
 const SLUGS = [
   [10, "badMessage"],
   [12, "unsupported"],
@@ -47,22 +49,34 @@ const SLUGS = [
   [81, "fileFailed"],
 ] as const;
 
+/** The names of the errors that a request or a channel can end with. */
 export type ControlErrorSlug = (typeof SLUGS)[number][1];
 
+/** What a value must lie in. */
 export interface Range {
+  /** The least. */
   readonly minimum: number;
+  /** The most. */
   readonly maximum: number;
+  /** Between two values. */
   readonly step: number;
 }
 
 /** One of a camera's own controls, as its driver has it. */
 export interface CameraControl extends Range {
+  /** For `camera.setControl`: V4L2's number. */
   readonly id: number;
+  /** As the driver calls it. */
   readonly name: string;
+  /** What it is to touch: a slider, a switch, a menu, a button. */
   readonly kind: "integer" | "boolean" | "menu" | "button";
+  /** What it is unless somebody sets it. */
   readonly default: number;
+  /** What it is now; absent for a button. */
   readonly value?: number;
+  /** What a menu offers. */
   readonly items?: readonly { readonly value: number; readonly name: string }[];
+  /** Whether it can only be looked at. */
   readonly readOnly: boolean;
   /** Held by another control, such as an automatic mode. */
   readonly inactive: boolean;
@@ -70,18 +84,27 @@ export interface CameraControl extends Range {
 
 /** What is asked of a camera. */
 export interface CameraSettings {
+  /** Pixels a line. */
   readonly width: number;
+  /** Lines. */
   readonly height: number;
+  /** Pictures a second, at most. */
   readonly fps: number;
+  /** Thousands of bits a second, at most. */
   readonly bitrateKbps: number;
+  /** What each may be. */
   readonly limits: Readonly<Record<"width" | "height" | "fps" | "bitrateKbps", Range>>;
+  /** The sizes that the camera delivers, where it tells them. */
   readonly sizes?: readonly { readonly width: number; readonly height: number }[];
 }
 
 /** What there is at the node. */
 export interface Description {
+  /** Of the node's program. */
   readonly version: string;
+  /** What may be asked for, and the scope that a token needs for it. */
   readonly methods: readonly { readonly name: string; readonly scope: string }[];
+  /** The cameras, and how each is set. */
   readonly cameras: readonly {
     readonly name: string;
     readonly privacy: boolean;
@@ -93,23 +116,33 @@ export interface Description {
   readonly apps: readonly string[];
 }
 
+/** Which camera, by its name in the node's status. */
 interface OfCamera {
   camera: string;
 }
 
 /** The methods, each with its params and what it gives. */
 export interface ControlMethods {
+  /** What there is at the node. */
   describe: { params: Record<string, never>; result: Description };
+  /** A camera's own controls, a message full of them; `next` is the `after` of the rest. See {@link Control.controls}. */
   "camera.controls": { params: OfCamera & { after?: number }; result: { controls: CameraControl[]; next?: number } };
+  /** Sets one of them, or presses a button (no `value`): it, and those that have changed with it. */
   "camera.setControl": { params: OfCamera & { id: number; value?: number | boolean }; result: { controls: CameraControl[] } };
+  /** Size, rate and bit rate, and what they may be. */
   "camera.settings": { params: OfCamera; result: CameraSettings };
+  /** Changes them for everybody: pictures stand for a moment. */
   "camera.setSettings": {
     params: OfCamera & { width?: number; height?: number; fps?: number; bitrateKbps?: number };
     result: CameraSettings;
   };
+  /** Asks for a whole picture now. */
   "camera.keyFrame": { params: OfCamera; result: Record<string, never> };
+  /** Mutes the microphone for everybody; `kept` is whether a restart will remember it. */
   "camera.mute": { params: OfCamera & { muted: boolean }; result: { muted: boolean; kept: boolean } };
+  /** Shuts camera and microphone for everybody, or opens them; `kept` is whether a restart will remember it. */
   "camera.privacy": { params: OfCamera & { on: boolean }; result: { privacy: boolean; kept: boolean } };
+  /** Ends the node's process, so that it is started anew. */
   "node.restart": { params: Record<string, never>; result: Record<string, never> };
 }
 
@@ -138,6 +171,7 @@ export class Control {
   private readonly queue: { id: number; waiting: Waiting }[] = [];
   private closed = false;
 
+  /** @internal */
   constructor(
     private readonly channel: ControlChannel,
     /** Told what the node says unasked. */

@@ -10,6 +10,7 @@ export interface Device {
 
 /** What there is. */
 export interface Devices {
+  /** What `camera.talk.start` may be given. */
   readonly microphones: readonly Device[];
   /** Empty where the browser leaves the choice to the system, as Safari does. */
   readonly speakers: readonly Device[];

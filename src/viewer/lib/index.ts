@@ -10,7 +10,7 @@
  */
 
 export { Camera } from "./camera.ts";
-export type { CameraError, CameraEvent, CameraEvents, CameraState } from "./camera.ts";
+export type { CameraError, CameraEvent, CameraEvents, CameraState } from "./camera-events.ts";
 export { IncomingCall } from "./calls.ts";
 export { withAwsAuthorizer, withAwsSignature } from "./connect/aws.ts";
 export type { AuthorizerToken, AwsAuthorizerOptions, AwsSignedOptions } from "./connect/aws.ts";
@@ -22,19 +22,20 @@ export type { CameraControl, CameraSettings, ControlErrorSlug, ControlMethods, D
 export type { CallEnd } from "./core/call.ts";
 export type { CallState } from "./core/doorbell.ts";
 export { ERRORS } from "./core/errors.ts";
-export type { ErrorSlug } from "./core/errors.ts";
+export type { ErrorRow, ErrorSlug } from "./core/errors.ts";
 export { Files } from "./files.ts";
 export type { FetchedFile, FetchOptions, FileInfo } from "./files.ts";
 export type { RegistrationState } from "./core/io.ts";
-export type { CameraDetail, Status, Wants } from "./core/message.ts";
-export type { Reason, StateName } from "./core/state.ts";
+export type { CameraChoice, CameraDetail, RejectReason, Status, Wants } from "./core/message.ts";
+export type { LinkProblem, Reason, StateName } from "./core/state.ts";
+export type { Step } from "./core/steps.ts";
 export { scopesOfToken } from "./core/token.ts";
 export { DEFAULT_PREFIX, isId, isPrefix } from "./core/topics.ts";
 export { allowMicrophone, canChooseSpeaker, devices, useSpeaker, watchDevices } from "./devices.ts";
 export type { Device, Devices } from "./devices.ts";
 export type { Connect, Endpoint } from "./link.ts";
 export { lacking, SecureContextNeeded, wordsForLack, wordsForLacks } from "./secure.ts";
-export type { Lack } from "./secure.ts";
+export type { Lack, Offered } from "./secure.ts";
 export { ageMs, blockSide, readStamp } from "./stamp.ts";
 export type { CameraOptions } from "./options.ts";
 export type { SnapshotOptions } from "./snapshots.ts";

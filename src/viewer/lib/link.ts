@@ -12,7 +12,9 @@ export interface Endpoint {
   url: string;
   /** MQTT client id and peer id in one; this tab's own when absent. */
   clientId?: string;
+  /** Of MQTT's CONNECT. */
   username?: string;
+  /** The same. */
   password?: string;
   /** WebSocket subprotocols; `mqtt` when absent. */
   protocols?: string[];

@@ -8,7 +8,9 @@ export type Lack = "crypto" | "microphone" | "devices" | "clipboard" | "wakeLock
 
 /** What the browser offers a page, as far as it matters here. */
 export interface Offered {
+  /** Of WebCrypto. */
   readonly crypto?: { readonly subtle?: unknown };
+  /** Of the `navigator`. */
   readonly navigator?: { readonly mediaDevices?: object; readonly clipboard?: unknown; readonly wakeLock?: unknown };
 }
 
@@ -65,6 +67,7 @@ export function wordsForLacks(lacks: readonly Lack[], isSecure: boolean = global
 /** Something that the browser keeps back would be needed. */
 export class SecureContextNeeded extends Error {
   constructor(
+    /** What it is. */
     readonly lack: Lack,
     isSecure?: boolean,
   ) {

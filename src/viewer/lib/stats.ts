@@ -4,11 +4,13 @@
 export interface Stats {
   /** Pixels; absent before the first picture. */
   readonly width?: number;
+  /** Lines; absent before the first picture. */
   readonly height?: number;
   /** Pictures shown a second. */
   readonly fps?: number;
   /** Bits a second of sound and picture together. */
   readonly bitrateBps?: number;
+  /** To the node and back, in milliseconds, as ICE measures it. */
   readonly roundTripMs?: number;
   /** How long a picture waits in the browser before it is shown. */
   readonly bufferMs?: number;
@@ -17,11 +19,15 @@ export interface Stats {
    * exposure and the node's encoder are not in it; nobody can measure those from here.
    */
   readonly latencyMs?: number;
+  /** Packets of the picture that never came, since the session began. */
   readonly packetsLost?: number;
+  /** Pictures decoded since the session began. */
   readonly framesDecoded?: number;
+  /** Pictures that were decoded, or not even that, and never shown. */
   readonly framesDropped?: number;
   /** For example `H264`. */
   readonly codec?: string;
+  /** For example `opus`. */
   readonly audioCodec?: string;
   /** How the packets come: directly, from behind a NAT, or through a relay. */
   readonly path?: "host" | "srflx" | "prflx" | "relay";

@@ -14,6 +14,7 @@ export interface TalkState {
   readonly state: "off" | "ready" | "asking" | "on";
   /** Why the last try came to nothing, for programs and for people. */
   readonly trouble?: TalkTrouble;
+  /** The trouble in words for people. */
   readonly text?: string;
 }
 
@@ -48,11 +49,13 @@ export class Talk {
   private turn = 0;
   private letGo: ReturnType<typeof setTimeout> | undefined;
 
+  /** @internal */
   constructor(
     private readonly told: (state: TalkState) => void,
     private readonly keepMs = KEEP_MS,
   ) {}
 
+  /** What it does now; `talk` events tell of each change. */
   get state(): TalkState {
     return this.current;
   }
@@ -101,7 +104,10 @@ export class Talk {
     }
   }
 
-  /** A session takes sound, or does not any more; who talks goes on with the next. */
+  /**
+   * A session takes sound, or does not any more; who talks goes on with the next.
+   * @internal
+   */
   use(sender: Sender | undefined): void {
     if (sender === this.sender) return;
     this.sender = sender;

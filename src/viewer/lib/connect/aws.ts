@@ -14,11 +14,13 @@ interface AwsEndpoint {
 
 /** What a custom authorizer looks at. */
 export interface AuthorizerToken {
+  /** What the authorizer reads. */
   token: string;
   /** The token's signature in base64, where the authorizer has signing switched on. */
   signature?: string;
 }
 
+/** What {@link withAwsAuthorizer} needs. */
 export interface AwsAuthorizerOptions extends AwsEndpoint {
   /** The authorizer's name; absent where the endpoint has a default one. */
   authorizer?: string;
@@ -28,6 +30,7 @@ export interface AwsAuthorizerOptions extends AwsEndpoint {
   token: () => AuthorizerToken | Promise<AuthorizerToken>;
   /** For authorizers that also look at them. */
   username?: string;
+  /** Read by some authorizers beside the user name. */
   password?: string;
 }
 
@@ -51,6 +54,7 @@ export function withAwsAuthorizer(options: AwsAuthorizerOptions): Connect {
   };
 }
 
+/** What {@link withAwsSignature} needs. */
 export interface AwsSignedOptions extends AwsEndpoint {
   /** Where the endpoint is; read from its name when absent, which only works with the account's own (`….iot.REGION.…`). */
   region?: string;

@@ -2,6 +2,7 @@
 
 import type { Connect } from "../link.ts";
 
+/** What {@link withPassword} needs. */
 export interface PasswordOptions {
   /** `wss://…` or `ws://…` */
   url: string;

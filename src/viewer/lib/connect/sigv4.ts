@@ -3,8 +3,11 @@
  * https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html
  */
 
+/** Credentials of AWS, as Cognito and STS give them. */
 export interface AwsCredentials {
+  /** The key's name, such as `ASIA…`. */
   accessKeyId: string;
+  /** Its secret, which only signs and is not sent. */
   secretAccessKey: string;
   /** Of temporary credentials. */
   sessionToken?: string;

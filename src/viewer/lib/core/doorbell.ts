@@ -32,13 +32,16 @@ type CallInput = Extract<Input, { type: "register" | "unregister" | "call" | "ac
 
 /** A call, as the outside is told of it. */
 export interface CallState {
+  /** The session that it is, or will be. */
   readonly session: string;
+  /** Who calls: the node (`incoming`) or we (`outgoing`). */
   readonly direction: "incoming" | "outgoing";
   /**
    * `calling` until the node has it, `ringing` until it is answered, `accepted` until the node lets us in. `joined` is a
    * session like any other. `ended` is what never became one.
    */
   readonly state: "calling" | "ringing" | "accepted" | "joined" | "ended";
+  /** With `ended`: why. */
   readonly end?: CallEnd;
   /** What the node said itself. */
   readonly said?: string;

@@ -4,6 +4,7 @@ import type { Failure } from "./message.ts";
 
 /** One row of the table. */
 export interface ErrorRow {
+  /** The number that goes over the wire. */
   readonly code: number;
   /** A W3C DOMException name where one fits. */
   readonly name: string;

@@ -58,7 +58,9 @@ export type Input =
 export interface RegistrationState {
   /** `pending` while node or broker cannot be reached; `refused` says why. */
   readonly state: "off" | "pending" | "on" | "refused";
+  /** The name we are registered by, or want to be; absent where we do not. */
   readonly name?: string;
+  /** With `refused`: why. */
   readonly reason?: Reason;
   /** What whoever refused it said of it. */
   readonly said?: string;
@@ -68,9 +70,13 @@ export interface RegistrationState {
 export interface ProtocolEvent {
   /** In the clock of the core. */
   readonly at: number;
+  /** Which step. */
   readonly name: Step;
+  /** The id of the session or call that it is a step of. */
   readonly session: string;
+  /** Who said it: the node (`in`) or we (`out`); absent where nobody did. */
   readonly direction?: "in" | "out";
+  /** More of it, for logs: a reason, an error. */
   readonly detail?: string;
 }
 

@@ -19,7 +19,9 @@ export type CameraChoice = boolean | string[];
 
 /** What a session is to carry. */
 export interface Wants {
+  /** Pictures: of all cameras (`true`), of those named, or none. */
   video?: CameraChoice;
+  /** Sound, in the same way. */
   audio?: CameraChoice;
   /** To be heard at the camera. */
   talk?: boolean;
@@ -65,24 +67,33 @@ export type RejectReason = "busy" | "declined" | "timeout" | "notAllowed" | "uns
 
 /** How one camera is; none of these refuses a join. */
 export interface CameraDetail {
+  /** `private` is shut by somebody, `away` is unplugged. */
   state: "idle" | "running" | "private" | "away" | "failed";
   /** With `failed`: `busy`, `stalled`, `unsupported` or `failed`; a later node may say others. */
   fault?: string;
+  /** For people, where something is wrong. */
   message?: string;
 }
 
 /** A node's presence. */
 export interface Status {
+  /** Of the message. */
   type: "status";
+  /** Of the protocol that the node speaks. */
   versions: number[];
+  /** Whether it is there. */
   state: "online" | "offline";
   /** This run of the node's program. */
   boot: string;
   /** Which of its broker connections within that run, from 1. */
   conn: number;
+  /** For people. */
   name?: string;
+  /** What can be asked for in `wants`: names, with size in pixels and pictures a second. */
   cameras?: { name: string; width: number; height: number; fps: number }[];
+  /** Whether a `join` needs a token. */
   access?: "open" | "token";
+  /** How many watch, where the node is configured to tell. */
   viewers?: number;
   /** `warnings` are for who looks after the node. */
   state_detail?: { cameras: Record<string, CameraDetail>; warnings?: string[] };

@@ -50,7 +50,9 @@ export type Reason =
 
 /** The state of a viewer. */
 export interface ViewerState {
+  /** Which of the six. */
   readonly state: StateName;
+  /** Why it is that one. */
   readonly reason: Reason;
   /** When the next try begins, in the clock of the core; absent when there is none, or it is under way. */
   readonly retryAt?: number;
