@@ -1,31 +1,15 @@
-/** The bell: whether this browser rings when the node calls, and what is seen and heard then. */
+/** The bell: whether this browser rings when the node calls. */
 
-import type { Camera, CallState, IncomingCall, RegistrationState } from "../lib/index.ts";
-import { browserName, type keptName, nextName } from "./bellname.ts";
-import { stir } from "./calm.ts";
+import type { Camera, RegistrationState } from "../lib/index.ts";
+import { browserName, nextName } from "./bellname.ts";
 import { buttons, root } from "./elements.ts";
-import { closeNote, type NoteWords, showNote } from "./note.ts";
-import { askToNotify, notifyHidden } from "./notification.ts";
-import { unmute } from "./player.ts";
-import { ring, tuneIn } from "./ringtone.ts";
-import { showCallInTitle } from "./screen.ts";
-import { closeSheet, followSheet, openSheet, showAnswering } from "./sheet.ts";
+import type { Kept } from "./kept.ts";
+import { askToNotify } from "./notification.ts";
+import { tuneIn } from "./ringtone.ts";
 import { notify } from "./toast.ts";
 
-/** What rings now. */
-interface Ringing {
-  readonly call: IncomingCall;
-  readonly silence: () => void;
-  readonly unnotify: () => void;
-  /** The person has accepted it, and then not waited for it. */
-  readonly isGivenUp?: boolean;
-}
-
-/** Follows calls and the button that turns them on; `kept` is what this browser remembers. */
-export function followBell(camera: Camera, kept: ReturnType<typeof keptName>): void {
-  let ringing: Ringing | undefined;
-  followSheet();
-
+/** Follows the button that turns it on; `kept` is what this browser remembers. Gives the way to turn it on otherwise. */
+export function followBell(camera: Camera, kept: Kept): { turnOn: () => void } {
   const turnOn = (): void => {
     isNews = true;
     tuneIn();
@@ -55,75 +39,16 @@ export function followBell(camera: Camera, kept: ReturnType<typeof keptName>): v
     else showBell(registration);
   });
 
-  const quiet = (): void => {
-    ringing?.silence();
-    ringing?.unnotify();
-    showCallInTitle(undefined);
-  };
-
-  camera.on("incomingCall", (call) => {
-    quiet();
-    closeNote();
-    ringing = {
-      call,
-      silence: ring(),
-      unnotify: notifyHidden(call.node, "Somebody is ringing.", true),
-    };
-    showCallInTitle(call.node);
-    stir();
-    const cameras = call.cameras.length > 1 ? ` Cameras: ${call.cameras.join(", ")}.` : "";
-    openSheet(
-      { eyebrow: "Somebody is ringing", title: call.node, text: `Accept to see and hear who is there.${cameras}` },
-      {
-        accept: () => {
-          quiet();
-          unmute();
-          call.accept();
-          showAnswering({ eyebrow: "Answering", title: call.node, text: "The picture is on its way." });
-        },
-        decline: () => {
-          call.decline();
-          // Nothing, unless it has been accepted before; and then no news to who has done it.
-          if (ringing?.call === call) ringing = { ...ringing, isGivenUp: true };
-          camera.hangUp();
-        },
-      },
-    );
-  });
-
-  camera.on("call", (state) => {
-    if (ringing?.call.session !== state.session || (state.state !== "joined" && state.state !== "ended")) return;
-    const { call, isGivenUp } = ringing;
-    quiet();
-    ringing = undefined;
-    closeSheet();
-    const said = state.state === "ended" && isGivenUp !== true ? wordsForEnd(state) : undefined;
-    if (said === undefined) return;
-    showNote(said, call.node, new Date(), () => {
-      camera.start();
-    });
-    if (said.isMissed) notifyHidden(call.node, said.title, true);
-  });
-
   const name = kept.get();
   if (name !== undefined) camera.register(name);
   showBell(camera.registration);
-}
-
-/** What is said of a call that was not taken here; nothing of what the person has done. */
-function wordsForEnd({ end, said }: CallState): NoteWords | undefined {
-  switch (end) {
-    case "declined":
-      return undefined;
-    case "answered":
-      return { title: "Answered elsewhere", text: "", isMissed: false };
-    case "timeout":
-    case "cancelled":
-    case "signallingLost":
-      return { title: "Missed call", text: "", isMissed: true };
-    default:
-      return { title: "The call did not come about", text: said ?? "The camera did not let this browser in.", isMissed: true };
-  }
+  return {
+    turnOn: () => {
+      if (camera.registration.state !== "off") return;
+      turnOn();
+      isNews = false;
+    },
+  };
 }
 
 let shown: RegistrationState["state"] = "off";

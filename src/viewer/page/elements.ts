@@ -28,18 +28,21 @@ export const said = byTestId("said", HTMLElement);
 export const buttons = {
   connect: byTestId("connect", HTMLButtonElement),
   change: byTestId("change", HTMLButtonElement),
+  call: byTestId("call", HTMLButtonElement),
   sound: byTestId("sound", HTMLButtonElement),
   talk: byTestId("talk", HTMLButtonElement),
   snapshot: byTestId("snapshot", HTMLButtonElement),
   fullscreen: byTestId("fullscreen", HTMLButtonElement),
   disconnect: byTestId("disconnect", HTMLButtonElement),
   bell: byTestId("bell", HTMLButtonElement),
+  device: byTestId("device", HTMLButtonElement),
   adjust: byTestId("adjust", HTMLButtonElement),
 };
 
 export const sheet = {
   dialog: byTestId("sheet", HTMLDialogElement),
   words: found(".sheet-words", HTMLElement),
+  picture: byTestId("sheet-picture", HTMLImageElement),
   eyebrow: byTestId("sheet-eyebrow", HTMLElement),
   title: byTestId("sheet-title", HTMLElement),
   text: byTestId("sheet-text", HTMLElement),
@@ -67,6 +70,17 @@ export const panel = {
   plotsTitle: byTestId("plots-title", HTMLElement),
   restart: byTestId("restart", HTMLButtonElement),
   question: byTestId("restart-question", HTMLDialogElement),
+};
+
+/** The dialog for this browser alone. */
+export const ours = {
+  dialog: byTestId("this-browser", HTMLDialogElement),
+  tablet: byTestId("wall-tablet", HTMLInputElement),
+  microphones: byTestId("microphones", HTMLSelectElement),
+  speakersRow: byTestId("speakers-row", HTMLElement),
+  speakers: byTestId("speakers", HTMLSelectElement),
+  hint: byTestId("devices-hint", HTMLElement),
+  allow: byTestId("devices-allow", HTMLButtonElement),
 };
 
 export const note = {

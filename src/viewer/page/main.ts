@@ -4,10 +4,11 @@ import { Camera, type CameraEvent, type CameraState, scopesOfToken, type Stats, 
 import { drawAmbience, followAmbience } from "./ambience.ts";
 import { followBell } from "./bell.ts";
 import { keptName } from "./bellname.ts";
+import { followCalls } from "./calls.ts";
 import { followPeople, stir } from "./calm.ts";
 import { followControls } from "./controls.ts";
 import { buttons, root } from "./elements.ts";
-import { kept } from "./kept.ts";
+import { kept, type Kept } from "./kept.ts";
 import { LastName } from "./lastname.ts";
 import { measureLatency } from "./latency.ts";
 import { hasSound, onFirstPicture, show } from "./player.ts";
@@ -17,7 +18,9 @@ import { followPanel } from "./panel.ts";
 import { type Secrets, secretsFor, takeSecrets } from "./secrets.ts";
 import { brokerAddress, findSettings, isComplete, type Settings } from "./settings.ts";
 import { askForSettings } from "./setup.ts";
+import { isTabletByAddress, onFirstTouch, Tablet } from "./tablet.ts";
 import { followTalk } from "./talk.ts";
+import { followChoices } from "./thisbrowser.ts";
 import { followVisibility, keepAwake } from "./wakelock.ts";
 
 declare global {
@@ -55,11 +58,11 @@ async function main(): Promise<void> {
   if (isComplete(settings)) {
     const secrets = secretsFor(settings, given, () => sessionStorage);
     showLacks(https, secrets);
-    watch(settings, secrets, https, from === "fragment");
+    watch(settings, secrets, https, { mayChange: from === "fragment", byAddress: isTabletByAddress(location.hash) });
   } else askForSettings(settings);
 }
 
-function watch(settings: Settings, { token, password }: Secrets, https: string | undefined, mayChange: boolean): void {
+function watch(settings: Settings, { token, password }: Secrets, https: string | undefined, { mayChange, byAddress }: { mayChange: boolean; byAddress: boolean }): void {
   const { node, prefix } = settings;
   const broker = brokerAddress(settings.broker, location.href);
   const allows = allowed(token);
@@ -71,21 +74,24 @@ function watch(settings: Settings, { token, password }: Secrets, https: string |
     ...(prefix !== undefined && { prefix }),
     ...(token !== undefined && { token }),
   });
+  const keep = (what: string): Kept => kept(what, settings, () => localStorage);
+  const tablet = new Tablet(keep("wall-tablet"), byAddress);
   let shown: string | undefined;
   let firstPictureMs: number | undefined;
   let stillFor = 0;
+  let isTouched = false;
   const measured = measureLatency();
-  const called = new LastName(node, kept("name", settings, () => localStorage));
+  const called = new LastName(node, keep("name"));
 
   const state = (): void => {
     const details = camera.status?.state_detail;
     const detail = shown === undefined ? undefined : details?.cameras[shown];
-    showState(camera.state, { detail, warnings: details?.warnings ?? [], isStill: stillFor >= 3, mayChange });
+    showState(camera.state, { detail, warnings: details?.warnings ?? [], isStill: stillFor >= 3, mayChange, mayCall: mayTalk, idle: tablet.isOn ? waits(isTouched) : undefined });
   };
 
   camera.on("state", ({ state: name }) => {
     if (name !== "live") stillFor = 0;
-    keepAwake(name === "live");
+    keepAwake(name === "live" || tablet.isOn);
     stir(true);
     state();
   });
@@ -113,8 +119,17 @@ function watch(settings: Settings, { token, password }: Secrets, https: string |
     stir(true);
     state();
   });
-  followBell(camera, keptName(settings, () => localStorage));
-  followTalk(camera, { mayTalk, https });
+  const bell = followBell(camera, keptName(settings, () => localStorage));
+  const turned = (on: boolean): void => {
+    root.dataset["tablet"] = String(on);
+    keepAwake(on || camera.state.state === "live");
+    if (on) bell.turnOn();
+    state();
+  };
+  const choices = { tablet, microphone: keep("microphone"), speaker: keep("speaker"), https };
+  const microphone = followChoices(camera, choices, turned);
+  followTalk(camera, { mayTalk, https, microphone });
+  followCalls(camera, { mayTalk, https, microphone, answersItself: () => tablet.isOn });
   followPanel(camera, () => shown);
   followControls(camera, { node, shown: () => shown ?? "camera", https });
 
@@ -141,9 +156,20 @@ function watch(settings: Settings, { token, password }: Secrets, https: string |
   };
   Object.defineProperty(window, "cameraNode", { value: Object.freeze(hook) });
 
+  onFirstTouch(() => {
+    isTouched = true;
+    state();
+  });
   root.dataset["page"] = "camera";
   showName(called.shown);
-  camera.start();
+  if (tablet.isOn) turned(true);
+  else camera.start();
+}
+
+/** What a wall tablet says while nobody calls. */
+function waits(isTouched: boolean): { title: string; text: string; hint: string } {
+  const hint = isTouched ? "" : "Touch the screen once: browsers let a page sound only after that.";
+  return { title: "Waiting for calls", text: "This tablet answers by itself when the camera calls.", hint };
 }
 
 /** What this token allows; where none is needed, everything. One that is asked for more than it allows would not let us in at all. */

@@ -1,6 +1,7 @@
 /** What has become of a call that was not taken here. It stands until somebody has seen it. */
 
 import { note } from "./elements.ts";
+import type { EndWords } from "./ends.ts";
 import { hush } from "./toast.ts";
 
 /** What somebody else has taken is news for a while only. */
@@ -17,16 +18,8 @@ note.close.addEventListener("click", () => {
   closeNote();
 });
 
-/** What is written on it. */
-export interface NoteWords {
-  readonly title: string;
-  /** More than that, where it is not said by the title. */
-  readonly text: string;
-  readonly isMissed: boolean;
-}
-
 /** Shows it; `watch` is what its button does. */
-export function showNote({ title, text, isMissed }: NoteWords, from: string, at: Date, watch: () => void): void {
+export function showNote({ title, text, isMissed }: EndWords, from: string, at: Date, watch: () => void): void {
   const time = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
   note.title.textContent = title;
   note.text.textContent = `${from}, ${time}${text === "" ? "" : `. ${text}`}`;

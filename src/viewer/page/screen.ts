@@ -9,6 +9,10 @@ import { type Known, oneWord } from "./word.ts";
 interface More extends Known {
   /** Whether another camera may be chosen. */
   readonly mayChange: boolean;
+  /** Whether the camera may be called, to be heard there at once. */
+  readonly mayCall: boolean;
+  /** What stands there instead while nobody watches, on a tablet that waits for calls. */
+  readonly idle: { readonly title: string; readonly text: string; readonly hint: string } | undefined;
 }
 
 const LATENCY_MEASURED = "Measured: from the stamp in the test pattern to this screen, if both clocks are in step.";
@@ -20,7 +24,8 @@ let spoken = "";
 let countdown: ReturnType<typeof setInterval> | undefined;
 
 /** Writes the state everywhere it stands. */
-export function showState(state: CameraState, more: More): void {
+export function showState(told: CameraState, more: More): void {
+  const state = told.state === "idle" && more.idle !== undefined ? { ...told, ...more.idle } : told;
   current = state;
   const { attention, word } = oneWord(state, more);
   root.dataset["state"] = state.state;
@@ -43,6 +48,7 @@ export function showState(state: CameraState, more: More): void {
   buttons.connect.textContent = needsTap ? "Play" : state.state === "idle" || state.retryAt === undefined ? "Connect" : "Try now";
   const isOfNoUse = ["nodeOffline", "silent", "closed", "noWebRtc"].includes(state.reason);
   if (isOfNoUse) buttons.connect.hidden = true;
+  buttons.call.hidden = !more.mayCall || state.state !== "idle";
   buttons.change.hidden = !more.mayChange || state.state === "live" || state.state === "connecting";
   say(word === state.title ? `${state.title}. ${waitsForPicture ? "" : state.text}` : word);
 }

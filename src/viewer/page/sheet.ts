@@ -1,4 +1,4 @@
-/** The sheet of an incoming call: who calls, and two large buttons. Nothing else can be done meanwhile. */
+/** The sheet of a call: who calls, or is called, and large buttons. Nothing else can be done meanwhile. */
 
 import { root, sheet } from "./elements.ts";
 
@@ -11,8 +11,9 @@ export interface SheetWords {
 
 /** What a person can do. */
 export interface SheetAnswers {
-  readonly accept: () => void;
-  /** Before it has been accepted, and after. */
+  /** Absent where we call ourselves. */
+  readonly accept?: () => void;
+  /** Before it has been accepted, and after; or hangs up. */
   readonly decline: () => void;
 }
 
@@ -20,7 +21,7 @@ let answers: SheetAnswers | undefined;
 
 /** Makes its buttons and keys work. */
 export function followSheet(): void {
-  sheet.accept.addEventListener("click", () => answers?.accept());
+  sheet.accept.addEventListener("click", () => answers?.accept?.());
   sheet.decline.addEventListener("click", () => answers?.decline());
   // Escape. The browser would only close it.
   sheet.dialog.addEventListener("cancel", (event) => {
@@ -41,16 +42,17 @@ export function followSheet(): void {
 export function openSheet(words: SheetWords, given: SheetAnswers): void {
   answers = given;
   write(words);
-  sheet.dialog.dataset["stage"] = "ringing";
-  sheet.declineLabel.textContent = "Decline";
-  sheet.accept.hidden = false;
+  const isOurs = given.accept === undefined;
+  sheet.dialog.dataset["stage"] = isOurs ? "calling" : "ringing";
+  sheet.declineLabel.textContent = isOurs ? "Hang up" : "Decline";
+  sheet.accept.hidden = isOurs;
   root.dataset["sheet"] = "true";
   if (!sheet.dialog.open) sheet.dialog.showModal();
   // Not on a button: whoever is typing must not answer by that.
   sheet.words.focus({ preventScroll: true });
 }
 
-/** It has been accepted, and is not there yet. */
+/** It has been accepted, or rings at the other end, and is not there yet. */
 export function showAnswering(words: SheetWords): void {
   write(words);
   sheet.dialog.dataset["stage"] = "answering";
@@ -59,10 +61,19 @@ export function showAnswering(words: SheetWords): void {
   sheet.words.focus({ preventScroll: true });
 }
 
+/** Shows what the camera sees, or nothing of it. */
+export function showPicture(picture: Blob | undefined): void {
+  URL.revokeObjectURL(sheet.picture.src);
+  sheet.picture.hidden = picture === undefined;
+  if (picture === undefined) sheet.picture.removeAttribute("src");
+  else sheet.picture.src = URL.createObjectURL(picture);
+}
+
 export function closeSheet(): void {
   answers = undefined;
   root.dataset["sheet"] = "false";
   sheet.dialog.close();
+  showPicture(undefined);
 }
 
 function write({ eyebrow, title, text }: SheetWords): void {

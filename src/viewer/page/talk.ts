@@ -14,10 +14,12 @@ interface Leave {
   readonly mayTalk: boolean;
   /** Where this page is served over https, if it is. */
   readonly https: string | undefined;
+  /** The microphone that was chosen, if one was. */
+  readonly microphone: () => string | undefined;
 }
 
 /** Makes the button and the key work. */
-export function followTalk(camera: Camera, { mayTalk, https }: Leave): void {
+export function followTalk(camera: Camera, { mayTalk, https, microphone }: Leave): void {
   const button = buttons.talk;
   const hold = new Hold();
 
@@ -27,7 +29,7 @@ export function followTalk(camera: Camera, { mayTalk, https }: Leave): void {
     else if (camera.talk.state.state === "off") notify(NO_SPEAKER);
     else if (lacking().includes("microphone")) notify(wordsForLack("microphone", isSecureContext, https));
     else {
-      if (hold.down(performance.now()) === "start") void camera.talk.start();
+      if (hold.down(performance.now()) === "start") void camera.talk.start(microphone());
       return;
     }
     hold.reset();
@@ -54,6 +56,7 @@ export function followTalk(camera: Camera, { mayTalk, https }: Leave): void {
   };
   camera.on("talk", (state) => {
     if (state.state === "ready" || state.state === "off") hold.reset();
+    else if (state.state === "on") hold.opened();
     if (state.text !== undefined && state.trouble !== "noSpeaker") notify(state.text);
     show(state);
     drawLevel();

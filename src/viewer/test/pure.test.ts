@@ -11,6 +11,7 @@ import { wordsFor } from "../lib/words.ts";
 import { browserName, keptName, nextName } from "../page/bellname.ts";
 import { kept } from "../page/kept.ts";
 import { LastName } from "../page/lastname.ts";
+import { isTabletByAddress, Tablet } from "../page/tablet.ts";
 import { bitrate, numberTexts, plotPoints, secondsUntil, snapshotName } from "../page/numbers.ts";
 import { brokerAddress, fromFragment, isComplete, problemOf, toFragment } from "../page/settings.ts";
 
@@ -196,4 +197,16 @@ test("a plot has its newest value on the right, and makes nothing of noise", () 
   assert.equal(plotPoints([0, 10], 10), "119,30.0 120,0.0");
   assert.equal(plotPoints([4, 6], 10), "119,18.0 120,12.0");
   assert.equal(plotPoints([0, 100], 10), "119,30.0 120,0.0");
+});
+
+test("a wall tablet is one by the address, or because somebody has said so here", () => {
+  assert.deepEqual(["#wall-tablet", "#broker=wss://h&node=porch&wall-tablet", "#node=wall-tablet", ""].map(isTabletByAddress), [true, true, false, false]);
+  const store = new Map<string, string>();
+  const storage = { getItem: (key: string) => store.get(key) ?? null, setItem: (key: string, value: string) => store.set(key, value), removeItem: (key: string) => store.delete(key) };
+  const wish = kept("wall-tablet", { broker: "wss://h", node: "porch" }, () => storage);
+  assert.deepEqual([new Tablet(wish, false).isOn, new Tablet(wish, true).isOn, new Tablet(wish, false).isOn], [false, true, false]);
+  new Tablet(wish, false).turn(true);
+  assert.equal(new Tablet(wish, false).isOn, true);
+  new Tablet(wish, false).turn(false);
+  assert.deepEqual([new Tablet(wish, false).isOn, store.size], [false, 0]);
 });

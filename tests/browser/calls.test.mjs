@@ -1,0 +1,283 @@
+// One-on-one: the node rings a page and a page calls the node, with a still picture before the answer, pictures and sound both
+// ways after it, and the right words however it ends. The node's speaker is a file.
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import test from 'node:test';
+
+import { keepScreenshot, launchBrowser, openPage } from './browser.mjs';
+import { waitForPicture, waitForState } from './page.mjs';
+import { answers, binary, Child, freePort, startMosquitto, temporaryFile, temporaryFolder, until } from './processes.mjs';
+import { heardIn, writeTone } from './wav.mjs';
+
+const HERTZ = 1_000;
+const SIZES = [[360, 640], [820, 1180], [1440, 900]];
+
+/** A node behind mosquitto, with a speaker. */
+async function startNode(t, name, { limits = '', speaker = 'file' } = {}) {
+  const broker = await startMosquitto(t, `${name}-mosquitto`);
+  const http = await freePort();
+  const folder = temporaryFolder(t);
+  const [socket, heard] = [path.join(folder, 'ring.sock'), path.join(folder, 'heard.wav')];
+  const config = temporaryFile(t, 'node.toml', `
+[node]
+id = "porch"
+name = "Front door"
+[broker]
+url = "${broker.url}"
+websocket_url = "${broker.wsUrl}"
+[http]
+bind = "127.0.0.1:${http}"
+[ice]
+include_loopback = true
+[limits]
+ring_timeout_s = 120
+${limits}
+[ring]
+socket = "${socket}"
+[[camera]]
+[camera.video]
+source = "test-pattern"
+width = 640
+height = 360
+[camera.audio]
+source = "tone"
+[camera.speaker]
+sink = "${speaker}"
+file = "${heard}"
+`);
+  const child = new Child(t, name, binary, ['run', '--config', config]);
+  await child.before(until('the page is served', () => answers(http)));
+  return { page: `http://127.0.0.1:${http}/`, socket, heard, name, end: () => child.end(), endBroker: () => broker.child.end() };
+}
+
+/** Rings, until somebody answers. */
+const ring = (t, node) => new Child(t, `${node.name}-ring`, binary, ['ring', '--socket', node.socket, '--wait', '--json']);
+
+/** A browser whose microphone plays a tone. */
+function talkingBrowser(t, { granted = true } = {}) {
+  const tone = path.join(temporaryFolder(t), 'tone.wav');
+  writeTone(tone, HERTZ, 4);
+  const more = ['--use-fake-device-for-media-stream', `--use-file-for-fake-audio-capture=${tone}`];
+  return launchBrowser(t, { more: granted ? [...more, '--use-fake-ui-for-media-stream'] : more });
+}
+
+/** Opens the node's page; `window.microphones` are the tracks that it was given. */
+async function open(browser, node, { fragment = '', ...options } = {}) {
+  const page = await openPage(browser, options);
+  // A tone without end is noise to a browser, which takes it away.
+  await page.addInitScript(() => {
+    const media = navigator.mediaDevices;
+    const ask = media.getUserMedia.bind(media);
+    window.microphones = [];
+    media.getUserMedia = async () => {
+      const stream = await ask({ audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
+      window.microphones.push(...stream.getTracks());
+      return stream;
+    };
+  });
+  await page.goto(`${node.page}${fragment}`);
+  return page;
+}
+
+/** Watches no more, and waits for calls. */
+async function waitForCalls(page) {
+  await waitForPicture(page, 30_000);
+  await page.keyboard.press('c');
+  await waitForState(page, 'idle');
+  await page.getByTestId('bell').click();
+  await page.locator('html[data-bell="on"]').waitFor();
+}
+
+const sheet = (page) => page.getByTestId('sheet');
+const note = (page, words) => page.getByTestId('note').filter({ hasText: words }).waitFor();
+const toast = (page, words) => page.locator('.toast[data-shown="true"]').filter({ hasText: words }).waitFor();
+const inCall = (page, direction) => page.locator(`html[data-call="${direction}"]`).waitFor();
+const hangUp = (page) => page.getByRole('button', { name: 'Hang up', exact: true });
+const openMicrophones = (page) => page.evaluate(() => window.microphones.filter(({ readyState }) => readyState === 'live').length);
+const isHeard = (node, ms = 1_000) => until('the voice is heard at the camera', () => existsSync(node.heard) && heardIn(node.heard).loudMs >= ms, 30_000);
+
+/** Pictures of all sizes, dark and light; what `looked` is given has to stand within each of them. */
+async function keepAll(page, name, looked = []) {
+  for (const colorScheme of ['dark', 'light']) {
+    await page.emulateMedia({ colorScheme });
+    for (const [width, height] of SIZES) {
+      await page.setViewportSize({ width, height });
+      await page.mouse.move(width / 2, 100 + Math.random());
+      for (const testId of looked) {
+        const box = await page.getByTestId(testId).boundingBox();
+        const fits = box !== null && box.x >= 0 && box.y >= 0 && box.x + box.width <= width && box.y + box.height <= height;
+        assert.ok(fits, `${testId} at ${width}: ${JSON.stringify(box)}`);
+      }
+      await keepScreenshot(page, `${name}-${width}-${colorScheme}`);
+    }
+  }
+}
+
+test('the camera rings: who stands there is seen, the answer brings picture and sound both ways, hanging up ends it all', { timeout: 180_000 }, async (t) => {
+  const [browser, node] = await Promise.all([talkingBrowser(t), startNode(t, 'call-in')]);
+  const page = await open(browser, node);
+  await waitForCalls(page);
+  const call = ring(t, node);
+  await sheet(page).waitFor();
+  await page.waitForFunction(() => document.querySelector('[data-testid="sheet-picture"]').naturalWidth > 0);
+  assert.equal(await page.evaluate(() => window.microphones.length), 0, 'nothing is asked for before the answer');
+  await keepAll(page, 'call-rings', ['sheet-picture', 'sheet-title', 'accept', 'decline']);
+
+  await page.getByTestId('accept').click();
+  assert.equal((await call.ended).code, 0);
+  await inCall(page, 'incoming');
+  await waitForPicture(page, 30_000);
+  await page.locator('[data-testid="talk"][aria-pressed="true"]').waitFor();
+  await isHeard(node);
+  const { hertz } = heardIn(node.heard);
+  assert.ok(Math.abs(hertz - HERTZ) < HERTZ / 100, `${hertz} Hz`);
+  assert.equal(await page.evaluate(() => document.querySelector('video').muted), false);
+  await keepAll(page, 'call-going', ['disconnect', 'talk', 'sound']);
+  // The microphone is open, and one tap closes it.
+  await page.getByTestId('talk').click();
+  await page.locator('[data-testid="talk"][aria-pressed="false"]').waitFor();
+
+  await hangUp(page).click();
+  await note(page, /Call ended\s*Front door, .*\. It lasted \d+/);
+  await waitForState(page, 'idle');
+  await page.locator('html[data-call="none"]').waitFor();
+  assert.equal(await openMicrophones(page), 0, 'the microphone is let go');
+  await keepAll(page, 'call-ended', ['note', 'card-title', 'connect', 'call']);
+  assert.deepEqual(page.complaints, []);
+});
+
+test('without leave for the microphone, or a speaker at the camera, one sees and listens, and is told so', { timeout: 180_000 }, async (t) => {
+  const [closed, opened] = await Promise.all([talkingBrowser(t, { granted: false }), talkingBrowser(t)]);
+  const [node, deaf] = await Promise.all([startNode(t, 'call-refused'), startNode(t, 'call-deaf', { speaker: 'none' })]);
+  for (const [browser, at, words] of [
+    [closed, node, 'You see and hear, and are not heard. Your browser does not let this page use the microphone.'],
+    [opened, deaf, 'You see and hear, and are not heard. This camera has no speaker.'],
+  ]) {
+    const page = await open(browser, at);
+    await waitForCalls(page);
+    ring(t, at);
+    await page.getByTestId('accept').click();
+    await inCall(page, 'incoming');
+    await toast(page, words);
+    await waitForPicture(page, 30_000);
+    await until('no microphone is open', async () => (await openMicrophones(page)) === 0);
+    assert.deepEqual(page.complaints, []);
+  }
+});
+
+test('a page calls the camera, is heard at once, and hangs up; when all places are taken it is busy', { timeout: 180_000 }, async (t) => {
+  const [browser, node] = await Promise.all([talkingBrowser(t), startNode(t, 'call-out', { limits: 'max_viewers = 1' })]);
+  const page = await open(browser, node);
+  await waitForPicture(page, 30_000);
+  await page.keyboard.press('c');
+  await waitForState(page, 'idle');
+  await page.getByTestId('call').click();
+  await inCall(page, 'outgoing');
+  await waitForPicture(page, 30_000);
+  await isHeard(node);
+  await hangUp(page).click();
+  await note(page, 'Call ended');
+  assert.equal(await openMicrophones(page), 0);
+
+  const other = await open(browser, node);
+  await waitForPicture(other, 30_000);
+  await page.getByTestId('call').click();
+  await note(page, 'Busy');
+  await sheet(page).waitFor({ state: 'hidden' });
+  assert.equal(await openMicrophones(page), 0, 'nobody is at the other end');
+  await waitForState(page, 'idle');
+  for (const each of [page, other]) assert.deepEqual(each.complaints, []);
+});
+
+test('a camera that takes no calls declines, one that is off does not answer, and one calls until one gives it up', { timeout: 180_000 }, async (t) => {
+  const [browser, node] = await Promise.all([talkingBrowser(t), startNode(t, 'call-declined', { limits: 'auto_answer = false' })]);
+  const page = await open(browser, node);
+  await waitForPicture(page, 30_000);
+  await page.keyboard.press('c');
+  await waitForState(page, 'idle');
+  await page.getByTestId('call').click();
+  await note(page, 'Call declined');
+  await node.end();
+  await page.getByTestId('call').click();
+  await note(page, 'No answer');
+  assert.deepEqual(page.complaints, []);
+  await node.endBroker();
+  await page.getByTestId('call').click();
+  await sheet(page).filter({ hasText: /Calling\s+Front door/ }).waitFor();
+  await keepAll(page, 'call-calling', ['sheet-title', 'decline']);
+  await hangUp(page).click();
+  await note(page, 'Call cancelled');
+  await sheet(page).waitFor({ state: 'hidden' });
+  assert.equal(await openMicrophones(page), 0);
+});
+
+test('a wall tablet waits, answers by itself with picture and sound both ways, and waits again', { timeout: 180_000 }, async (t) => {
+  const [browser, node] = await Promise.all([talkingBrowser(t), startNode(t, 'call-tablet')]);
+  const page = await open(browser, node, { fragment: '#wall-tablet', permissions: ['microphone'] });
+  await page.locator('html[data-bell="on"]').waitFor();
+  const card = page.getByTestId('card');
+  await card.filter({ hasText: 'Waiting for calls' }).filter({ hasText: 'Touch the screen once' }).waitFor();
+  await waitForState(page, 'idle');
+  await keepAll(page, 'tablet-waits', ['card-title', 'card-hint']);
+  await page.mouse.click(10, 300);
+  await card.filter({ hasNotText: 'Touch the screen once' }).waitFor();
+
+  const call = ring(t, node);
+  await sheet(page).filter({ hasText: 'This tablet answers by itself' }).waitFor();
+  assert.equal((await call.ended).code, 0);
+  await inCall(page, 'incoming');
+  await waitForPicture(page, 30_000);
+  await isHeard(node);
+  assert.equal(await page.evaluate(() => document.querySelector('video').muted), false);
+  await hangUp(page).click();
+  await card.filter({ hasText: 'Waiting for calls' }).waitFor();
+  assert.equal(await openMicrophones(page), 0);
+
+  // Whoever declines in time is not answered for.
+  const declined = ring(t, node);
+  await page.getByTestId('decline').click();
+  assert.notEqual((await declined.ended).code, 0);
+  await sheet(page).waitFor({ state: 'hidden' });
+  await waitForState(page, 'idle');
+  assert.deepEqual(page.complaints, []);
+});
+
+test('the settings of this browser: devices by their names once they may be known, and a wall tablet that stays one', { timeout: 180_000 }, async (t) => {
+  const [browser, node] = await Promise.all([talkingBrowser(t), startNode(t, 'call-devices')]);
+  const page = await open(browser, node);
+  await waitForPicture(page, 30_000);
+  await page.getByTestId('device').click();
+  const names = (testId) => page.getByTestId(testId).locator('option').allTextContents();
+  if (await page.getByTestId('devices-allow').isVisible()) await page.getByTestId('devices-allow').click();
+  await until('the microphones have names', async () => (await names('microphones')).some((name) => /^Fake Audio Input/.test(name)));
+  assert.equal((await names('microphones'))[0], "The system's choice");
+  assert.ok((await names('speakers')).some((name) => /^Fake Audio Output/.test(name)), String(await names('speakers')));
+  assert.equal(await openMicrophones(page), 0);
+  await keepAll(page, 'this-browser', ['this-browser', 'microphones', 'speakers', 'wall-tablet', 'this-browser-done']);
+
+  const chosen = (testId) => page.getByTestId(testId).evaluate((menu) => menu.selectedOptions[0]?.text);
+  const pick = async (testId, pattern) => {
+    const name = (await names(testId)).find((each) => pattern.test(each));
+    await page.getByTestId(testId).selectOption({ label: name });
+    return name;
+  };
+  const microphone = await pick('microphones', /^Fake Audio Input/);
+  const speaker = await pick('speakers', /^Fake Audio Output/);
+  await until('it plays there', () => page.evaluate(() => document.querySelector('video').sinkId !== ''));
+  await page.getByTestId('wall-tablet').check();
+  await page.locator('html[data-tablet="true"]').waitFor();
+  await page.getByTestId('this-browser-done').click();
+  await page.locator('html[data-bell="on"]').waitFor();
+
+  // What was chosen holds for a reload.
+  await page.reload();
+  await page.getByTestId('card').filter({ hasText: 'Waiting for calls' }).waitFor();
+  await page.keyboard.press('d');
+  await until('the choices are back', async () => (await chosen('microphones')) === microphone && (await chosen('speakers')) === speaker);
+  await page.getByTestId('wall-tablet').uncheck();
+  await page.getByTestId('this-browser-done').click();
+  await page.reload();
+  await waitForPicture(page, 30_000);
+  assert.deepEqual(page.complaints, []);
+});
