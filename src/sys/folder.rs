@@ -117,6 +117,7 @@ fn openat_alone(folder: &OwnedFd, name: &str, flags: OFlags) -> rustix::io::Resu
     openat(folder, name, flags, Mode::empty())
 }
 
+#[allow(clippy::unnecessary_cast, reason = "on 32 bit the fields are of other types")]
 fn plain(stat: &rustix::fs::Stat) -> Option<FileStat> {
     (FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile).then(|| FileStat {
         device: stat.st_dev as u64,

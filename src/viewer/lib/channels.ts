@@ -16,6 +16,8 @@ const OPEN_WITHIN_MS = 10_000;
 
 export class Channels {
   private readonly open = new Map<string, RTCDataChannel>();
+  /** All that have not been closed, also where several have one label. */
+  private readonly all = new Set<RTCDataChannel>();
   private control: Control | undefined;
   /** Why channels of ours were closed, for whoever waits for them. */
   private readonly refusals = new Map<string, (error: ControlError) => void>();
@@ -85,9 +87,10 @@ export class Channels {
     return channel;
   }
 
-  /** The session is over, whatever its channels say. */
+  /** The session is over: browsers tell no channel's listener of a connection that was closed here. */
   end(): void {
     this.open.clear();
+    for (const channel of [...this.all]) channel.dispatchEvent(new Event("close"));
     if (this.control !== undefined) this.listener.control(undefined);
     this.control = undefined;
   }
@@ -95,7 +98,9 @@ export class Channels {
   private keep(channel: RTCDataChannel): void {
     const { label } = channel;
     this.open.set(label, channel);
+    this.all.add(channel);
     channel.addEventListener("close", () => {
+      this.all.delete(channel);
       if (this.open.get(label) === channel) this.open.delete(label);
     });
   }
