@@ -12,8 +12,8 @@ class Media:
         self.describe = describe
         self.frames, self.sounds = 0, 0
         self.size = None
-        # Seconds on the pictures' own clock.
-        self.shown_s = 0.0
+        # When each picture is shown, on their own clock of 90 kHz.
+        self.shown = []
         self.channels = {}
         self.tasks = []
 
@@ -32,7 +32,7 @@ class Media:
             if track.kind == "video":
                 self.frames += 1
                 self.size = frame.width, frame.height
-                self.shown_s = float(frame.pts * frame.time_base)
+                self.shown.append(frame.pts)
             else:
                 self.sounds += 1
 
