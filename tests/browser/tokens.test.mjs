@@ -58,7 +58,7 @@ test('what the page says without a token, with one, with a wrong one, and at its
   // Who may only look sees how the board is, and is offered nothing to change.
   await page.getByTestId('adjust').click();
   await page.getByTestId('plot-load').waitFor();
-  assert.equal(await page.getByTestId('panel-title').innerText(), 'Board and network');
+  assert.equal(await page.getByTestId('panel-title').innerText(), 'How the camera is');
   for (const change of ['settings', 'restart']) assert.ok(await page.getByTestId(change).isHidden(), change);
   await page.locator('[data-reason="expired"]').waitFor({ timeout: 20_000 });
   assert.match(await cardText(page), /Permission expired\s+.*come to its end\.\s+Ask for a new link\./);

@@ -69,7 +69,7 @@ export function followPanel(camera: Camera, shown: () => string | undefined): vo
     buttons.adjust.hidden = !mayChange && !hasFigures;
     panel.settings.hidden = !mayChange;
     panel.restart.hidden = !mayChange;
-    const title = mayChange ? "Camera settings" : "Board and network";
+    const title = mayChange ? "Camera settings" : "How the camera is";
     if (panel.title.textContent === title) return;
     panel.title.textContent = title;
     buttons.adjust.ariaLabel = title;
