@@ -262,4 +262,45 @@ mod tests {
             serde_json::from_str(&refusal(&ControlError::new(ErrorCode::NoSuchFile, "x"))).expect("JSON");
         assert_eq!(refused["error"]["code"], 80);
     }
+
+    /// Requests and answers that the clients' tests read too.
+    fn golden(text: &str) -> Vec<(Vec<u8>, Value)> {
+        let all: Vec<Value> = serde_json::from_str(text).expect("JSON");
+        all.into_iter().map(|one| (one["request"].to_string().into_bytes(), one["answer"].clone())).collect()
+    }
+
+    #[test]
+    fn the_golden_files_are_what_is_read_and_answered() {
+        let files = [("a clip.mp4", 4, 1_795_298_112), ("räder.jpg", 0, 0)].map(|(of, bytes, modified)| FileInfo {
+            name: name(of),
+            bytes,
+            modified,
+        });
+        let texts = golden(include_str!("../session/golden/transfer/files.json"));
+        assert_eq!(texts.len(), 5);
+        for (request, answer) in texts {
+            let text = match read::<FileRequest>(&request).expect("a good request") {
+                FileRequest::List { after } => listing(files.to_vec(), after.as_ref()),
+                FileRequest::Fetch { offset, .. } => {
+                    file_header(&files[0], answer["sha256"].as_str().expect("a hash"), offset)
+                }
+                FileRequest::Delete { name } => deleted(&name),
+            };
+            assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON"), answer);
+        }
+        for (request, answer) in golden(include_str!("../session/golden/transfer/snapshot.json")) {
+            read::<StillRequest>(&request).expect("a good request");
+            let text = match answer.get("error") {
+                Some(error) => {
+                    refusal(&ControlError::new(ErrorCode::NoSuchCamera, error["message"].as_str().expect("text")))
+                }
+                None => {
+                    let number = |field: &str| answer[field].as_u64().expect("a number") as u32;
+                    let camera = "main".to_owned().try_into().expect("a name");
+                    still_header(&camera, (number("width"), number("height")), number("bytes") as usize)
+                }
+            };
+            assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON"), answer);
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { ControlError } from "../lib/control.ts";
@@ -151,6 +152,27 @@ test("a picture of full size comes in pieces, and junk is none", async () => {
     }));
     await assert.rejects(refused, ControlError);
   }
+});
+
+test("the golden files are what is asked and understood", async () => {
+  const golden = (name: string): { request: Request; answer: Record<string, unknown> }[] =>
+    JSON.parse(readFileSync(new URL(`../../../session/golden/transfer/${name}.json`, import.meta.url), "utf8")) as { request: Request; answer: Record<string, unknown> }[];
+  const all = [...golden("files"), ...golden("snapshot")];
+  const camera = opener((request, channel) => {
+    const found = all.find((each) => JSON.stringify(each.request) === JSON.stringify(request));
+    assert.ok(found !== undefined, JSON.stringify(request));
+    channel.say(found.answer);
+    if (request.do === "fetch") channel.say(new TextEncoder().encode("clip"));
+    if (typeof found.answer["type"] === "string") channel.say(new Uint8Array(Number(found.answer["bytes"])));
+  });
+  const files = new Files(camera);
+  const list = await files.list();
+  assert.deepEqual(list, all[0]?.answer["files"]);
+  assert.equal((await files.fetch(list[0]?.name ?? "")).verified, true);
+  await files.delete(list[1]?.name ?? "");
+  assert.equal((await fullSnapshot(camera)).size, 41_873);
+  assert.equal((await fullSnapshot(camera, { camera: "main", width: 640, quality: 95 })).size, 20_017);
+  await assert.rejects(fullSnapshot(camera, { camera: "cellar" }), (error) => error instanceof ControlError && error.slug === "noSuchCamera");
 });
 
 test("a node that falls silent in the middle is given up", async () => {
