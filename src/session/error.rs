@@ -133,6 +133,18 @@ impl From<FailedStep> for ErrorCode {
     }
 }
 
+/// Every step that can fail, and what the other side is told of it.
+#[cfg(test)]
+pub(in crate::session) const FAILED_STEPS: [(FailedStep, &str); 7] = [
+    (FailedStep::Offer, "offerFailed"),
+    (FailedStep::Answer, "answerFailed"),
+    (FailedStep::LocalDescription, "localDescriptionFailed"),
+    (FailedStep::RemoteDescription, "remoteDescriptionFailed"),
+    (FailedStep::NoCommonCodec, "noCommonCodec"),
+    (FailedStep::Ice, "iceFailed"),
+    (FailedStep::Internal, "internal"),
+];
+
 /// The body of an `error` message. The code may be one of a later version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

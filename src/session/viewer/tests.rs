@@ -5,6 +5,7 @@ mod calls;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::super::error::FAILED_STEPS;
 use super::super::{CallResponse, CameraChoice, FailedStep, PeerEvent, Topics, WantsRequest};
 use super::*;
 
@@ -270,15 +271,7 @@ fn a_session_that_fails_here_is_left_with_its_error_and_tried_again_if_that_can_
 
 #[test]
 fn each_step_that_can_fail_here_has_a_code_of_its_own_that_the_node_is_told() {
-    for (step, code) in [
-        (FailedStep::Offer, "offerFailed"),
-        (FailedStep::Answer, "answerFailed"),
-        (FailedStep::LocalDescription, "localDescriptionFailed"),
-        (FailedStep::RemoteDescription, "remoteDescriptionFailed"),
-        (FailedStep::NoCommonCodec, "noCommonCodec"),
-        (FailedStep::Ice, "iceFailed"),
-        (FailedStep::Internal, "internal"),
-    ] {
+    for (step, code) in FAILED_STEPS {
         let outputs = Bench::live().event(PeerEvent::Failed { step, message: "it did not work".to_owned() });
         assert!(outputs.contains(&format!("error ack 1 {code}")), "{outputs:?}");
     }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::super::error::FAILED_STEPS;
 use super::super::{
     CameraDetail, CameraInfo, CameraState, Candidate, FailedStep, Limits, Mids, PeerCommand, PeerEvent, SessionId,
     Topics,

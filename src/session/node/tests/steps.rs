@@ -157,15 +157,7 @@ fn a_connection_that_fails_says_which_step_and_leaves() {
 
 #[test]
 fn each_step_that_can_fail_has_a_code_of_its_own_that_the_viewer_is_told() {
-    for (step, code) in [
-        (FailedStep::Offer, "offerFailed"),
-        (FailedStep::Answer, "answerFailed"),
-        (FailedStep::LocalDescription, "localDescriptionFailed"),
-        (FailedStep::RemoteDescription, "remoteDescriptionFailed"),
-        (FailedStep::NoCommonCodec, "noCommonCodec"),
-        (FailedStep::Ice, "iceFailed"),
-        (FailedStep::Internal, "internal"),
-    ] {
+    for (step, code) in FAILED_STEPS {
         let mut bench = Bench::new();
         bench.live("tab", 1);
         let event = PeerEvent::Failed { step, message: "it did not work".to_owned() };
