@@ -114,7 +114,7 @@ async function keepAll(page, name, looked = []) {
   }
 }
 
-test('the camera rings: who stands there is seen, the answer brings picture and sound both ways, hanging up ends it all', { timeout: 180_000 }, async (t) => {
+test('the camera rings: who stands there is seen, the answer brings picture and sound both ways, hanging up ends it all', { timeout: 300_000 }, async (t) => {
   const [browser, node] = await Promise.all([talkingBrowser(t), startNode(t, 'call-in')]);
   const page = await open(browser, node);
   await waitForCalls(page);
@@ -147,7 +147,7 @@ test('the camera rings: who stands there is seen, the answer brings picture and 
   assert.deepEqual(page.complaints, []);
 });
 
-test('without leave for the microphone, or a speaker at the camera, one sees and listens, and is told so', { timeout: 180_000 }, async (t) => {
+test('without leave for the microphone, or a speaker at the camera, one sees and listens, and is told so', { timeout: 300_000 }, async (t) => {
   const [closed, opened] = await Promise.all([talkingBrowser(t, { granted: false }), talkingBrowser(t)]);
   const [node, deaf] = await Promise.all([startNode(t, 'call-refused'), startNode(t, 'call-deaf', { speaker: 'none' })]);
   for (const [browser, at, words] of [
@@ -166,7 +166,7 @@ test('without leave for the microphone, or a speaker at the camera, one sees and
   }
 });
 
-test('a page calls the camera, is heard at once, and hangs up; when all places are taken it is busy', { timeout: 180_000 }, async (t) => {
+test('a page calls the camera, is heard at once, and hangs up; when all places are taken it is busy', { timeout: 300_000 }, async (t) => {
   const [browser, node] = await Promise.all([talkingBrowser(t), startNode(t, 'call-out', { limits: 'max_viewers = 1' })]);
   const page = await open(browser, node);
   await waitForPicture(page, 30_000);
@@ -190,7 +190,7 @@ test('a page calls the camera, is heard at once, and hangs up; when all places a
   for (const each of [page, other]) assert.deepEqual(each.complaints, []);
 });
 
-test('a camera that takes no calls declines, one that is off does not answer, and one calls until one gives it up', { timeout: 180_000 }, async (t) => {
+test('a camera that takes no calls declines, one that is off does not answer, and one calls until one gives it up', { timeout: 300_000 }, async (t) => {
   const [browser, node] = await Promise.all([talkingBrowser(t), startNode(t, 'call-declined', { limits: 'auto_answer = false' })]);
   const page = await open(browser, node);
   await waitForPicture(page, 30_000);
@@ -212,7 +212,7 @@ test('a camera that takes no calls declines, one that is off does not answer, an
   assert.equal(await openMicrophones(page), 0);
 });
 
-test('a wall tablet waits, answers by itself with picture and sound both ways, and waits again', { timeout: 180_000 }, async (t) => {
+test('a wall tablet waits, answers by itself with picture and sound both ways, and waits again', { timeout: 300_000 }, async (t) => {
   const [browser, node] = await Promise.all([talkingBrowser(t), startNode(t, 'call-tablet')]);
   const page = await open(browser, node, { fragment: '#wall-tablet', permissions: ['microphone'] });
   await page.locator('html[data-bell="on"]').waitFor();
@@ -233,17 +233,10 @@ test('a wall tablet waits, answers by itself with picture and sound both ways, a
   await hangUp(page).click();
   await card.filter({ hasText: 'Waiting for calls' }).waitFor();
   assert.equal(await openMicrophones(page), 0);
-
-  // Whoever declines in time is not answered for.
-  const declined = ring(t, node);
-  await page.getByTestId('decline').click();
-  assert.notEqual((await declined.ended).code, 0);
-  await sheet(page).waitFor({ state: 'hidden' });
-  await waitForState(page, 'idle');
   assert.deepEqual(page.complaints, []);
 });
 
-test('the settings of this browser: devices by their names once they may be known, and a wall tablet that stays one', { timeout: 180_000 }, async (t) => {
+test('the settings of this browser: devices by their names once they may be known, and a wall tablet that stays one', { timeout: 300_000 }, async (t) => {
   const [browser, node] = await Promise.all([talkingBrowser(t), startNode(t, 'call-devices')]);
   const page = await open(browser, node);
   await waitForPicture(page, 30_000);

@@ -7,6 +7,8 @@ import { test } from "node:test";
 
 import ts from "typescript";
 
+import { ERRORS } from "../lib/index.ts";
+
 /** What the examples take for granted of the page around them. */
 const PAGE = "declare const video: HTMLVideoElement, label: HTMLElement, numbers: HTMLElement, hint: HTMLElement, yes: HTMLElement, no: HTMLElement;\n";
 
@@ -24,4 +26,15 @@ test("every example in the README compiles", () => {
   const problems = ts.getPreEmitDiagnostics(program).filter(({ file }) => file === undefined || files.has(resolve(file.fileName)));
   const said = problems.map(({ file, messageText }) => `${file?.fileName ?? ""}: ${ts.flattenDiagnosticMessageText(messageText, " ")}`);
   assert.deepEqual(said, []);
+});
+
+test("the README names every event and every error", () => {
+  const text = readFileSync("README.md", "utf8");
+  const source = readFileSync("lib/camera-events.ts", "utf8");
+  const events = [...(/interface CameraEvents \{([^]*?)\n\}/.exec(source)?.[1] ?? "").matchAll(/^ {2}(\w+):/gm)].map(([, name = ""]) => name);
+  assert.ok(events.length >= 14, String(events));
+  const missing = [...events, ...Object.keys(ERRORS)].filter((name) => !text.includes(`\`${name}\``));
+  assert.deepEqual(missing, []);
+  const again = [...text.matchAll(/^\| ((?:`\w+`,? ?)+) \| .* \| (yes|no) \|$/gm)].flatMap(([, names = "", tried]) => [...names.matchAll(/\w+/g)].map(([name]) => [name, tried === "yes"]));
+  assert.deepEqual(Object.fromEntries(again), Object.fromEntries(Object.entries(ERRORS).map(([name, { retry }]) => [name, retry])));
 });
