@@ -5,62 +5,35 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 
-import { keepScreenshot, launchBrowser, openPage } from './browser.mjs';
+import { keepScreenshot, openPage } from './browser.mjs';
 import { waitForPicture, waitForState } from './page.mjs';
-import { answers, binary, Child, freePort, startMosquitto, temporaryFile, temporaryFolder, until } from './processes.mjs';
-import { heardIn, writeTone } from './wav.mjs';
+import { startPorch } from './porch.mjs';
+import { binary, Child, temporaryFolder, until } from './processes.mjs';
+import { talkingBrowser } from './talking.mjs';
+import { heardIn } from './wav.mjs';
 
 const HERTZ = 1_000;
 const SIZES = [[360, 640], [820, 1180], [1440, 900]];
 
-/** A node behind mosquitto, with a speaker. */
+/** A node that can be rung, with a speaker. */
 async function startNode(t, name, { limits = '', speaker = 'file' } = {}) {
-  const broker = await startMosquitto(t, `${name}-mosquitto`);
-  const http = await freePort();
   const folder = temporaryFolder(t);
   const [socket, heard] = [path.join(folder, 'ring.sock'), path.join(folder, 'heard.wav')];
-  const config = temporaryFile(t, 'node.toml', `
-[node]
-id = "porch"
-name = "Front door"
-[broker]
-url = "${broker.url}"
-websocket_url = "${broker.wsUrl}"
-[http]
-bind = "127.0.0.1:${http}"
-[ice]
-include_loopback = true
+  const more = `
+[camera.speaker]
+sink = "${speaker}"
+file = "${heard}"
 [limits]
 ring_timeout_s = 120
 ${limits}
 [ring]
 socket = "${socket}"
-[[camera]]
-[camera.video]
-source = "test-pattern"
-width = 640
-height = 360
-[camera.audio]
-source = "tone"
-[camera.speaker]
-sink = "${speaker}"
-file = "${heard}"
-`);
-  const child = new Child(t, name, binary, ['run', '--config', config]);
-  await child.before(until('the page is served', () => answers(http)));
-  return { page: `http://127.0.0.1:${http}/`, socket, heard, name, end: () => child.end(), endBroker: () => broker.child.end() };
+`;
+  return { ...(await startPorch(t, name, { more })), socket, heard };
 }
 
 /** Rings, until somebody answers. */
 const ring = (t, node) => new Child(t, `${node.name}-ring`, binary, ['ring', '--socket', node.socket, '--wait', '--json']);
-
-/** A browser whose microphone plays a tone. */
-function talkingBrowser(t, { granted = true } = {}) {
-  const tone = path.join(temporaryFolder(t), 'tone.wav');
-  writeTone(tone, HERTZ, 4);
-  const more = ['--use-fake-device-for-media-stream', `--use-file-for-fake-audio-capture=${tone}`];
-  return launchBrowser(t, { more: granted ? [...more, '--use-fake-ui-for-media-stream'] : more });
-}
 
 /** Opens the node's page; `window.microphones` are the tracks that it was given. */
 async function open(browser, node, { fragment = '', ...options } = {}) {
@@ -115,7 +88,7 @@ async function keepAll(page, name, looked = []) {
 }
 
 test('the camera rings: who stands there is seen, the answer brings picture and sound both ways, hanging up ends it all', { timeout: 300_000 }, async (t) => {
-  const [browser, node] = await Promise.all([talkingBrowser(t), startNode(t, 'call-in')]);
+  const [browser, node] = await Promise.all([talkingBrowser(t, HERTZ), startNode(t, 'call-in')]);
   const page = await open(browser, node);
   await waitForCalls(page);
   const call = ring(t, node);
@@ -148,7 +121,7 @@ test('the camera rings: who stands there is seen, the answer brings picture and 
 });
 
 test('without leave for the microphone, or a speaker at the camera, one sees and listens, and is told so', { timeout: 300_000 }, async (t) => {
-  const [closed, opened] = await Promise.all([talkingBrowser(t, { granted: false }), talkingBrowser(t)]);
+  const [closed, opened] = await Promise.all([talkingBrowser(t, HERTZ, { granted: false }), talkingBrowser(t, HERTZ)]);
   const [node, deaf] = await Promise.all([startNode(t, 'call-refused'), startNode(t, 'call-deaf', { speaker: 'none' })]);
   for (const [browser, at, words] of [
     [closed, node, 'You see and hear, and are not heard. Your browser does not let this page use the microphone.'],
@@ -167,7 +140,7 @@ test('without leave for the microphone, or a speaker at the camera, one sees and
 });
 
 test('a page calls the camera, is heard at once, and hangs up; when all places are taken it is busy', { timeout: 300_000 }, async (t) => {
-  const [browser, node] = await Promise.all([talkingBrowser(t), startNode(t, 'call-out', { limits: 'max_viewers = 1' })]);
+  const [browser, node] = await Promise.all([talkingBrowser(t, HERTZ), startNode(t, 'call-out', { limits: 'max_viewers = 1' })]);
   const page = await open(browser, node);
   await waitForPicture(page, 30_000);
   await page.keyboard.press('c');
@@ -191,18 +164,18 @@ test('a page calls the camera, is heard at once, and hangs up; when all places a
 });
 
 test('a camera that takes no calls declines, one that is off does not answer, and one calls until one gives it up', { timeout: 300_000 }, async (t) => {
-  const [browser, node] = await Promise.all([talkingBrowser(t), startNode(t, 'call-declined', { limits: 'auto_answer = false' })]);
+  const [browser, node] = await Promise.all([talkingBrowser(t, HERTZ), startNode(t, 'call-declined', { limits: 'auto_answer = false' })]);
   const page = await open(browser, node);
   await waitForPicture(page, 30_000);
   await page.keyboard.press('c');
   await waitForState(page, 'idle');
   await page.getByTestId('call').click();
   await note(page, 'Call declined');
-  await node.end();
+  await node.child.end();
   await page.getByTestId('call').click();
   await note(page, 'No answer');
   assert.deepEqual(page.complaints, []);
-  await node.endBroker();
+  await node.broker.child.end();
   await page.getByTestId('call').click();
   await sheet(page).filter({ hasText: /Calling\s+Front door/ }).waitFor();
   await keepAll(page, 'call-calling', ['sheet-title', 'decline']);
@@ -213,7 +186,7 @@ test('a camera that takes no calls declines, one that is off does not answer, an
 });
 
 test('a wall tablet waits, answers by itself with picture and sound both ways, and waits again', { timeout: 300_000 }, async (t) => {
-  const [browser, node] = await Promise.all([talkingBrowser(t), startNode(t, 'call-tablet')]);
+  const [browser, node] = await Promise.all([talkingBrowser(t, HERTZ), startNode(t, 'call-tablet')]);
   const page = await open(browser, node, { fragment: '#wall-tablet', permissions: ['microphone'] });
   await page.locator('html[data-bell="on"]').waitFor();
   const card = page.getByTestId('card');
@@ -237,7 +210,7 @@ test('a wall tablet waits, answers by itself with picture and sound both ways, a
 });
 
 test('the settings of this browser: devices by their names once they may be known, and a wall tablet that stays one', { timeout: 300_000 }, async (t) => {
-  const [browser, node] = await Promise.all([talkingBrowser(t), startNode(t, 'call-devices')]);
+  const [browser, node] = await Promise.all([talkingBrowser(t, HERTZ), startNode(t, 'call-devices')]);
   const page = await open(browser, node);
   await waitForPicture(page, 30_000);
   await page.getByTestId('device').click();

@@ -9,41 +9,23 @@ import test from 'node:test';
 
 import { keepScreenshot, launchBrowser, openPage } from './browser.mjs';
 import { waitForPicture, waitForState } from './page.mjs';
-import { answers, binary, Child, freePort, startMosquitto, temporaryFile, temporaryFolder, until } from './processes.mjs';
+import { startPorch } from './porch.mjs';
+import { binary, Child, temporaryFolder, until } from './processes.mjs';
 
 const skip = spawnSync(binary, ['ring', '--help']).status === 0 ? false : 'this camera-node cannot ring';
 const SIZES = [[360, 640], [844, 390], [1280, 800]];
 
-/** A node behind mosquitto that can be rung; it gives up after `ringS` seconds. */
-async function startPorch(t, name, ringS = 120) {
-  const broker = await startMosquitto(t, `${name}-mosquitto`);
-  const http = await freePort();
+/** A node that can be rung; it gives up after `ringS` seconds. Single steps of sessions are in its log. */
+async function startBell(t, name, ringS = 120) {
   const socket = path.join(temporaryFolder(t), 'ring.sock');
-  const config = temporaryFile(t, 'node.toml', `
-[node]
-id = "porch"
-name = "Front door"
-[broker]
-url = "${broker.url}"
-websocket_url = "${broker.wsUrl}"
-[http]
-bind = "127.0.0.1:${http}"
-[ice]
-include_loopback = true
+  const more = `
 [limits]
 ring_timeout_s = ${ringS}
 [ring]
 socket = "${socket}"
-[[camera]]
-[camera.video]
-source = "test-pattern"
-width = 640
-height = 360
-`);
-  // Single steps of sessions are in its log from there on.
-  const child = new Child(t, name, binary, ['run', '--config', config], { env: { CAMERA_NODE_LOG: 'debug' } });
-  await child.before(until('the page is served', () => answers(http)));
-  return { page: `http://127.0.0.1:${http}/`, socket, name, log: child.log };
+`;
+  const porch = await startPorch(t, name, { more, options: { env: { CAMERA_NODE_LOG: 'debug' } } });
+  return { ...porch, socket, log: porch.child.log };
 }
 
 /** Rings; `rung` are the names of those who are, `over` is what has become of it. */
@@ -127,7 +109,7 @@ const stepsAtNode = async (node, page, last) => {
 const byName = (pairs) => [...pairs].sort(([one], [other]) => one.localeCompare(other));
 
 test('accepted in one browser: pictures there, and the other says that somebody else has answered', { timeout: 180_000, skip }, async (t) => {
-  const node = await startPorch(t, 'bell-accept');
+  const node = await startBell(t, 'bell-accept');
   const [kitchen, study] = await Promise.all([openBell(t, node), openBell(t, node)]);
   await study.evaluate(() => {
     window.seen.isHidden = true;
@@ -186,7 +168,7 @@ test('accepted in one browser: pictures there, and the other says that somebody 
 });
 
 test('declined by both, by a button and by Escape: the node knows, and nothing is left on the screen', { timeout: 180_000, skip }, async (t) => {
-  const node = await startPorch(t, 'bell-decline');
+  const node = await startBell(t, 'bell-decline');
   const [kitchen, study] = await Promise.all([openBell(t, node), openBell(t, node)]);
   const call = await ring(t, node);
   for (const page of [kitchen, study]) await sheet(page).waitFor();
@@ -216,7 +198,7 @@ test('declined by both, by a button and by Escape: the node knows, and nothing i
 });
 
 test('nobody answers: both have missed a call, and say so until somebody has seen it', { timeout: 180_000, skip }, async (t) => {
-  const node = await startPorch(t, 'bell-timeout', 3);
+  const node = await startBell(t, 'bell-timeout', 3);
   const [kitchen, study] = await Promise.all([openBell(t, node), openBell(t, node)]);
   await study.evaluate(() => {
     window.seen.isHidden = true;
@@ -243,7 +225,7 @@ test('nobody answers: both have missed a call, and say so until somebody has see
 });
 
 test('an acceptance that comes too late, crossing the cancel: one watches, the other does not', { timeout: 180_000, skip }, async (t) => {
-  const node = await startPorch(t, 'bell-crossing');
+  const node = await startBell(t, 'bell-crossing');
   const late = { held: undefined, release: () => {} };
   // Between the kitchen's page and the broker, what the page says can be held up.
   const between = (page) =>
@@ -287,7 +269,7 @@ test('an acceptance that comes too late, crossing the cancel: one watches, the o
 });
 
 test('a page calls the node, which answers by itself', { timeout: 180_000, skip }, async (t) => {
-  const node = await startPorch(t, 'bell-call');
+  const node = await startBell(t, 'bell-call');
   const page = await openPage(await launchBrowser(t));
   await page.goto(node.page);
   await waitForPicture(page, 30_000);

@@ -4,12 +4,14 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import test, { after, before } from 'node:test';
 
-import { launchBrowser, openPage } from './browser.mjs';
+import { openPage } from './browser.mjs';
 import { buildReact, makeProject, serve } from './consumer.mjs';
 import { listen, watchPicture } from './observe.mjs';
-import { answers, binary, Child, freePort, startMosquitto, temporaryFile, temporaryFolder, until } from './processes.mjs';
+import { startPorch } from './porch.mjs';
+import { temporaryFolder, until } from './processes.mjs';
 import { prominenceDb } from './sound.mjs';
-import { heardIn, writeTone } from './wav.mjs';
+import { takeSoundAsItIs, talkingBrowser } from './talking.mjs';
+import { heardIn } from './wav.mjs';
 
 const HUM_HZ = 440;
 const VOICE_HZ = 1_000;
@@ -20,56 +22,23 @@ before(() => {
 });
 after(() => project?.remove());
 
-/** A node that lets one viewer in, with a speaker that writes a file; `end` is as if its power were cut in good order. */
+/** A node that lets one viewer in, with a speaker that writes a file. */
 async function startNode(t, name) {
-  const broker = await startMosquitto(t, `${name}-mosquitto`);
-  const http = await freePort();
   const heard = path.join(temporaryFolder(t), 'heard.wav');
-  const config = temporaryFile(t, 'node.toml', `
-[node]
-id = "porch"
-name = "Front door"
-[broker]
-url = "${broker.url}"
-websocket_url = "${broker.wsUrl}"
-[http]
-bind = "127.0.0.1:${http}"
-[ice]
-include_loopback = true
-[limits]
-max_viewers = 1
-[[camera]]
-[camera.video]
-source = "test-pattern"
-width = 640
-height = 360
-[camera.audio]
-source = "tone"
+  const more = `
 [camera.speaker]
 sink = "file"
 file = "${heard}"
-`);
-  const child = new Child(t, name, binary, ['run', '--config', config]);
-  await child.before(until('the page is served', () => answers(http)));
-  return { broker: broker.wsUrl, page: `http://127.0.0.1:${http}/`, heard, end: () => child.end() };
-}
-
-/** A browser with a microphone that plays a tone. */
-function talkingBrowser(t) {
-  const tone = path.join(temporaryFolder(t), 'tone.wav');
-  writeTone(tone, VOICE_HZ, 4);
-  return launchBrowser(t, { more: ['--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream', `--use-file-for-fake-audio-capture=${tone}`] });
+[limits]
+max_viewers = 1
+`;
+  return { ...(await startPorch(t, name, { more })), heard };
 }
 
 async function openExample(browser, address, node) {
   const page = await openPage(browser);
-  // A tone without end is noise to a browser, which takes it away.
-  await page.addInitScript(() => {
-    const media = navigator.mediaDevices;
-    const ask = media.getUserMedia.bind(media);
-    media.getUserMedia = () => ask({ audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
-  });
-  await page.goto(`${address}?${new URLSearchParams({ broker: node.broker, node: 'porch' })}`);
+  await takeSoundAsItIs(page);
+  await page.goto(`${address}?${new URLSearchParams({ broker: node.broker.wsUrl, node: 'porch' })}`);
   return page;
 }
 
@@ -109,12 +78,12 @@ async function followsWhatIsSaid(page, node) {
   assert.equal(await page.evaluate(() => document.querySelector('video').srcObject), null);
   await button(page, 'Connect').click();
   await says(page, 'Live.');
-  await node.end();
+  await node.child.end();
   await says(page, 'Camera offline. The camera is not connected to its broker.');
 }
 
 test('the example in plain HTML runs from the package: picture, sound, talking, and the words for what happens', { timeout: 180_000 }, async (t) => {
-  const [node, address, browser] = await Promise.all([startNode(t, 'package-html'), serve(t, project.folder), talkingBrowser(t)]);
+  const [node, address, browser] = await Promise.all([startNode(t, 'package-html'), serve(t, project.folder), talkingBrowser(t, VOICE_HZ)]);
   const page = await openExample(browser, `${address}/index.html`, node);
   await seesHearsAndTalks(page, node);
 
@@ -135,7 +104,7 @@ test('the example in plain HTML runs from the package: picture, sound, talking, 
 
 test('the example in React compiles against the package, and does the same', { timeout: 180_000 }, async (t) => {
   buildReact(project.folder);
-  const [node, address, browser] = await Promise.all([startNode(t, 'package-react'), serve(t, project.folder), talkingBrowser(t)]);
+  const [node, address, browser] = await Promise.all([startNode(t, 'package-react'), serve(t, project.folder), talkingBrowser(t, VOICE_HZ)]);
   const page = await openExample(browser, `${address}/react/index.html`, node);
   await seesHearsAndTalks(page, node);
   await followsWhatIsSaid(page, node);
