@@ -35,7 +35,7 @@ height = 360
   await node.before(until('the page is served', () => answers(http)));
   const page = await openPage(await launchBrowser(t));
   await page.goto(`http://127.0.0.1:${http}/`);
-  await waitForPicture(page, 30_000);
+  await waitForPicture(page, 60_000);
   await page.getByTestId('name').filter({ hasText: NAME }).waitFor();
   return { broker, node, page };
 }
