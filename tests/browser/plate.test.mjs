@@ -5,36 +5,16 @@ import test from 'node:test';
 import { keepScreenshot, launchBrowser, openPage } from './browser.mjs';
 import { says } from './everywhere.mjs';
 import { waitForPicture } from './page.mjs';
-import { Child, answers, binary, freePort, startMosquitto, temporaryFile, until } from './processes.mjs';
+import { startPorch } from './porch.mjs';
 
 const NAME = 'Front door';
 const LONG_WORDS = ['Live, broker away', 'Switched off for privacy', 'Live, microphone garden-house-behind-the-trees away'];
 
 /** A node with a name for people behind a broker of its own, and a page that shows it. */
 async function openPorch(t, name) {
-  const broker = await startMosquitto(t, `${name}-mosquitto`);
-  const http = await freePort();
-  const config = temporaryFile(t, 'node.toml', `
-[node]
-id = "jb"
-name = "${NAME}"
-[broker]
-url = "${broker.url}"
-websocket_url = "${broker.wsUrl}"
-[http]
-bind = "127.0.0.1:${http}"
-[ice]
-include_loopback = true
-[[camera]]
-[camera.video]
-source = "test-pattern"
-width = 640
-height = 360
-`);
-  const node = new Child(t, name, binary, ['run', '--config', config]);
-  await node.before(until('the page is served', () => answers(http)));
+  const { page: address, broker, child: node } = await startPorch(t, name);
   const page = await openPage(await launchBrowser(t));
-  await page.goto(`http://127.0.0.1:${http}/`);
+  await page.goto(address);
   await waitForPicture(page, 60_000);
   await page.getByTestId('name').filter({ hasText: NAME }).waitFor();
   return { broker, node, page };
