@@ -5,7 +5,9 @@ import { type Opener, type Transfer, transferred } from "./transfer.ts";
 
 /** One of the node's files. */
 export interface FileInfo {
+  /** Its name in the node's folder, without a path. */
   readonly name: string;
+  /** How long it is. */
   readonly bytes: number;
   /** When it was written last, in seconds since 1970. */
   readonly modified: number;
@@ -13,6 +15,7 @@ export interface FileInfo {
 
 /** A file that was fetched. */
 export interface FetchedFile extends FileInfo {
+  /** What is in it. */
   readonly blob: Blob;
   /** Of the whole file, in hex, as the node says it. */
   readonly sha256: string;
@@ -20,9 +23,11 @@ export interface FetchedFile extends FileInfo {
   readonly verified: boolean;
 }
 
+/** How a file is fetched. */
 export interface FetchOptions {
   /** Told how much is there of how much. */
   readonly onprogress?: (received: number, bytes: number) => void;
+  /** Ends it; the promise is rejected with the signal's reason. */
   readonly signal?: AbortSignal;
   /** How long a session is waited for when one has broken, for each break: 60 s unless given. */
   readonly resumeWithinMs?: number;

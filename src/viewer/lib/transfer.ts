@@ -4,15 +4,21 @@ import { ControlError, readControlError } from "./control.ts";
 
 /** What a data channel must have for it. */
 export interface ByteChannel {
+  /** As of an `RTCDataChannel`: `"arraybuffer"` is set. */
   binaryType: string;
+  /** Sends a request. */
   send(text: string): void;
+  /** Ends it. */
   close(): void;
+  /** Hears what the node says. */
   addEventListener(type: "message", listener: (event: { data: unknown }) => void): void;
+  /** Hears that it is over. */
   addEventListener(type: "close", listener: () => void): void;
 }
 
 /** What opens them: a `Camera`. */
 export interface Opener {
+  /** A new channel of this label, once it is open. */
   openChannel(label: string): Promise<ByteChannel>;
 }
 
