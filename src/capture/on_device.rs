@@ -25,6 +25,7 @@ fn plug(driver: &str, device: &str, what: &str) {
 mod v4l2 {
     use v4l::control::{Control, Value};
 
+    use super::super::v4l2::BUFFERS;
     use super::*;
 
     /// vivid's webcam input: 25 frames a second at this size.
@@ -110,14 +111,14 @@ mod v4l2 {
     #[ignore = "needs vivid: `tests/run vm` runs it in a guest that has one"]
     fn held_frames_keep_their_bytes_and_their_return_lets_the_stream_go_on() {
         let mut source = open();
-        let held: Vec<Frame> = (0..4).map(|_| source.next(LIMIT).expect("a frame")).collect();
+        let held: Vec<Frame> = (0..BUFFERS).map(|_| source.next(LIMIT).expect("a frame")).collect();
         let copies: Vec<Vec<u8>> = held.iter().map(|frame| frame.data.to_vec()).collect();
         let starved = source.next(Duration::from_millis(300)).map(|_| ());
         assert!(matches!(starved, Err(CaptureError::Stalled { .. })), "{starved:?}");
         assert!(held.iter().zip(&copies).all(|(frame, copy)| frame.data == copy));
-        let last = held.last().expect("four").sequence;
-        let kept = held.into_iter().next().expect("four");
-        // Only now do the other three go back.
+        let last = held.last().expect("some").sequence;
+        let kept = held.into_iter().next().expect("some");
+        // Only now do the others go back.
         let frame = source.next(LIMIT).expect("frames again");
         assert!(frame.sequence > last + 1, "what came meanwhile is lost, and shows");
         assert_eq!(kept.data, copies[0]);

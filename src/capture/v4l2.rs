@@ -17,7 +17,7 @@ use crate::media::{Frame, FrameFormat, MediaTime, PixelFormat};
 use crate::sys::{self, CaptureQueue};
 
 /// Three for the driver, so that it always has one to fill while two wait, one for the encoder, and one for a still picture.
-const BUFFERS: u32 = 5;
+pub(super) const BUFFERS: u32 = 5;
 
 /// The one operation that may be refused for want of a right: the device's file is not ours, or its control group's.
 const OPEN: &str = "open";

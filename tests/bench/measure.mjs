@@ -11,6 +11,7 @@ import { launchBrowser } from '../browser/browser.mjs';
 import { artefacts, binary, root } from '../browser/processes.mjs';
 import { requestMs } from './asking.mjs';
 import { joinOnAws } from './aws.mjs';
+import { countMessages } from './handshake.mjs';
 import { joinToOfferMs, joinTogether } from './joins.mjs';
 import { startToOnlineMs } from './starting.mjs';
 import { writeTexture } from './texture.mjs';
@@ -101,12 +102,14 @@ async function firstFrameMs(browser, page) {
     };
     seek();
   });
+  const messages = countMessages(tab);
   await tab.goto(page);
   await tab.waitForFunction(() => window.firstFrameAt !== undefined, undefined, { timeout: 20_000 });
   const ms = await tab.evaluate(() => {
     const joined = window.cameraNode.events.findLast(({ name, at }) => name === 'join' && at <= window.firstFrameAt);
     return window.firstFrameAt - joined.at;
   });
+  record('messages of a handshake, acknowledgements included', await messages());
   await context.close();
   return ms;
 }

@@ -3,7 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::certificates::Authority;
 use crate::daemon::Daemon;
+use crate::mosquitto::{Mosquitto, is_installed};
+use crate::ports::free_ports;
 use crate::stage::{SMALL, Watch, command, embedded_broker, place};
 
 /// Part of Debian's package `faketime`.
@@ -96,4 +99,44 @@ async fn a_node_that_restarts_with_a_clock_far_behind_judges_tokens_by_the_time_
     node.stop().await;
     assert!(kept() > latest);
     broker.stop().await;
+}
+
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_whose_certificate_is_not_valid_yet_is_reached_when_the_clock_is_set() {
+    let Some(library) = library().filter(|_| is_installed()) else {
+        eprintln!("skipped: faketime or mosquitto is not installed");
+        return;
+    };
+    let _place = place().await;
+    let folder = tempfile::tempdir().expect("there is room");
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let ca = Authority::new(folder.path(), "ours");
+    let pair = ca.sign("broker", &["localhost"]);
+    let [port] = free_ports();
+    let (cert, key) = (pair.cert_file.display(), pair.key_file.display());
+    let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\ncertfile {cert}\nkeyfile {key}\n");
+    let broker = Mosquitto::start(folder.path(), &text, &[port]).await;
+    let config = folder.path().join("node.toml");
+    let (url, ca_file) = (format!("mqtts://localhost:{port}"), ca.ca_file.display());
+    let text =
+        format!("{SMALL}\n[broker]\nurl = '{url}'\nca_file = '{ca_file}'\n[access]\ni_trust_the_broker = true\n");
+    std::fs::write(&config, text).expect("there is room");
+    // As a board without a battery starts, until it has asked a time server.
+    std::fs::write(at("offset"), "-9000d").expect("there is room");
+    let (library, offset) = (library.display().to_string(), at("offset"));
+    let variables = [
+        ("LD_PRELOAD", library.as_str()),
+        ("FAKETIME_TIMESTAMP_FILE", &offset),
+        ("FAKETIME_CACHE_DURATION", "1"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ("DONT_FAKE_MONOTONIC", "1"),
+    ];
+    let node = Daemon::start(&config, &variables);
+    node.says("this machine's clock is wrong, set it").await;
+    assert!(!node.log().contains("broker connection up"), "{}", node.log());
+    std::fs::write(&offset, "+0").expect("there is room");
+    node.says("broker connection up").await;
+    node.stop().await;
+    drop(broker);
 }

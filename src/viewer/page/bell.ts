@@ -7,6 +7,7 @@ import type { Kept } from "./kept.ts";
 import { askToNotify } from "./notification.ts";
 import { tuneIn } from "./ringtone.ts";
 import { notify } from "./toast.ts";
+import { isTyping } from "./typing.ts";
 
 /** Follows the button that turns it on; `kept` is what this browser remembers. Gives the way to turn it on otherwise. */
 export function followBell(camera: Camera, kept: Kept): { turnOn: () => void } {
@@ -29,8 +30,7 @@ export function followBell(camera: Camera, kept: Kept): { turnOn: () => void } {
     else turnOff();
   });
   addEventListener("keydown", (event) => {
-    const typing = event.target instanceof HTMLInputElement;
-    if (!typing && !event.repeat && !event.ctrlKey && !event.metaKey && !event.altKey && event.key.toLowerCase() === "b") buttons.bell.click();
+    if (!isTyping(event) && !event.repeat && !event.ctrlKey && !event.metaKey && !event.altKey && event.key.toLowerCase() === "b") buttons.bell.click();
   });
 
   camera.on("registration", (registration) => {

@@ -5,6 +5,7 @@ import { buttons, root, stage, video } from "./elements.ts";
 import { hasSound, play } from "./player.ts";
 import { saveSnapshot } from "./snapshot.ts";
 import { notify } from "./toast.ts";
+import { isTyping } from "./typing.ts";
 
 /** For the names of files. */
 interface Names {
@@ -63,8 +64,7 @@ export function followControls(camera: Camera, names: Names): void {
   showSound();
 
   addEventListener("keydown", (event) => {
-    const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
-    if (typing || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (isTyping(event) || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
     switch (event.key.toLowerCase()) {
       case "m":
         sound();

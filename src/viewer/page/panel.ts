@@ -5,6 +5,7 @@ import { buttons, panel, root } from "./elements.ts";
 import { controlField, type Field } from "./fields.ts";
 import { showTelemetry } from "./plots.ts";
 import { notify } from "./toast.ts";
+import { isTyping } from "./typing.ts";
 
 /** Makes button, keys and fields work. */
 export function followPanel(camera: Camera, shown: () => string | undefined): void {
@@ -141,10 +142,9 @@ export function followPanel(camera: Camera, shown: () => string | undefined): vo
     });
   });
   addEventListener("keydown", (event) => {
-    const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
     if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || buttons.adjust.hidden || panel.question.open) return;
     if (event.key === "Escape" && !panel.box.hidden) open(false);
-    if (event.key.toLowerCase() === "a" && !typing) open(panel.box.hidden);
+    if (event.key.toLowerCase() === "a" && !isTyping(event)) open(panel.box.hidden);
   });
 }
 

@@ -4,6 +4,7 @@ import { type Camera, lacking, type TalkState, wordsForLack } from "../lib/index
 import { buttons } from "./elements.ts";
 import { Hold } from "./hold.ts";
 import { notify } from "./toast.ts";
+import { isTyping } from "./typing.ts";
 
 const NO_RIGHT = "You may watch this camera, and not talk. Whoever sent you the link can give you one that lets you.";
 const NO_SPEAKER = "This camera has no speaker.";
@@ -75,7 +76,7 @@ export function followTalk(camera: Camera, { mayTalk, https, microphone }: Leave
     event.preventDefault();
   });
   const isOurs = (event: KeyboardEvent): boolean => {
-    if (event.target instanceof HTMLInputElement || event.ctrlKey || event.metaKey || event.altKey) return false;
+    if (isTyping(event) || event.ctrlKey || event.metaKey || event.altKey) return false;
     return event.key.toLowerCase() === "t" || (event.target === button && (event.key === " " || event.key === "Enter"));
   };
   addEventListener("keydown", (event) => {
