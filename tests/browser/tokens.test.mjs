@@ -41,7 +41,11 @@ file = "${keys}/test.public.pem"
   return { page: `http://127.0.0.1:${http}/`, broker: `ws://127.0.0.1:${ws}/mqtt`, token };
 }
 
-const cardText = (page) => page.getByTestId('card').innerText();
+/** What can be read on the card, which fades in. */
+async function cardText(page) {
+  await page.waitForFunction(() => document.querySelector('[data-testid="card"]').innerText !== '');
+  return page.getByTestId('card').innerText();
+}
 
 test('what the page says without a token, with one, with a wrong one, and at its end', { timeout: 90_000, skip }, async (t) => {
   const node = await startGuarded(t, 'node-tokens');
