@@ -5,7 +5,7 @@ import test from 'node:test';
 
 import { keepScreenshot, launchBrowser, openPage } from './browser.mjs';
 import { layCable, noNamespaces } from './network.mjs';
-import { waitForPicture } from './page.mjs';
+import { cardText, waitForPicture } from './page.mjs';
 import { STAND_INS, binary, root, temporaryFile, temporaryFolder, until } from './processes.mjs';
 
 const PAGE = 'http://10.78.0.1:8080/';
@@ -55,7 +55,7 @@ test('http and https on a LAN: the picture comes by the link alone, and the noti
   const page = await openPage(browser, { ignoreHTTPSErrors: true });
   await page.goto(PAGE);
   await page.locator('[data-reason="unauthorized"]').waitFor();
-  assert.match(await page.getByTestId('card').innerText(), /Invitation needed\s+The message broker lets in only who knows its password/);
+  assert.match(await cardText(page), /Invitation needed\s+The message broker lets in only who knows its password/);
 
   // Another fragment alone would not load the page again.
   await page.goto('about:blank');

@@ -22,3 +22,9 @@ export async function waitForPicture(page, timeout = 15_000) {
 export function soundButton(page) {
   return page.getByTestId('sound');
 }
+
+/** What can be read on the card, which fades in. */
+export async function cardText(page) {
+  await page.waitForFunction(() => document.querySelector('[data-testid="card"]').innerText !== '');
+  return page.getByTestId('card').innerText();
+}

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 
 import { keepScreenshot, launchBrowser, openPage } from './browser.mjs';
-import { waitForPicture, waitForState } from './page.mjs';
+import { cardText, waitForPicture, waitForState } from './page.mjs';
 import { STAND_INS, startDemo, temporaryFile } from './processes.mjs';
 
 const CONFIG = `${STAND_INS}[limits]
@@ -106,7 +106,7 @@ test('a browser without WebRTC says so, and offers nothing that would not help',
   });
   await page.goto(demo.page);
   await page.locator('[data-reason="noWebRtc"]').waitFor();
-  assert.match(await page.getByTestId('card').innerText(), /Browser not able\s+This browser has no WebRTC/);
+  assert.match(await cardText(page), /Browser not able\s+This browser has no WebRTC/);
   assert.equal(await page.getByTestId('connect').isVisible(), false);
   assert.equal((await page.evaluate(() => window.cameraNode.state)).retryAt, undefined);
   assert.deepEqual(page.complaints, []);

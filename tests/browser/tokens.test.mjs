@@ -6,7 +6,7 @@ import path from 'node:path';
 import test from 'node:test';
 
 import { launchBrowser, openPage } from './browser.mjs';
-import { waitForPicture, waitForState } from './page.mjs';
+import { cardText, waitForPicture, waitForState } from './page.mjs';
 import { STAND_INS, answers, binary, Child, freePort, root, temporaryFile, temporaryFolder, until } from './processes.mjs';
 
 const skip = spawnSync(binary, ['token', '--help']).status === 0 ? false : 'this camera-node knows no tokens';
@@ -39,12 +39,6 @@ file = "${keys}/test.public.pem"
     return JSON.parse(execFileSync(binary, args, { encoding: 'utf8' })).token;
   };
   return { page: `http://127.0.0.1:${http}/`, broker: `ws://127.0.0.1:${ws}/mqtt`, token };
-}
-
-/** What can be read on the card, which fades in. */
-async function cardText(page) {
-  await page.waitForFunction(() => document.querySelector('[data-testid="card"]').innerText !== '');
-  return page.getByTestId('card').innerText();
 }
 
 test('what the page says without a token, with one, with a wrong one, and at its end', { timeout: 90_000, skip }, async (t) => {
