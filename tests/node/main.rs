@@ -12,6 +12,7 @@ mod coturn;
 mod daemon;
 mod demand;
 mod expiry;
+mod families;
 mod faults;
 mod files;
 mod hand;

@@ -176,7 +176,7 @@ impl Play {
     }
 }
 
-async fn report(watch: Child, limit: Duration) -> Report {
+pub async fn report(watch: Child, limit: Duration) -> Report {
     let output = timeout(limit, watch.wait_with_output()).await.expect("it ends").expect("it ran");
     let text = String::from_utf8(output.stdout).expect("JSON is text");
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))

@@ -4,11 +4,13 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpSocket, lookup_host};
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
 
 use super::endpoint::Endpoint;
 use super::failure::Failure;
+use super::race::{HEAD_START, first_to_answer};
 use super::websocket;
 use crate::signalling::NetworkChange;
 
@@ -67,16 +69,13 @@ pub(super) async fn dial(endpoint: Endpoint) -> Result<Dialled, Failure> {
 }
 
 /// The first of the name's addresses that takes us.
-async fn connect(endpoint: &Endpoint) -> io::Result<tokio::net::TcpStream> {
-    let mut refused = None;
-    for address in lookup_host((endpoint.host.as_str(), endpoint.port)).await? {
+async fn connect(endpoint: &Endpoint) -> io::Result<TcpStream> {
+    let addresses = lookup_host((endpoint.host.as_str(), endpoint.port)).await?;
+    let connect = async |address: SocketAddr| {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         // Small messages wait for nothing (Nagle and delayed acknowledgements together cost 40 ms).
         socket.set_nodelay(true)?;
-        match socket.connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => refused = Some(error),
-        }
-    }
-    Err(refused.unwrap_or_else(|| io::Error::other("failed to lookup address information: it has no address")))
+        socket.connect(address).await
+    };
+    first_to_answer(addresses, connect, || sleep(HEAD_START)).await
 }

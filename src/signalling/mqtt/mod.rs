@@ -1,8 +1,8 @@
 //! [`Link`] over an MQTT 3.1.1 broker: the one place that knows MQTT.
 //!
-//! `endpoint` says how to get there, `dial` goes there (through `tls` and `websocket`), `connection` is one broker
-//! connection (`wire` its packets, `subscriptions` what it hears), `driver` makes one after the other, `failure` says why
-//! one ended.
+//! `endpoint` says how to get there, `dial` goes there (by `race` where a name has several addresses, through `tls` and
+//! `websocket`), `connection` is one broker connection (`wire` its packets, `subscriptions` what it hears), `driver` makes
+//! one after the other, `failure` says why one ended.
 
 mod connection;
 mod dial;
@@ -10,6 +10,7 @@ mod driver;
 mod endpoint;
 mod failure;
 mod queue;
+mod race;
 mod subscriptions;
 mod tls;
 mod websocket;
