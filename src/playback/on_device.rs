@@ -142,8 +142,10 @@ fn pitch(samples: &[i16]) -> (f64, f64) {
     let blocks: Vec<&[i16]> = samples.chunks_exact(BLOCK).collect();
     let (mut crossings, mut counted) = (0, 0);
     for three in blocks.windows(3).filter(|three| three.iter().all(is_loud)) {
-        crossings += three[1].windows(2).filter(|pair| pair[0] < 0 && pair[1] >= 0).count();
-        counted += BLOCK - 1;
+        // With the next block's first sample: a tone may cross on the border each time.
+        let block = three[1].iter().chain(&three[2][..1]);
+        crossings += block.clone().zip(block.skip(1)).filter(|(one, next)| **one < 0 && **next >= 0).count();
+        counted += BLOCK;
     }
     (crossings as f64 * 48_000.0 / counted.max(1) as f64, counted as f64 / 48_000.0)
 }

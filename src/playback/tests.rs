@@ -233,10 +233,11 @@ fn longest_gap_and_frequency(samples: &[i16]) -> (usize, f64) {
     let blocks: Vec<bool> = samples.chunks(240).map(loud).collect();
     let gap = blocks.split(|loud| *loud).map(<[bool]>::len).max().unwrap_or_default() * 5;
     let (mut crossings, mut seconds) = (0, 0.0);
-    for (pair, samples) in blocks.windows(2).zip(samples.chunks(240)) {
+    // With the next block's first sample: a tone may cross on the border each time.
+    for (pair, samples) in blocks.windows(2).zip(samples.windows(241).step_by(240)) {
         if pair[0] && pair[1] {
             crossings += samples.windows(2).filter(|pair| pair[0] < 0 && pair[1] >= 0).count();
-            seconds += 239.0 / 48_000.0;
+            seconds += 240.0 / 48_000.0;
         }
     }
     (gap, f64::from(u32::try_from(crossings).expect("few")) / seconds)

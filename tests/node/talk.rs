@@ -59,9 +59,10 @@ impl Heard {
             stretch = if quiet > GAP_MS { 0 } else { stretch + 5 };
             longest = longest.max(stretch);
             if *loud && said.get(n + 1).is_some_and(|next| *next) {
-                let block = &samples[(first + n) * BLOCK..][..BLOCK];
+                // With the next one's first sample: the tone has five periods in a block, and may cross on its border each time.
+                let block = &samples[(first + n) * BLOCK..][..=BLOCK];
                 crossings += block.windows(2).filter(|pair| pair[0] < 0 && pair[1] >= 0).count() as u32;
-                counted += BLOCK as u32 - 1;
+                counted += BLOCK as u32;
             }
         }
         Self {
