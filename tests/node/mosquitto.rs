@@ -32,9 +32,14 @@ impl Mosquitto {
         std::fs::write(&file, config).expect("written");
         let mut command = Command::new(BINARY);
         command.arg("-c").arg(&file).kill_on_drop(true).stderr(std::process::Stdio::null());
-        let child = command.spawn().expect("it can be run");
+        let mut child = command.spawn().expect("it can be run");
         for port in ports {
             while tokio::net::TcpStream::connect(("127.0.0.1", *port)).await.is_err() {
+                assert_eq!(
+                    child.try_wait().expect("ours"),
+                    None,
+                    "mosquitto ended at once: does somebody have its port?"
+                );
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         }

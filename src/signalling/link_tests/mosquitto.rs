@@ -23,16 +23,18 @@ impl TestBroker for Mosquitto {
     }
 
     async fn start(&mut self) {
-        let child = Command::new(BINARY)
+        let mut child = Command::new(BINARY)
             .arg("-c")
             .arg(self.folder.path().join("mosquitto.conf"))
             .kill_on_drop(true)
             .stderr(std::process::Stdio::null())
-            .spawn();
-        self.child = Some(child.expect("it can be run"));
+            .spawn()
+            .expect("it can be run");
         while tokio::net::TcpStream::connect(self.address).await.is_err() {
+            assert_eq!(child.try_wait().expect("ours"), None, "mosquitto ended at once: does somebody have its port?");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        self.child = Some(child);
     }
 }
 
