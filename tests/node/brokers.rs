@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use camera_node::config::Config;
@@ -13,12 +14,16 @@ use camera_node::signalling::{Endpoint, Link, LinkEvent, LinkSetup, MqttLink, Pr
 use rumqttc::{Packet, QoS};
 use tokio::process::Command;
 use tokio::time::timeout;
+use tokio_rustls::rustls;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
 
 use crate::aws_policies;
 use crate::certificates::Authority;
 use crate::mosquitto::{Mosquitto, is_installed};
 use crate::ports::free_ports;
-use crate::recorder::{Entry, Recorder};
+use crate::recorder::{Carrier, Entry, Recorder, Tls};
 use crate::stage::{Report, SMALL, eventually, place};
 
 const SOON: Duration = Duration::from_secs(15);
@@ -85,6 +90,41 @@ impl Shipped {
         Self { broker, folder, ca, nodes, viewers }
     }
 
+    /// Before the nodes' listener, which it comes to as the node `id`.
+    async fn record_node(&self, id: &str) -> Recorder {
+        let (roots, pair) = (self.roots(), self.ca.sign(id, &[]));
+        let clients = WebPkiClientVerifier::builder(Arc::clone(&roots)).build().expect("an authority");
+        let server = rustls::ServerConfig::builder().with_client_cert_verifier(clients);
+        let client = rustls::ClientConfig::builder().with_root_certificates(roots);
+        let client = client.with_client_auth_cert(chain(&pair.cert_file), key(&pair.key_file));
+        Recorder::within_tls(self.nodes, self.tls(server, client.expect("a pair")), Carrier::Tcp).await
+    }
+
+    /// Before the viewers' listener.
+    async fn record_viewers(&self) -> Recorder {
+        let server = rustls::ServerConfig::builder().with_no_client_auth();
+        let client = rustls::ClientConfig::builder().with_root_certificates(self.roots()).with_no_client_auth();
+        Recorder::within_tls(self.viewers, self.tls(server, client), Carrier::WebSocket).await
+    }
+
+    fn roots(&self) -> Arc<rustls::RootCertStore> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add_parsable_certificates(chain(&self.ca.ca_file));
+        Arc::new(roots)
+    }
+
+    /// A recorder has the broker's own certificate.
+    fn tls(
+        &self,
+        server: rustls::ConfigBuilder<rustls::ServerConfig, rustls::server::WantsServerCert>,
+        client: rustls::ClientConfig,
+    ) -> Tls {
+        let at = |name: &str| self.folder.path().join(name);
+        let server = server.with_single_cert(chain(&at("broker.pem")), key(&at("broker.key"))).expect("a pair");
+        let name = "localhost".try_into().expect("a name");
+        Tls { acceptor: Arc::new(server).into(), connector: Arc::new(client).into(), name }
+    }
+
     fn node(&self, id: &str) -> Broker {
         let pair = self.ca.sign(id, &[]);
         Broker {
@@ -96,6 +136,15 @@ impl Shipped {
         }
     }
 
+    /// A viewer whose broker listens on `port`, for so long.
+    async fn watch(&self, port: u16, seconds: u32) -> Report {
+        let (url, seconds) = (format!("wss://localhost:{port}/mqtt"), seconds.to_string());
+        let ca_file = self.ca.ca_file.display().to_string();
+        let password_file = self.folder.path().join("password").display().to_string();
+        let login = ["--ca-file", &ca_file, "--username", "ada", "--password-file", &password_file];
+        watch(&[["--seconds", &seconds, "--broker", &url].as_slice(), &login].concat()).await
+    }
+
     fn viewer(&self) -> Broker {
         Broker {
             url: format!("wss://localhost:{}/mqtt", self.viewers).parse().expect("a URL"),
@@ -105,6 +154,14 @@ impl Shipped {
             ..Broker::default()
         }
     }
+}
+
+fn chain(file: &Path) -> Vec<CertificateDer<'static>> {
+    CertificateDer::pem_file_iter(file).expect("a file").map(|one| one.expect("PEM")).collect()
+}
+
+fn key(file: &Path) -> PrivateKeyDer<'static> {
+    PrivateKeyDer::from_pem_file(file).expect("PEM")
 }
 
 async fn link(broker: &Broker, id: &str, filters: &[&str]) -> MqttLink {
@@ -130,22 +187,7 @@ async fn a_node_with_a_certificate_is_watched_over_websocket_through_the_shipped
     let _place = place().await;
     let shipped = Shipped::start().await;
     let node = node(shipped.node("stage")).await;
-    let viewer = shipped.viewer();
-    let (url, ca_file) = (viewer.url.to_string(), shipped.ca.ca_file.display().to_string());
-    let password_file = shipped.folder.path().join("password").display().to_string();
-    let seen = watch(&[
-        "--seconds",
-        "2",
-        "--broker",
-        &url,
-        "--ca-file",
-        &ca_file,
-        "--username",
-        "ada",
-        "--password-file",
-        &password_file,
-    ])
-    .await;
+    let seen = shipped.watch(shipped.viewers, 2).await;
     assert!(seen.frames >= 10, "2 s at 30 fps: {seen:?}");
     node.stop().await.expect("no thread is stuck");
     drop(shipped.broker);
@@ -188,7 +230,7 @@ async fn recorded() -> (tempfile::TempDir, Mosquitto, Recorder) {
     (folder, broker, recorder)
 }
 
-/// As the profile sets it, but in the clear: a recorder cannot look into TLS.
+/// As the profile sets it, but in the clear.
 fn as_on_aws(recorder: &Recorder, retain: bool) -> Broker {
     let url = format!("mqtt://127.0.0.1:{}", recorder.port).parse().expect("a URL");
     Broker { url, retain, profile: Profile::AwsIot, ..Broker::default() }
@@ -280,36 +322,37 @@ async fn what_a_node_and_its_viewers_send_is_what_aws_iot_takes() {
     }
     let _place = place().await;
     for retain in [true, false] {
-        let (_folder, _broker, recorder) = recorded().await;
-        let node = node(as_on_aws(&recorder, retain)).await;
-        let url = format!("mqtt://127.0.0.1:{}", recorder.port);
-        let options = ["--seconds", "3", "--broker", &url];
-        let watching = || watch(&options);
-        let count = |recorder: &Recorder| {
-            recorder
-                .seen()
-                .iter()
-                .filter(|entry| matches!(&entry.packet, Packet::Connect(c) if c.client_id == "stage"))
-                .count()
-        };
+        let shipped = Shipped::start().await;
+        let (recorder, viewers) = (shipped.record_node("stage").await, shipped.record_viewers().await);
+        let url = format!("mqtts://localhost:{}", recorder.port).parse().expect("a URL");
+        let node = node(Broker { url, retain, profile: Profile::AwsIot, ..shipped.node("stage") }).await;
+        let watching = || shipped.watch(viewers.port, 3);
+        let count = || recorder.seen().iter().filter(|entry| matches!(entry.packet, Packet::Connect(_))).count();
         let cutting = async {
             // Once more would look like another client of the same id, which is given a minute.
             for cut in 1..=2 {
-                eventually("the node is back", SOON, || count(&recorder) == cut).await;
+                eventually("the node is back", SOON, || count() == cut).await;
                 recorder.cut();
+                viewers.cut();
             }
-            eventually("the node is back", SOON, || count(&recorder) == 3).await;
+            eventually("the node is back", SOON, || count() == 3).await;
         };
         let (one, two, three, ()) = tokio::join!(watching(), watching(), watching(), cutting);
         for report in [one, two, three] {
             assert!(report.frames >= 20, "{report:?}");
         }
         node.stop().await.expect("no thread is stuck");
-        let seen = recorder.seen();
-        assert_eq!(broken_aws_rules(&seen, retain), Vec::<String>::new());
-        assert_eq!(aws_policies::refused(&seen, "stage"), Vec::<String>::new(), "the shipped policies allow all of it");
-        let retained = seen.iter().any(|e| matches!(&e.packet, Packet::Publish(p) if e.from_client && p.retain));
-        assert_eq!(retained, retain, "presence is kept only where it may be");
+        for seen in [recorder.seen(), viewers.seen()] {
+            assert!(seen.iter().any(|e| matches!(&e.packet, Packet::Publish(_)) && e.from_client), "it can be read");
+            assert_eq!(broken_aws_rules(&seen, retain), Vec::<String>::new());
+            assert_eq!(
+                aws_policies::refused(&seen, "stage"),
+                Vec::<String>::new(),
+                "the shipped policies allow all of it"
+            );
+        }
+        let is_kept = |e: &Entry| matches!(&e.packet, Packet::Publish(p) if e.from_client && p.retain);
+        assert_eq!(recorder.seen().iter().any(is_kept), retain, "presence is kept only where it may be");
     }
 }
 
