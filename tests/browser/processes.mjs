@@ -116,10 +116,10 @@ export class Child {
 }
 
 /** `camera-node demo --json` on free ports; its line of JSON beside the child. */
-export async function startDemo(t, name, args = [], env = {}) {
+export async function startDemo(t, name, args = [], env = {}, program = binary) {
   const ports = ['--http-port', '0', '--mqtt-port', '0', '--ws-port', '0'];
   const given = ports.filter((_, i) => i % 2 === 0).filter((flag) => !args.includes(flag));
-  const child = new Child(t, name, binary, ['demo', '--json', ...given.flatMap((flag) => [flag, '0']), ...args], {
+  const child = new Child(t, name, program, ['demo', '--json', ...given.flatMap((flag) => [flag, '0']), ...args], {
     stdout: 'pipe',
     env,
   });
