@@ -23,14 +23,14 @@ pub struct Call {
     pub nonce: Nonce,
 }
 
-/// `cancel`: the caller gave up.
+/// `cancel`: the caller gave up, or the node has hung up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cancel {
     /// Why.
     pub reason: CancelReason,
 }
 
-/// Why a caller gives up.
+/// Why a caller gives up; the node hangs up with [`CancelReason::Closed`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CancelReason {

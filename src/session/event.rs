@@ -57,7 +57,7 @@ pub enum End {
     Refused(u16),
     /// The callee rejected the call.
     Rejected(RejectReason),
-    /// The caller gave the call up.
+    /// The caller gave the call up, or the node has hung up.
     Cancelled(CancelReason),
     /// The node has started anew and knows nothing of it.
     Rebooted,

@@ -45,7 +45,9 @@ impl Node {
         said.and_then(|_| delivery.send(accepted, Some(0), now)).expect("three short messages are in the window");
         self.answered_by_its_own_call(&key.peer, now);
         let beginning = Beginning { delivery, request: 0, steps: &[Step::Call, Step::Ringing, Step::Accepted] };
+        let peer = key.peer.clone();
         self.begin(key, beginning, admission, now);
+        self.calls.taken(&peer);
     }
 
     fn reject(&mut self, key: SessionKey, call: &Message, rejection: Rejection, now: Duration) {

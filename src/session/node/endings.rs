@@ -61,6 +61,7 @@ impl Node {
     }
 
     pub(super) fn close(&mut self, key: SessionKey, end: End, now: Duration) {
+        self.calls.ended(&key, end, now);
         self.log(&key, Step::Ended(end));
         self.out.push_back(Output::Peer(key, PeerCommand::Close));
         self.viewers_changed(now);

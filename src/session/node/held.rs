@@ -9,12 +9,14 @@ pub(crate) struct Held {
     ended: [usize; 2],
     peers: usize,
     snapshots: usize,
+    calls: [usize; 2],
 }
 
 impl Node {
     pub(crate) fn held(&self) -> Held {
         let sessions = self.sessions.values().map(ViewerSession::held).collect();
-        Held { sessions, ended: self.ended.held(), peers: self.budgets.held(), snapshots: self.snapshots.held() }
+        let (ended, peers) = (self.ended.held(), self.budgets.held());
+        Held { sessions, ended, peers, snapshots: self.snapshots.held(), calls: self.calls.held() }
     }
 }
 
@@ -29,6 +31,8 @@ impl Held {
             );
             assert!(*errors <= 8 + WINDOW_MESSAGES && *waiting <= 128, "{errors} errors, {waiting} candidates");
         }
+        let [taken, lost] = self.calls;
+        assert!(taken <= self.sessions.len() && lost <= 64, "{taken} calls, {lost} lost");
         assert!(self.ended[0] <= 1_024 && self.ended[1] <= 320 && self.peers <= 1_024 && self.snapshots <= 8);
     }
 }

@@ -2,8 +2,10 @@
 
 mod admission;
 mod callee;
+mod calls;
 mod doorkeeper;
 mod endings;
+mod hanging_up;
 #[cfg(any(test, fuzzing))]
 mod held;
 mod io;
@@ -19,7 +21,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use self::admission::{Admission, seconds_up, status};
+use self::calls::{Calls, GoesOnWith};
 use self::doorkeeper::Doorkeeper;
+pub use self::hanging_up::HungUp;
 pub use self::io::{Camera, Input, NodeSetup, Output};
 use self::presence::Announcer;
 pub use self::presence::Will;
@@ -55,6 +59,8 @@ pub struct Node {
     /// Who wants to be called, and the calls to them.
     registry: Registry,
     ring: Option<Ring>,
+    /// Which of the sessions are calls.
+    calls: Calls,
     snapshots: Snapshots,
     ended: Ended,
     budgets: Budgets,
@@ -78,6 +84,7 @@ impl Node {
             sessions: BTreeMap::new(),
             registry: Registry::default(),
             ring: None,
+            calls: Calls::default(),
             snapshots: Snapshots::default(),
             ended: Ended::default(),
             budgets,
@@ -244,6 +251,9 @@ impl Node {
             let reply = call.receive(message, payload.len(), now, &mut self.out);
             self.replied(&key.peer, reply, now);
         } else if self.ended.contains(&key, now) {
+            if message.body.is_final() {
+                self.calls.left(&key);
+            }
             if let Some(answer) = self.ended.answer(&key, &message, now) {
                 self.publish(&key.peer, &answer);
             }
@@ -311,7 +321,15 @@ impl Node {
     fn open(&mut self, key: SessionKey, join: Message, admission: Admission, now: Duration) {
         let mut delivery = Delivery::new(key.session.clone(), true);
         delivery.receive(join, 0, now).expect("the first message is in the window");
+        let goes_on_with = self.calls.joins(&key.peer, now);
+        if goes_on_with == GoesOnWith::HungUp {
+            return self.hang_up_at_once(key, delivery, now);
+        }
+        let peer = key.peer.clone();
         self.begin(key, Beginning { delivery, request: 0, steps: &[Step::Join] }, admission, now);
+        if goes_on_with == GoesOnWith::Call {
+            self.calls.taken(&peer);
+        }
     }
 
     fn begin(&mut self, key: SessionKey, beginning: Beginning, admission: Admission, now: Duration) {

@@ -72,6 +72,8 @@ pub enum NoAnswer {
     Unreachable,
     /// It has unregistered, or left.
     Gone,
+    /// The node has hung up before anybody answered.
+    HungUp,
 }
 
 impl NoAnswer {
@@ -85,6 +87,7 @@ impl NoAnswer {
             Self::Unsupported => "unsupported",
             Self::Unreachable => "unreachable",
             Self::Gone => "gone",
+            Self::HungUp => "hung-up",
         }
     }
 }
@@ -114,6 +117,11 @@ impl Ring {
     /// The call with this key.
     pub(super) fn call(&mut self, key: &SessionKey) -> Option<&mut OutgoingCall> {
         self.calls.get_mut(&key.peer).filter(|call| call.key == *key)
+    }
+
+    /// Whom it still rings, by name.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.calls.values().map(|call| call.name.clone().into()).collect()
     }
 
     pub(super) fn set_link(&mut self, up: bool, now: Duration) {
@@ -231,6 +239,7 @@ impl Node {
                 let beginning = Beginning { delivery, request: seq, steps: &[Step::Accepted] };
                 let peer = key.peer.clone();
                 self.begin(key, beginning, admission, now);
+                self.calls.taken(&peer);
                 for message in rest {
                     let session = self.sessions.get_mut(&peer);
                     let result = session.map(|session| session.act_on(message, &self.door, now, &mut self.out));

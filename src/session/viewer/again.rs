@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::super::{Boot, Failure, LeaveReason, RejectReason, Rejection};
+use super::super::{Boot, CancelReason, Failure, LeaveReason, RejectReason, Rejection};
+use super::registration::Registration;
 use super::{Manner, Plan, Viewer, ViewerState};
 
 /// The longest wait between two attempts.
@@ -94,11 +95,16 @@ impl Viewer {
         }
     }
 
-    /// Our session, or its call, is over and nobody wants another: a registered viewer waits for the next call.
-    pub(super) fn after_call(&mut self, why: &str) {
-        match self.manner {
-            Manner::Wait => self.plan = Plan::WhenThere,
-            Manner::Join | Manner::Call => self.give_up(why),
+    /// The node has hung up, and nobody wants another session: a registered viewer waits for the next call.
+    pub(super) fn after_call(&mut self, reason: CancelReason) {
+        self.lost = None;
+        if self.registration.as_ref().is_some_and(Registration::is_wanted) {
+            self.manner = Manner::Wait;
+            self.plan = Plan::WhenThere;
+        } else if reason == CancelReason::Closed {
+            self.give_up("The camera has hung up.");
+        } else {
+            self.give_up("The camera has taken its call back.");
         }
     }
 }

@@ -74,7 +74,19 @@ impl Viewer {
         let (wants, token) = (Some(self.setup.wants.clone()), self.setup.token.clone());
         let acceptance = Acceptance { sdp: None, mids: None, nonce: self.nonce(), wants, token };
         self.last_boot = Some(incoming.boot.clone());
+        self.lost = None;
         self.session = Some(NodeSession::take(incoming, acceptance, now, &mut self.out));
+    }
+
+    /// The node has hung up a call whose end we have known before: what goes on with it ends too.
+    pub(super) fn hung_up_late(&mut self, now: Duration) {
+        if let Some(session) = self.session.take() {
+            self.end(&session.key, End::Left(LeaveReason::Closed));
+            self.ended.leave(session.key, session.delivery, LeaveReason::Closed, now);
+        }
+        if self.plan != Plan::Nothing {
+            self.after_call(CancelReason::Closed);
+        }
     }
 
     /// The call that rings is not taken.

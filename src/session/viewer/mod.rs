@@ -42,6 +42,8 @@ pub struct Viewer {
     /// The call that rings here.
     incoming: Option<Incoming>,
     ended: Ended,
+    /// The session that was lost last: the next one goes on with it.
+    lost: Option<SessionKey>,
     /// Failed attempts in a row.
     failures: u32,
     registration_failures: u32,
@@ -87,6 +89,7 @@ impl Viewer {
             registration: None,
             incoming: None,
             ended: Ended::default(),
+            lost: None,
             failures: 0,
             registration_failures: 0,
             last_boot: None,
@@ -276,6 +279,9 @@ impl Viewer {
         } else if self.incoming.as_ref().is_some_and(|incoming| incoming.key == key) {
             self.incoming_message(message, payload.len(), now);
         } else if self.ended.contains(&key, now) || message.body.is_final() {
+            if matches!(message.body, Body::Cancel(_)) && self.lost.as_ref() == Some(&key) {
+                self.hung_up_late(now);
+            }
             if !self.ended.contains(&key, now) {
                 self.ended.they_left(key.clone(), now);
             }
@@ -305,7 +311,7 @@ impl Viewer {
     fn settle(&mut self, result: Result<(), Over>, now: Duration) {
         let Err(over) = result else { return };
         let Some(mut session) = self.session.take() else { return };
-        if session.live_since().is_some_and(|since| since + PROVEN <= now) {
+        if session.was_live_since().is_some_and(|since| since + PROVEN <= now) {
             self.failures = 0;
         }
         if session.was_let_in() && !matches!(over, Over::Cancelled(..)) {
@@ -313,6 +319,7 @@ impl Viewer {
             self.manner = Manner::Join;
         }
         let key = session.key.clone();
+        self.lost = Some(key.clone());
         match over {
             Over::TheyLeft(reason, seq) => {
                 self.end(&key, End::TheyLeft(reason));
@@ -327,7 +334,7 @@ impl Viewer {
             Over::Cancelled(reason, seq) => {
                 self.end(&key, End::Cancelled(reason));
                 self.they_ended(key, seq, now);
-                self.after_call("The camera has taken its call back.");
+                self.after_call(reason);
             }
             Over::NobodyAnswered => {
                 self.end(&key, End::Cancelled(CancelReason::Timeout));

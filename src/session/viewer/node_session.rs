@@ -22,6 +22,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Both sides try ICE restarts in this time; after it a new session is worth more.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a closed connection waits for the reason, which comes over the broker and so a little later.
+const REASON_WAIT: Duration = Duration::from_millis(500);
 /// The node, which notices silence as early, gets to restart ICE before us, so that the two offers do not cross.
 const RESTART_AFTER: Duration = Duration::from_secs(4);
 
@@ -67,6 +69,8 @@ enum State {
     Live { since: Duration },
     /// Nothing is heard of the node.
     Silent { until: Duration },
+    /// The node has closed the connection, where media had flowed since then; its last word says why.
+    Closing { until: Duration, since: Option<Duration> },
 }
 
 impl NodeSession {
@@ -128,9 +132,14 @@ impl NodeSession {
         }
     }
 
+    /// Whether media flows, or did until the node closed the connection, since then.
+    pub(super) fn was_live_since(&self) -> Option<Duration> {
+        if let State::Closing { since, .. } = self.state { since } else { self.live_since() }
+    }
+
     /// Whether there was media and is none for the moment.
     pub(super) fn is_silent(&self) -> bool {
-        matches!(self.state, State::Silent { .. })
+        matches!(self.state, State::Silent { .. } | State::Closing { .. })
     }
 
     /// Says `renew`.
@@ -268,7 +277,7 @@ impl NodeSession {
             PeerEvent::Candidates { candidates, complete } => self.talks.found(candidates, complete),
             PeerEvent::Connected | PeerEvent::Recovered => {
                 let step = match self.state {
-                    State::Live { .. } => return Ok(()),
+                    State::Live { .. } | State::Closing { .. } => return Ok(()),
                     State::Silent { .. } => Step::Recovered,
                     _ => Step::Connected,
                 };
@@ -282,7 +291,10 @@ impl NodeSession {
                 self.lost(now, out);
                 self.talks.stranded(now);
             }
-            PeerEvent::ClosedByPeer => return Err(Over::ClosedByPeer),
+            PeerEvent::ClosedByPeer => {
+                self.talks.mended(now);
+                self.state = State::Closing { until: now + REASON_WAIT, since: self.was_live_since() };
+            }
             PeerEvent::Failed { step, message } => {
                 let code = ErrorCode::from(step);
                 return Err(Over::Failed(Failure::with_message(code, &message), code));
@@ -318,6 +330,7 @@ impl NodeSession {
                 return Err(Over::failed(ErrorCode::TimedOut));
             }
             State::Answering { until } if until <= now => return Err(Over::failed(ErrorCode::AnswerFailed)),
+            State::Closing { until, .. } if until <= now => return Err(Over::ClosedByPeer),
             State::Connecting { until } | State::Silent { until } if until <= now => {
                 return Err(Over::failed(ErrorCode::IceFailed));
             }
@@ -349,7 +362,8 @@ impl NodeSession {
             State::Calling { until, .. }
             | State::Joining { until }
             | State::Opening { until }
-            | State::Answering { until } => (Some(until), false),
+            | State::Answering { until }
+            | State::Closing { until, .. } => (Some(until), false),
             State::Connecting { until } | State::Silent { until } => (Some(until), true),
             State::Live { .. } => (None, true),
         };

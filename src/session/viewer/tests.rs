@@ -226,8 +226,8 @@ fn attempts_come_ever_more_rarely_and_at_once_again_after_a_good_session() {
     bench.event(PeerEvent::Answered { sdp: "v=0".to_owned() });
     bench.event(PeerEvent::Connected);
     bench.wait(10_000);
-    bench.event(PeerEvent::ClosedByPeer);
-    assert_eq!(bench.viewer.shown().retry_in, Some(ms(750)));
+    assert_eq!(bench.event(PeerEvent::ClosedByPeer), ["silent"], "the reason may be on its way");
+    assert_eq!(bench.wait(500), ["(leave)", "close", "lost for 750 ms"]);
 }
 
 #[test]

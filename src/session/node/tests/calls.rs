@@ -3,16 +3,16 @@
 use super::*;
 use crate::media::Bounded;
 
-fn call(bench: &mut Bench, peer: &str, session: u128) -> Vec<String> {
+pub(super) fn call(bench: &mut Bench, peer: &str, session: u128) -> Vec<String> {
     bench.say(peer, session, 0, json!({"type": "call", "from": peer, "nonce": "n"}))
 }
 
-fn register(bench: &mut Bench, peer: &str, name: &str, ttl: u32) -> Vec<String> {
+pub(super) fn register(bench: &mut Bench, peer: &str, name: &str, ttl: u32) -> Vec<String> {
     bench.raw(peer, &json!({"v": 1, "type": "register", "seq": 7, "name": name, "ttl": ttl}).to_string())
 }
 
 /// A node with room for two, and `bell` and `tab` registered.
-fn registered() -> Bench {
+pub(super) fn registered() -> Bench {
     let mut bench = Bench::online(Limits { max_viewers: const { Bounded::new(2) }, ..Limits::default() });
     assert_eq!(register(&mut bench, "bell", "Bell", 600), ["bell: registered re 7"]);
     assert_eq!(register(&mut bench, "tab", "Tab", 600), ["tab: registered re 7"]);
@@ -20,24 +20,24 @@ fn registered() -> Bench {
 }
 
 /// The session ids of the node's calls, as its entropy of 1, 2, 3 … makes them: a nonce and an id each.
-fn session_of_call(n: u128) -> u128 {
+pub(super) fn session_of_call(n: u128) -> u128 {
     let first = n * 4 + 3;
     (first << 64) | (first + 1)
 }
 
-fn ring_all(bench: &mut Bench) -> Vec<String> {
+pub(super) fn ring_all(bench: &mut Bench) -> Vec<String> {
     let now = bench.now;
     bench.node.ring(RingTo::All, now).expect("there is somebody");
     bench.outputs()
 }
 
-fn reply(bench: &mut Bench, peer: &str, n: u128, seq: u32, mut message: Value) -> Vec<String> {
+pub(super) fn reply(bench: &mut Bench, peer: &str, n: u128, seq: u32, mut message: Value) -> Vec<String> {
     message["re"] = json!(0);
     message["ack"] = json!(0);
     bench.say(peer, session_of_call(n), seq, message)
 }
 
-fn accepted() -> Value {
+pub(super) fn accepted() -> Value {
     json!({"type": "callResponse", "response": "accepted", "nonce": "n"})
 }
 

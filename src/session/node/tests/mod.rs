@@ -3,6 +3,7 @@
 mod access;
 mod admission;
 mod calls;
+mod hanging_up;
 mod lasting;
 mod later;
 mod presence;

@@ -1,7 +1,7 @@
 //! Calls in both directions: the order of their steps, what crosses, and bad channels.
 
 use super::*;
-use crate::session::node::{NoAnswer, NotRung, RingOutcome, RingTo};
+use crate::session::node::{HungUp, NoAnswer, NotRung, RingOutcome, RingTo};
 
 /// A node and viewers that are registered as "n0", "n1" …, whose people take every call after so many ms.
 fn with_registered(seed: u64, viewers: usize, weather: Weather, after_ms: u64) -> World {
@@ -199,4 +199,92 @@ fn rings_over_a_channel_of_twenty_per_cent_each_end_once_live_or_with_a_reason()
 fn rings_over_a_channel_of_five_per_cent_are_all_answered() {
     let (answered, unanswered) = many_rings(0.05, 25);
     assert_eq!(answered, 100, "{unanswered:?}");
+}
+
+/// One that was rung, one that has called and one that merely watches, of which the node hangs up on the first two over a
+/// channel of so bad a kind; how often all three were live.
+fn many_hang_ups(share: f64, seeds: u64) -> u64 {
+    let mut live = 0;
+    for seed in 0..seeds {
+        let weather = Weather { loss: share, repeat: share, delay_ms: (5, 50), late: share };
+        let mut n = 0;
+        let mut world = World::new(900 + seed, 3, weather).with_viewers(|viewer| {
+            n += 1;
+            match n {
+                1 => viewer.registered(Text::try_from("n0").expect("short"), const { Bounded::new(60) }),
+                2 => viewer.calling(),
+                _ => viewer,
+            }
+        });
+        world.people.insert(0, (300, viewer::Input::Accept));
+        world.run_for(20);
+        ring(&mut world, RingTo::All).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        world.run_for(60);
+        if world.count(ViewerState::Live) == 3 {
+            live += 1;
+            let mut calls = hang_up(&mut world).calls;
+            calls.sort();
+            assert_eq!(calls, ["n0", "tab-1"], "seed {seed}");
+            world.run_for(180);
+            let states: Vec<_> = world.viewers.iter().map(|viewer| viewer.shown().state).collect();
+            let ends = [ViewerState::Waiting, ViewerState::Refused, ViewerState::Live];
+            assert_eq!((states.as_slice(), world.node.viewers()), (&ends[..], 1), "seed {seed}");
+        }
+        world.close_viewers();
+        world.run_for(120);
+        world.assert_all_is_over();
+    }
+    live
+}
+
+fn hang_up(world: &mut World) -> HungUp {
+    let whom = world.node.hang_up(world.now);
+    world.drain(Who::Node);
+    whom
+}
+
+#[test]
+fn whom_the_node_hangs_up_on_does_not_come_back_however_bad_the_channel() {
+    assert_eq!(many_hang_ups(0.0, 10), 10);
+    assert_eq!(many_hang_ups(0.05, 50), 50);
+    let live = many_hang_ups(0.2, 50);
+    assert!(live >= 45, "{live} of 50 were live");
+}
+
+#[test]
+fn the_node_may_hang_up_at_any_moment_and_both_sides_log_the_same_end() {
+    let taken = ["call", "ringing", "accepted", "peer", "opening", "offer", "answer", "connected", "cancelled"];
+    let mut ends = BTreeSet::new();
+    for after_ms in (20..2_000).step_by(10) {
+        let mut world = with_registered(after_ms, 1, FAIR, 1_000);
+        ring(&mut world, RingTo::All).expect("one is registered");
+        world.run_in_ms(after_ms);
+        let whom = hang_up(&mut world);
+        assert_eq!((whom.rung.len() + whom.calls.len(), world.node.viewers()), (1, 0), "{after_ms} ms: {whom:?}");
+        world.run_for(60);
+        assert_eq!((world.count(ViewerState::Waiting), world.node.viewers()), (1, 0), "{after_ms} ms");
+        let (node, viewer) = (names_of(&world.node_log, "tab-0"), names_of(&world.viewer_log, "tab-0"));
+        assert_eq!((node.last(), viewer.last()), (Some(&"cancelled"), Some(&"cancelled")), "{after_ms} ms");
+        // What was on its way when it ended is logged by one side alone.
+        assert!(taken.iter().filter(|step| viewer.contains(step)).eq(viewer.iter()), "{after_ms} ms: {viewer:?}");
+        ends.insert(node.len());
+        world.close_viewers();
+        world.run_for(60);
+        world.assert_all_is_over();
+    }
+    assert!(ends.contains(&3) && ends.contains(&taken.len()), "while it rang, and in the middle: {ends:?}");
+}
+
+#[test]
+fn when_both_hang_up_at_once_it_is_over_for_both() {
+    let mut world = with_registered(7, 1, FAIR, 1_000);
+    ring(&mut world, RingTo::All).expect("one is registered");
+    world.run_for(5);
+    assert_eq!(world.count(ViewerState::Live), 1);
+    world.close_viewers();
+    assert_eq!(hang_up(&mut world).calls, ["n0"]);
+    world.run_for(60);
+    assert_eq!(names_of(&world.node_log, "tab-0").last(), Some(&"cancelled"));
+    assert_eq!(names_of(&world.viewer_log, "tab-0").last(), Some(&"leave"));
+    world.assert_all_is_over();
 }

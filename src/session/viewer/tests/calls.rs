@@ -78,6 +78,86 @@ fn hanging_up_cancels_a_call_that_is_not_taken() {
     assert_eq!(bench.outputs(), ["(cancelled)", "close", "closed", "cancel seq 1 Closed"]);
 }
 
+/// A call of the node's, taken, its pictures moving.
+fn in_call() -> Bench {
+    let mut bench = waiting();
+    call(&mut bench, 1, "node");
+    bench.viewer.handle(Input::Accept, bench.now);
+    let node = json!({"name": "Porch", "boot": "aaaaaaaa", "version": "0.1.0"});
+    bench.say(json!({"type": "peer", "seq": 1, "ack": 1, "re": 1, "iceServers": [], "node": node, "nonce": "n"}));
+    bench.say(json!({"type": "offer", "seq": 2, "ack": 1, "re": 1, "sdp": OFFER, "mids": {}}));
+    bench.event(PeerEvent::Answered { sdp: "v=0".to_owned() });
+    assert_eq!(bench.event(PeerEvent::Connected).last().map(String::as_str), Some("live"));
+    bench.say(json!({"type": "ack", "ack": 2}));
+    bench.wait(200);
+    bench
+}
+
+fn hung_up(seq: u32) -> Value {
+    json!({"type": "cancel", "seq": seq, "ack": 2, "reason": "closed"})
+}
+
+#[test]
+fn when_the_node_hangs_up_who_was_rung_waits_for_the_next_ring_and_a_caller_has_seen_enough() {
+    let mut bench = in_call();
+    assert_eq!(bench.say(hung_up(3)), ["(cancelled)", "close", "ack ack 3", "waiting"]);
+    assert_eq!(bench.say(hung_up(3)), ["ack ack 3"], "it was not heard");
+    let outputs = bench.wait(100_000);
+    assert!(outputs.iter().all(|output| output.starts_with("register ")), "{outputs:?}");
+
+    let accepted = json!({"type": "callResponse", "seq": 1, "ack": 0, "re": 0, "response": "accepted", "nonce": "n"});
+    for is_taken in [false, true] {
+        let mut bench = calling();
+        bench.say(json!({"type": "ringing", "seq": 0, "ack": 0, "re": 0}));
+        if is_taken {
+            bench.say(accepted.clone());
+        }
+        assert_eq!(bench.say(hung_up(2)), ["(cancelled)", "close", "ack ack 2", "refused"]);
+        assert_eq!(bench.viewer.shown().detail.as_deref(), Some("The camera has hung up."));
+        assert_eq!(bench.viewer.poll_timeout(), None);
+    }
+}
+
+#[test]
+fn a_closed_connection_waits_for_the_reason_and_one_that_comes_later_still_counts() {
+    let mut bench = in_call();
+    assert_eq!(bench.event(PeerEvent::ClosedByPeer), ["silent"]);
+    assert_eq!(bench.wait(499), [""; 0]);
+    assert_eq!(bench.say(hung_up(3)), ["(cancelled)", "close", "ack ack 3", "waiting"]);
+
+    // Before the next attempt, and in it.
+    for wait in [600, 2_000] {
+        let mut bench = in_call();
+        let of_before = bench.session.clone().expect("a session");
+        bench.event(PeerEvent::ClosedByPeer);
+        let joins = bench.wait(wait).contains(&"join seq 0".to_owned());
+        assert_eq!(joins, wait == 2_000);
+        let mut late = hung_up(3);
+        late["session"] = json!(of_before.as_str());
+        let outputs = bench.say(late);
+        let left = outputs.contains(&"leave seq 1 Closed".to_owned());
+        assert!(outputs.contains(&"ack ack 3".to_owned()) && left == joins, "{outputs:?}");
+        bench.say(json!({"type": "ack", "ack": 1}));
+        assert_eq!(bench.viewer.shown().state, ViewerState::Waiting);
+        let outputs = bench.wait(100_000);
+        assert!(outputs.iter().all(|output| output.starts_with("register ")), "{outputs:?}");
+    }
+}
+
+#[test]
+fn what_hangs_up_a_lost_call_late_does_not_end_the_next() {
+    let mut bench = in_call();
+    let mut late = hung_up(3);
+    late["session"] = json!(bench.session.as_ref().expect("a session").as_str());
+    bench.event(PeerEvent::ClosedByPeer);
+    bench.wait(600);
+    call(&mut bench, 2, "node");
+    bench.viewer.handle(Input::Accept, bench.now);
+    bench.outputs();
+    assert_eq!(bench.say(late), ["ack ack 3"]);
+    assert_eq!(bench.viewer.shown().state, ViewerState::Connecting);
+}
+
 #[test]
 fn a_call_of_the_node_rings_until_the_person_decides() {
     let mut bench = waiting();
