@@ -13,7 +13,7 @@ pub struct Ring {
     /// The Unix socket through which `camera-node ring` reaches the node. Without it `camera-node-<id>.sock` in
     /// `/run/camera-node`, or else in `$XDG_RUNTIME_DIR`, whichever is there.
     pub socket: Option<PathBuf>,
-    /// MQTT topic of which any message rings everyone: whoever may publish there may ring.
+    /// MQTT topic of which any message rings everyone, but for `hang-up`, which hangs up: whoever may publish there may do both.
     pub topic: Option<RingTopic>,
     /// File with the secret of `POST /ring` on the node's http; without it there is no such path.
     pub http_secret_file: Option<PathBuf>,
@@ -80,6 +80,14 @@ pub struct RingTopic(String);
 pub struct BadTopic(String);
 
 impl RingTopic {
+    /// The message that rings nobody, but hangs up.
+    pub const HANG_UP: &str = "hang-up";
+
+    /// Whether a message on it hangs up; every other one rings.
+    pub fn hangs_up(payload: &[u8]) -> bool {
+        payload.trim_ascii() == Self::HANG_UP.as_bytes()
+    }
+
     /// The topic.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -174,6 +182,10 @@ mod tests {
         for bad in ["", "#", "home/+/bell", "$SYS/bell", "a\0b"] {
             assert!(RingTopic::try_from(bad.to_owned()).is_err(), "{bad:?}");
         }
+        for ring in ["", "ring", "pressed", "hang-up now", "HANG-UP", "\"hang-up\"", "\u{fffd}"] {
+            assert!(!RingTopic::hangs_up(ring.as_bytes()), "{ring}");
+        }
+        assert!(RingTopic::hangs_up(b"hang-up") && RingTopic::hangs_up(b"hang-up\n"));
         for good in ["https://ntfy.sh/door", "http://192.168.1.2:8123/api/webhook/x?y=z", "http://[::1]:80/"] {
             assert!(WebhookUrl::try_from(good.to_owned()).is_ok(), "{good}");
         }

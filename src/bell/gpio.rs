@@ -12,8 +12,8 @@ use gpiocdev::request::Config as Lines;
 use gpiocdev::{Chip, Request};
 use tokio::task::JoinHandle;
 
-use super::Button;
 use super::config::{Pull, Ring};
+use super::{Button, Wish};
 use crate::session::node::RingTo;
 use crate::sys::Readable;
 
@@ -160,7 +160,7 @@ async fn run_once(request: Request, button: &Button) -> io::Error {
             readable.ready().await?;
             while request.has_edge_event().map_err(io::Error::other)? {
                 request.read_edge_event().map_err(io::Error::other)?;
-                drop(button.press(RingTo::All, "gpio"));
+                drop(button.press(Wish::Ring(RingTo::All), "gpio"));
             }
         }
     };

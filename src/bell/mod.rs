@@ -1,4 +1,4 @@
-//! What makes the node ring its registered viewers, and tells phones whose browser is closed: the doorbell.
+//! What makes the node ring its registered viewers and hang up on them, and tells phones whose browser is closed: the doorbell.
 //!
 //! ```text
 //!  camera-node ring ─▶ socket ─┐
@@ -14,7 +14,7 @@ mod gpio;
 pub mod socket;
 mod webhook;
 
-pub use button::{Button, Press, Told};
+pub use button::{Button, Press, Told, Wish};
 pub use gpio::{CONSUMER, GpioError, LineTrouble, PushButton, try_line};
 pub use socket::{BellSocket, SocketError};
 pub use webhook::{Visit, Webhook, WebhookError};

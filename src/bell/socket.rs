@@ -16,9 +16,9 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
-use super::{Button, Told};
+use super::{Button, Told, Wish};
 use crate::session::NodeId;
-use crate::session::node::{RingOutcome, RingTo};
+use crate::session::node::{HungUp, RingOutcome, RingTo};
 
 /// A name of 64 characters and its frame.
 const MAX_REQUEST_BYTES: u64 = 1_024;
@@ -28,7 +28,7 @@ const REQUEST_WITHIN: Duration = Duration::from_secs(2);
 const MAX_CLIENTS: usize = 8;
 
 /// What `camera-node ring` asks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
     /// The name to ring; without it everyone.
@@ -37,6 +37,9 @@ pub struct Request {
     /// Whether to tell how it ends.
     #[serde(default)]
     pub wait: bool,
+    /// Whether to ring nobody, but to hang up on everybody.
+    #[serde(default, rename = "hangUp", skip_serializing_if = "std::ops::Not::not")]
+    pub hang_up: bool,
 }
 
 /// What the node answers.
@@ -51,6 +54,14 @@ pub enum Answer {
     Answered(String),
     /// Nobody has: who was rung, and why not.
     Unanswered(Vec<(String, String)>),
+    /// These were hung up on, by name; perhaps nobody.
+    #[serde(rename = "hungUp")]
+    HungUp {
+        /// Who was rung.
+        rung: Vec<String>,
+        /// Who was in a call.
+        calls: Vec<String>,
+    },
 }
 
 impl From<Told> for Answer {
@@ -58,6 +69,7 @@ impl From<Told> for Answer {
         match told {
             Told::Rung(names) => Self::Rung(names),
             Told::NotRung(why) => Self::Error(why.to_string()),
+            Told::HungUp(HungUp { rung, calls }) => Self::HungUp { rung, calls },
             Told::Over(RingOutcome::Answered { name, .. }) => Self::Answered(name),
             Told::Over(RingOutcome::Unanswered(by)) => {
                 Self::Unanswered(by.into_iter().map(|(name, why)| (name, why.name().to_owned())).collect())
@@ -177,8 +189,11 @@ async fn serve(stream: UnixStream, button: &Button) -> io::Result<()> {
         Ok(request) => request,
         Err(error) => return tell(&mut write, &Answer::Error(format!("not a request: {error}"))).await,
     };
-    let to = request.peer.map_or(RingTo::All, RingTo::Name);
-    let mut told = button.press(to, "camera-node ring");
+    let wish = match request.peer {
+        _ if request.hang_up => Wish::HangUp,
+        peer => Wish::Ring(peer.map_or(RingTo::All, RingTo::Name)),
+    };
+    let mut told = button.press(wish, "camera-node ring");
     let mut more = true;
     while more {
         let answer = tokio::select! {
@@ -246,10 +261,10 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
         assert!(matches!(BellSocket::listen(&path, button).await, Err(SocketError::Taken { .. })));
 
-        let request = Request { peer: Some("Kitchen".to_owned()), wait: true };
+        let request = Request { peer: Some("Kitchen".to_owned()), wait: true, ..Request::default() };
         let mut client = Client::ask(&path, &request).await.expect("a node");
         let press = pressed.recv().await.expect("a press");
-        assert_eq!(press.to, RingTo::Name("Kitchen".to_owned()));
+        assert_eq!(press.wish, Wish::Ring(RingTo::Name("Kitchen".to_owned())));
         press.told.send(Told::Rung(vec!["Kitchen".to_owned()])).expect("it listens");
         assert_eq!(client.answer().await.expect("told"), Answer::Rung(vec!["Kitchen".to_owned()]));
         let why = ("Kitchen".to_owned(), NoAnswer::Declined);
@@ -258,7 +273,7 @@ mod tests {
         assert_eq!(client.answer().await.expect("told"), Answer::Unanswered(by));
         assert!(matches!(client.answer().await, Err(SocketError::NoAnswer)), "it is over");
 
-        let mut client = Client::ask(&path, &Request { peer: None, wait: true }).await.expect("a node");
+        let mut client = Client::ask(&path, &Request { wait: true, ..Request::default() }).await.expect("a node");
         let press = pressed.recv().await.expect("a press");
         press.told.send(Told::NotRung(NotRung::NobodyRegistered)).expect("it listens");
         assert_eq!(client.answer().await.expect("told"), Answer::Error("nobody is registered".to_owned()));
@@ -266,6 +281,25 @@ mod tests {
         drop(socket);
         assert!(!path.exists());
         assert!(matches!(Client::ask(&path, &request).await, Err(SocketError::NoNode { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_client_hears_whom_it_has_hung_up_on() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let path = folder.path().join("ring.sock");
+        let (button, mut pressed) = Button::new();
+        let _socket = BellSocket::listen(&path, button).await.expect("a free path");
+        let request = Request { hang_up: true, ..Request::default() };
+        assert_eq!(serde_json::to_string(&request).expect("plain data"), r#"{"wait":false,"hangUp":true}"#);
+        let mut client = Client::ask(&path, &request).await.expect("a node");
+        let press = pressed.recv().await.expect("a press");
+        assert_eq!(press.wish, Wish::HangUp);
+        let whom = HungUp { rung: Vec::new(), calls: vec!["Kitchen".to_owned()] };
+        press.told.send(Told::HungUp(whom)).expect("it listens");
+        let answer = client.answer().await.expect("told");
+        let line = serde_json::to_string(&answer).expect("plain data");
+        assert_eq!(line, r#"{"hungUp":{"rung":[],"calls":["Kitchen"]}}"#);
+        assert!(matches!(client.answer().await, Err(SocketError::NoAnswer)), "it is over");
     }
 
     #[tokio::test]

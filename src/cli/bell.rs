@@ -1,12 +1,11 @@
-//! `camera-node ring`: makes the running node ring its registered viewers, by its socket on this machine, or by its
-//! `ring.topic` from any.
+//! `camera-node ring`: makes the running node ring its registered viewers, or hang up on them, by its socket on this
+//! machine, or by its `ring.topic` from any.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use bytes::Bytes;
 use clap::ArgGroup;
 use tokio::time::timeout;
 
@@ -42,6 +41,9 @@ pub struct Args {
     /// Ring only the viewer that has registered under this name.
     #[arg(long, value_name = "NAME")]
     peer: Option<String>,
+    /// Ring nobody: end the ring there is, and every call, whoever had called. Success also where there was none.
+    #[arg(long, conflicts_with_all = ["peer", "wait"])]
+    hang_up: bool,
     /// Wait until somebody answers or the ring is over; without it only until it rings.
     #[arg(long)]
     wait: bool,
@@ -57,14 +59,15 @@ impl Args {
     }
 }
 
-/// Rings; success when it rings, with `--wait` when somebody has answered.
+/// Rings, or hangs up; success when it rings, with `--wait` when somebody has answered.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if let (Some(url), Some(topic)) = (&args.broker, &args.topic) {
-        publish(url, &args.way_in, topic.as_str()).await?;
+        let (payload, does) = if args.hang_up { (RingTopic::HANG_UP, "hangs up") } else { ("ring", "rings") };
+        publish(url, &args.way_in, topic.as_str(), payload).await?;
         if args.json {
             out::json(&serde_json::json!({ "published": topic }))?;
         } else {
-            out::line(&format!("the broker has it, on {}: a node whose ring.topic that is rings", topic.as_str()))?;
+            out::line(&format!("the broker has it, on {}: a node whose ring.topic that is {does}", topic.as_str()))?;
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -76,7 +79,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             path.context("there is neither /run/camera-node nor $XDG_RUNTIME_DIR: set ring.socket in the config")?
         }
     };
-    let mut client = Client::ask(&path, &Request { peer: args.peer, wait: args.wait }).await?;
+    let mut client = Client::ask(&path, &Request { peer: args.peer, wait: args.wait, hang_up: args.hang_up }).await?;
     loop {
         let answer = client.answer().await?;
         if args.json {
@@ -86,25 +89,26 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         match answer {
             Answer::Rung(_) if args.wait => {}
-            Answer::Rung(_) | Answer::Answered(_) => return Ok(ExitCode::SUCCESS),
+            Answer::Rung(_) | Answer::Answered(_) | Answer::HungUp { .. } => return Ok(ExitCode::SUCCESS),
             Answer::Error(_) | Answer::Unanswered(_) if args.json => return Ok(ExitCode::FAILURE),
             Answer::Unanswered(_) => return Ok(ExitCode::FAILURE),
+            Answer::Error(why) if args.hang_up => bail!("not hung up: {why}"),
             Answer::Error(why) => bail!("not rung: {why}"),
         }
     }
 }
 
 /// Presses a bell that hangs at a broker.
-async fn publish(url: &BrokerUrl, way_in: &WayIn, topic: &str) -> anyhow::Result<()> {
+async fn publish(url: &BrokerUrl, way_in: &WayIn, topic: &str, payload: &'static str) -> anyhow::Result<()> {
     let client_id = format!("ring-{:016x}", sys::random_bits());
     let endpoint = way_in.to(url, &client_id)?;
     let mut link = MqttLink::start(endpoint, LinkSetup { client_id, ..LinkSetup::default() }, sys::random_bits());
     match timeout(CONNECT_WITHIN, link.next()).await {
         Ok(Some(LinkEvent::Up { .. })) => {}
-        Ok(Some(LinkEvent::Down { reason })) => bail!("not rung: {reason}"),
-        _ => bail!("not rung: {url} did not let us in within {} s", CONNECT_WITHIN.as_secs()),
+        Ok(Some(LinkEvent::Down { reason })) => bail!("not published: {reason}"),
+        _ => bail!("not published: {url} did not let us in within {} s", CONNECT_WITHIN.as_secs()),
     }
-    link.publish(Publish { topic: topic.to_owned(), payload: Bytes::from_static(b"ring"), retain: false })?;
+    link.publish(Publish { topic: topic.to_owned(), payload: payload.into(), retain: false })?;
     link.close(Vec::new()).await;
     Ok(())
 }
@@ -118,5 +122,28 @@ fn in_words(answer: &Answer) -> String {
             let by: Vec<String> = by.iter().map(|(name, why)| format!("{name}: {why}")).collect();
             format!("nobody answered ({})", by.join(", "))
         }
+        Answer::HungUp { rung, calls } => match (rung.as_slice(), calls.as_slice()) {
+            ([], []) => "nobody was in a call, and nothing rang".to_owned(),
+            (rung, []) => format!("rings {} no more", rung.join(", ")),
+            ([], calls) => format!("hung up on {}", calls.join(", ")),
+            (rung, calls) => format!("hung up on {}; rings {} no more", calls.join(", "), rung.join(", ")),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whom_it_has_hung_up_on_is_said() {
+        let said = |rung: &[&str], calls: &[&str]| {
+            let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            in_words(&Answer::HungUp { rung: names(rung), calls: names(calls) })
+        };
+        assert_eq!(said(&[], &[]), "nobody was in a call, and nothing rang");
+        assert_eq!(said(&["Hall", "Study"], &[]), "rings Hall, Study no more");
+        assert_eq!(said(&[], &["Kitchen"]), "hung up on Kitchen");
+        assert_eq!(said(&["Hall"], &["Kitchen", "tab-1"]), "hung up on Kitchen, tab-1; rings Hall no more");
     }
 }

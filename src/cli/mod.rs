@@ -53,7 +53,7 @@ enum Command {
     Provision(Box<provision::Args>),
     /// Watch a node without a window: for monitoring and tests.
     Watch(Box<watch::Args>),
-    /// Make a running node ring its registered viewers, as its bell button does.
+    /// Make a running node ring its registered viewers, as its bell button does, or hang up on them.
     Ring(Box<bell::Args>),
     /// Make keys for tokens, or show those of a config.
     Keys(keys::Args),

@@ -238,11 +238,11 @@ impl Running {
             }
             LinkEvent::Contested(by) => self.contested_by_turns(by),
             LinkEvent::Refused(filters) => self.refused_topics(&filters),
-            LinkEvent::Message { topic, retained, .. } if self.desk.bells.topic.as_ref() == Some(&topic) => {
+            LinkEvent::Message { topic, retained, payload } if self.desk.bells.topic.as_ref() == Some(&topic) => {
                 // What the broker has kept was meant for another time.
                 if !retained {
                     let at = self.elapsed();
-                    self.pressed_by_topic(at);
+                    self.pressed_by_topic(&payload, at);
                 }
             }
             LinkEvent::Message { topic, payload, retained } => {

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::bell::config::Ring;
-use crate::bell::{BellSocket, Button, Press, PushButton, Told, Webhook, socket};
+use crate::bell::{BellSocket, Button, Press, PushButton, Told, Webhook, Wish, socket};
 use crate::config::Config;
 use crate::http::Bell;
 use crate::session::NodeId;
@@ -124,11 +124,11 @@ impl Bell for SecretBell {
     }
 
     async fn ring(&self, to: Option<String>) -> Result<Vec<String>, NotRung> {
-        match self.button.press(to.map_or(RingTo::All, RingTo::Name), "http").recv().await {
+        match self.button.press(Wish::Ring(to.map_or(RingTo::All, RingTo::Name)), "http").recv().await {
             Some(Told::Rung(names)) => Ok(names),
             Some(Told::NotRung(why)) => Err(why),
             // Nothing else is told first; and a desk that is busy with other presses rings already.
-            Some(Told::Over(_)) | None => Err(NotRung::Ringing),
+            Some(Told::Over(_) | Told::HungUp(_)) | None => Err(NotRung::Ringing),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The desk's part in a ring: presses go to the session core, what it says goes back to whoever pressed.
+//! The desk's part in a ring, and in hanging up: presses go to the session core, what it says goes back to whoever pressed.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::desk::Running;
-use crate::bell::{Press, Told, Visit};
+use crate::bell::config::RingTopic;
+use crate::bell::{Press, Told, Visit, Wish};
 use crate::session::node::{NotRung, RingOutcome, RingTo};
 use crate::sys;
 
@@ -17,7 +18,11 @@ const TELLING: usize = 4;
 impl Running {
     /// Somebody has pressed the bell.
     pub(super) fn pressed(&mut self, press: Press, at: Duration) {
-        let Press { to, source, told } = press;
+        let Press { wish, source, told } = press;
+        let to = match wish {
+            Wish::Ring(to) => to,
+            Wish::HangUp => return self.hang_up(source, &told, at),
+        };
         match self.desk.core.ring(to, at) {
             Ok(names) => {
                 tracing::info!(source, names = names.join(", "), "rings");
@@ -38,9 +43,18 @@ impl Running {
     }
 
     /// A message on the config's topic.
-    pub(super) fn pressed_by_topic(&mut self, at: Duration) {
+    pub(super) fn pressed_by_topic(&mut self, payload: &[u8], at: Duration) {
         let (told, _) = mpsc::unbounded_channel();
-        self.pressed(Press { to: RingTo::All, source: "topic", told }, at);
+        let wish = if RingTopic::hangs_up(payload) { Wish::HangUp } else { Wish::Ring(RingTo::All) };
+        self.pressed(Press { wish, source: "topic", told }, at);
+    }
+
+    /// Somebody at the camera has seen enough, or nobody need come any more.
+    fn hang_up(&mut self, source: &'static str, told: &mpsc::UnboundedSender<Told>, at: Duration) {
+        let whom = self.desk.core.hang_up(at);
+        tracing::info!(source, rung = whom.rung.join(", "), calls = whom.calls.join(", "), "hangs up");
+        // Nobody need listen.
+        let _ = told.send(Told::HungUp(whom));
     }
 
     /// The ring is over.

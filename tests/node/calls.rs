@@ -1,6 +1,7 @@
 //! Calls in both directions: `watch --call` and `watch --register` against a node, and what makes it ring.
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use camera_node::config::Config;
 use camera_node::node::Node;
@@ -221,6 +222,68 @@ async fn a_ring_that_nobody_answers_in_time_is_cancelled() {
     stage.stop().await;
 }
 
+/// What the node logs of a call that it has hung up; see [`Log::has`] for `ringing`.
+const HUNG_UP: [&str; 8] = ["call", "accepted", "peer", "opening", "offer", "answer", "connected", "cancelled"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hanging_up_ends_all_calls_for_good_and_nothing_else() {
+    let folder = Folder::new();
+    let stage = Stage::start(&folder.section()).await;
+    let mut log = Log::of(stage.node());
+    let rung = Watch::start(&stage, &["--register", "Kitchen"]);
+    registered(&stage, 1).await;
+    assert!(folder.ring(&["--wait"]).await.0);
+    let caller = Watch::command(&stage, &["--call"]).stdout(Stdio::piped()).spawn().expect("the binary runs");
+    let called = &TAKEN[..TAKEN.len() - 1];
+    log.has(&[called, called]).await;
+
+    let (success, said) = folder.ring(&["--hang-up"]).await;
+    assert!(success);
+    assert_eq!(said[0]["hungUp"]["rung"], json!([]));
+    let mut names: Vec<_> =
+        said[0]["hungUp"]["calls"].as_array().expect("names").iter().filter_map(|name| name.as_str()).collect();
+    names.sort_unstable();
+    assert!(names.len() == 2 && names[0] == "Kitchen" && names[1].starts_with("watch-"), "{said:?}");
+
+    // Two seconds of pictures are more than whoever joins again would wait.
+    let watcher = Watch::start(&stage, &["--seconds", "2"]).report().await;
+    assert!(watcher.frames > 0, "{watcher:?}");
+    let watched = ["join", "peer", "opening", "offer", "answer", "connected", "leave"];
+    log.has(&[&HUNG_UP, &HUNG_UP, &watched]).await;
+    let caller = timeout(SOON, caller.wait_with_output()).await.expect("it ends").expect("it ran");
+    let said: serde_json::Value = serde_json::from_slice(&caller.stdout).expect("JSON");
+    assert_eq!((said["error"].as_str(), caller.status.success()), (Some("stage: The camera has hung up."), false));
+    rung.interrupt();
+    let events = rung.report().await.events;
+    // The end of DTLS may be heard so much earlier that it is taken for the reason.
+    let last = events.last().map(String::as_str);
+    assert!(matches!(last, Some("cancelled" | "leave")) && events[..events.len() - 1] == *called, "{events:?}");
+    assert_eq!(folder.ring(&["--hang-up"]).await, (true, vec![json!({"hungUp": {"rung": [], "calls": []}})]));
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ring_that_is_hung_up_rings_no_more() {
+    let folder = Folder::new();
+    let stage = Stage::start(&folder.section()).await;
+    let mut log = Log::of(stage.node());
+    let away = Watch::start(&stage, &["--register", "Away", "--on-ring", "ignore"]);
+    registered(&stage, 1).await;
+    let ((answered, ring), hung_up) = tokio::join!(folder.ring(&["--wait"]), async {
+        log.rings(1).await;
+        folder.ring(&["--hang-up"]).await
+    });
+    assert_eq!(hung_up, (true, vec![json!({"hungUp": {"rung": ["Away"], "calls": []}})]));
+    assert!(!answered);
+    assert_eq!(ring, [json!({"rung": ["Away"]}), json!({"unanswered": [["Away", "hung-up"]]})]);
+    log.has(&[&["call", "cancelled"]]).await;
+    // The line is free again.
+    let (rung, said) = folder.ring(&[]).await;
+    assert!(rung, "{said:?}");
+    away.kill();
+    stage.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_acceptance_that_comes_after_the_cancel_opens_nothing() {
     let folder = Folder::new();
@@ -373,6 +436,16 @@ async fn a_message_on_the_configs_topic_rings_and_on_no_other() {
     assert!(rung.status.success(), "{}", String::from_utf8_lossy(&rung.stderr));
     assert!(viewer.report().await.frames > 0);
     log.has(&[&TAKEN]).await;
+
+    let viewer = Watch::at(&url, &["--register", "Hall"]);
+    eventually("it is registered", SOON, || node.registered() == 1).await;
+    link.publish(Publish { topic: "home/door/bell".to_owned(), payload: "press".into(), retain: false })
+        .expect("connected");
+    log.has(&[&TAKEN, &TAKEN[..TAKEN.len() - 1]]).await;
+    let rung = command(BINARY, &[&args[..], &["--hang-up"]].concat()).output().await.expect("the binary runs");
+    assert!(rung.status.success(), "{}", String::from_utf8_lossy(&rung.stderr));
+    log.has(&[&TAKEN, &HUNG_UP]).await;
+    viewer.kill();
     link.close(Vec::new()).await;
     node.stop().await.expect("no thread is stuck");
 }
