@@ -254,14 +254,14 @@ export class Camera extends Emitter<CameraEvents> {
         break;
       case "event": {
         const event = { ...output.event, time: wallClock(output.event.at) };
-        this.log.push(event);
-        if (this.log.length > MAX_EVENTS) this.log.shift();
+        if (this.log.push(event) > MAX_EVENTS) this.log.shift();
         this.emit("event", event);
         break;
       }
       case "state": {
         const { retryAt, ...state } = output.state;
         this.current = { ...state, ...(retryAt !== undefined && { retryAt: wallClock(retryAt) }), ...wordsFor(output.state) };
+        if (output.state.reason === "hungUp") this.talk.end();
         this.emit("state", this.current);
         break;
       }

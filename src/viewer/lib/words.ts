@@ -38,6 +38,7 @@ const WORDS: { readonly [R in Reason]: Words } = {
   silent: words("Reconnecting", "Nothing has come from the camera for a few seconds. A new way to it is being looked for.", WAIT),
   network: words("Connection lost", "Neither the camera nor the broker can be reached.", "Check this device's network."),
   replaced: words("Opened elsewhere", "This camera is now being watched in another window under the same name.", "Press Connect to watch it here."),
+  hungUp: words("Call ended", "The camera has hung up.", "Press Connect to see it."),
   closed: words("Connection closed", "The camera has closed the connection.", WAIT),
   expired: words("Permission expired", "The permission to watch this camera has come to its end.", "Ask for a new link."),
   limit: words("Place given up", "The camera has ended this session to keep within its limits.", "Press Connect to watch again."),

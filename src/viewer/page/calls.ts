@@ -214,7 +214,7 @@ export function followCalls(camera: Camera, around: Around): void {
     root.dataset["call"] = "none";
     showHangUp(false);
     listen();
-    tell(state === "idle" ? wordsForHangUp(Date.now() - since) : wordsForLoss(text), from);
+    tell(state === "idle" ? wordsForHangUp(Date.now() - since, reason === "hungUp" ? "camera" : "us") : wordsForLoss(text), from);
     // Otherwise the camera, when it is back, would be watched by nobody's wish.
     if (around.answersItself()) camera.stop();
   });

@@ -13,6 +13,9 @@ export interface EndWords {
 
 const words = (title: string, text = "", isMissed = false): EndWords => ({ title, text, isMissed });
 
+/** By whoever is at the camera, before anything was seen. */
+const HUNG_UP = words("Call ended", "The camera has hung up");
+
 /** A call that never became a session; nothing of what the person here has just done with one that came in. */
 export function wordsForEnd({ direction, end, said }: Pick<CallState, "direction" | "end" | "said">): EndWords | undefined {
   return direction === "incoming" ? ofIncoming(end, said) : ofOutgoing(end, said);
@@ -24,6 +27,8 @@ function ofIncoming(end: CallEnd | undefined, said: string | undefined): EndWord
       return undefined;
     case "answered":
       return words("Answered elsewhere");
+    case "hungUp":
+      return HUNG_UP;
     case "timeout":
     case "cancelled":
     case "signallingLost":
@@ -43,6 +48,8 @@ function ofOutgoing(end: CallEnd | undefined, said: string | undefined): EndWord
       return words("No answer", "Nobody has answered");
     case "cancelled":
       return words("Call cancelled");
+    case "hungUp":
+      return HUNG_UP;
     case "signallingLost":
     case "timedOut":
       return words("No answer", "The camera cannot be reached");
@@ -53,11 +60,12 @@ function ofOutgoing(end: CallEnd | undefined, said: string | undefined): EndWord
   }
 }
 
-/** A call that somebody here has ended after so long. */
-export function wordsForHangUp(lastedMs: number): EndWords {
+/** A call that somebody has ended after so long: here, or at the camera. */
+export function wordsForHangUp(lastedMs: number, by: "us" | "camera"): EndWords {
   const seconds = Math.floor(lastedMs / 1_000);
   const [minutes, rest] = [Math.floor(seconds / 60), seconds % 60];
-  return words("Call ended", minutes === 0 ? `It lasted ${rest} s` : `It lasted ${minutes} min ${rest} s`);
+  const lasted = minutes === 0 ? `It lasted ${rest} s` : `It lasted ${minutes} min ${rest} s`;
+  return words("Call ended", by === "us" ? lasted : `${HUNG_UP.text}. ${lasted}`);
 }
 
 /** A call that ended by itself, in the words of the state that followed. */

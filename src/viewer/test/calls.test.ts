@@ -145,6 +145,130 @@ test("a cancel that crosses our acceptance counts, and what went on before goes 
   assert.deepEqual(bench.saidIn(RING), ["ringing", "accepted"], "nothing is repeated that nobody waits for");
 });
 
+const HANG_UP: Body = { type: "cancel", reason: "closed" };
+
+/** In a call that we have taken, with moving pictures. */
+function inCall(): Doorstep {
+  const bench = new Doorstep().registered();
+  bench.ring();
+  bench.accept();
+  bench.letIn(RING);
+  bench.watch(20);
+  return bench;
+}
+
+/** Nothing goes on by itself, and it rings as before. */
+function assertOver(bench: Doorstep, joins = 0): void {
+  assert.deepEqual([bench.state, bench.viewer.sessionId], [{ state: "idle", reason: "hungUp" }, undefined]);
+  bench.advance(30_000);
+  bench.admit();
+  bench.advance(30_000);
+  assert.equal(bench.joins().length, joins, "nobody joins again");
+  bench.ring("8".repeat(32));
+  assert.equal(bench.calls.at(-1), "incoming ringing");
+}
+
+test("the node hangs up: it is over for good, and the next ring rings", () => {
+  const bench = inCall();
+  bench.tells(RING, 9, HANG_UP);
+  assert.equal(bench.steps.at(-1), "cancelled");
+  assert.deepEqual([bench.last("ack").session, bench.last("ack").ack], [RING, 9]);
+  assert.equal(bench.commands.at(-1)?.do, "close");
+  // It was not heard.
+  bench.advance(500);
+  bench.tells(RING, 9, HANG_UP);
+  assert.deepEqual([bench.last("ack").session, bench.last("ack").ack], [RING, 9]);
+  assertOver(bench);
+});
+
+test("the node hangs up before anything is seen, on a call of its own and on one of ours", () => {
+  const accepted = new Doorstep().registered();
+  accepted.ring();
+  accepted.accept();
+  accepted.tells(RING, 1, HANG_UP);
+  assert.equal(accepted.calls.at(-1), "incoming ended hungUp");
+  const opening = new Doorstep().registered();
+  opening.ring();
+  opening.accept();
+  opening.tells(RING, 1, INTRODUCTION);
+  opening.tells(RING, 2, HANG_UP);
+  assertOver(opening);
+  const calling = new Doorstep();
+  calling.handle({ type: "call" });
+  calling.handle({ type: "linkUp", peer: "tab-1" });
+  const session = calling.last("call").session ?? "";
+  calling.tells(session, 0, { type: "ringing" }, { re: 0 });
+  calling.tells(session, 1, HANG_UP);
+  assert.deepEqual([calling.calls.at(-1), calling.state.reason], ["outgoing ended hungUp", "stopped"]);
+});
+
+test("the node hangs up on a call of ours: the broker is left, and who starts again joins", () => {
+  const bench = new Doorstep();
+  bench.handle({ type: "call" });
+  bench.handle({ type: "linkUp", peer: "tab-1" });
+  bench.status("online");
+  const session = bench.last("call").session ?? "";
+  bench.tells(session, 0, { type: "callResponse", response: "accepted", nonce: "n" }, { re: 0 });
+  bench.letIn(session);
+  bench.tells(session, 9, HANG_UP);
+  assert.deepEqual([bench.last("ack").session, bench.state], [session, { state: "idle", reason: "hungUp" }]);
+  bench.advance(60_000);
+  assert.ok(bench.done.some(({ output }) => output.type === "disconnect"));
+  assert.equal(bench.joins().length, 0);
+  bench.handle({ type: "start" });
+  bench.handle({ type: "linkUp", peer: "tab-1" });
+  bench.status("online");
+  assert.equal(bench.joins().length, 1);
+});
+
+test("a hang-up that is heard after the connection's end counts: in its time, before the next join, and after it", () => {
+  const early = inCall();
+  early.peer({ type: "closed" });
+  early.advance(400);
+  early.tells(RING, 9, HANG_UP);
+  assert.equal(early.steps.at(-1), "cancelled");
+  assertOver(early);
+
+  const late = new Doorstep().registered();
+  late.ring();
+  late.accept();
+  late.letIn(RING);
+  late.peer({ type: "closed" });
+  late.advance(600);
+  assert.deepEqual([late.state.state, late.joins().length], ["lost", 0]);
+  late.tells(RING, 9, HANG_UP);
+  assertOver(late);
+
+  const later = inCall();
+  later.peer({ type: "closed" });
+  later.advance(600);
+  assert.equal(later.joins().length, 1, "it had been good for long");
+  const { session } = later.last("join");
+  later.tells(RING, 9, HANG_UP);
+  assert.deepEqual(later.saidIn(session ?? ""), ["join", "leave closed"]);
+  later.deliver({ session: session ?? "", ack: 1, body: { type: "ack" } });
+  assertOver(later, 1);
+});
+
+test("a hang-up of before does not end what somebody has begun since", () => {
+  const bench = inCall();
+  bench.peer({ type: "closed" });
+  bench.advance(600);
+  bench.handle({ type: "stop" });
+  bench.handle({ type: "start" });
+  assert.equal(bench.joins().length, 2);
+  bench.tells(RING, 9, HANG_UP);
+  assert.equal(bench.state.state, "connecting");
+});
+
+test("a call that is joined again after a loss, and hung up meanwhile, is over", () => {
+  const bench = inCall();
+  bench.peer({ type: "closed" });
+  bench.advance(600);
+  bench.says(HANG_UP);
+  assertOver(bench, 1);
+});
+
 test("a cancel that overtakes its call keeps it from ringing", () => {
   const bench = new Doorstep().registered();
   bench.deliver({ session: RING, seq: 1, body: { type: "cancel", reason: "timeout" } });

@@ -25,6 +25,8 @@ export type CallEnd =
   | "answered"
   /** The caller gave it up, or we did. */
   | "cancelled"
+  /** The node has ended one of ours, or one that we had accepted. */
+  | "hungUp"
   /** It takes a token, and none was to be had. */
   | "noToken"
   | ErrorSlug;
@@ -199,7 +201,8 @@ export class Call {
         break;
       case "cancel":
         this.step("cancelled", "in", body.reason);
-        this.theyEnded(body.reason === "closed" || body.reason === "failed" ? "cancelled" : body.reason);
+        if (body.reason === "closed" && this.isOurs) this.theyEnded("hungUp");
+        else this.theyEnded(body.reason === "closed" || body.reason === "failed" ? "cancelled" : body.reason);
         break;
       case "leave":
         this.step("leave", "in", body.reason);

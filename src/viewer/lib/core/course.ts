@@ -23,6 +23,8 @@ export type End =
   | { how: "left"; reason: LeaveReason }
   | { how: "theyLeft"; reason: LeaveReason }
   | { how: "closedByPeer" }
+  /** By the node, for good. */
+  | { how: "hungUp" }
   | { how: "failed"; slug: ErrorSlug; message: string }
   | { how: "theyFailed" | "refused"; failure: Failure }
   | { how: "rebooted" };

@@ -39,7 +39,7 @@ export class Telling {
 }
 
 export function describe({ started, link, known, online, phase, calls, asking, retry }: Known): ViewerState {
-  if (!started && !calls) return { state: "idle", reason: "stopped" };
+  if (!started && !calls) return { state: "idle", reason: retry.cause?.kind === "ended" && retry.cause.state === "idle" ? retry.cause.reason : "stopped" };
   if (phase === "connected") return { state: "live", reason: "live", ...(!link.up && { brokerAway: true }) };
   if (!link.up) {
     const retryAt = link.retryAt === undefined ? {} : { retryAt: link.retryAt };

@@ -19,7 +19,7 @@ export const REBOOT_SPREAD_MS = 5_000;
 export type Cause =
   | { kind: "rebooted" }
   | { kind: "offline" }
-  | { kind: "ended"; state: Extract<StateName, "lost" | "refused">; reason: Reason; said?: string };
+  | { kind: "ended"; state: Extract<StateName, "idle" | "lost" | "refused">; reason: Reason; said?: string };
 
 /** Whether and when the next session begins. */
 export interface Retry {
@@ -44,6 +44,11 @@ export function backOffMs(tries: number, chance: Chance): number {
 /** The next session with a node that has restarted: its viewers come back spread over some time. */
 export function afterReboot(now: number, chance: Chance): Retry {
   return { tries: 0, at: now + chance() * REBOOT_SPREAD_MS, cause: { kind: "rebooted" } };
+}
+
+/** There is no next one: the node has hung up. */
+export function hungUp(): Retry {
+  return { tries: 0, at: undefined, cause: { kind: "ended", state: "idle", reason: "hungUp" } };
 }
 
 /** The next session when no token for it could be had. */
@@ -81,6 +86,8 @@ export function retryAfter(end: End, past: Past, chance: Chance): Decided {
       return { retry: untried() };
     case "rebooted":
       return { retry: afterReboot(now, chance) };
+    case "hungUp":
+      return { retry: hungUp() };
     case "closedByPeer":
       return again("closed", wasGood ? 0 : backOffMs(tries, chance));
     case "theyLeft":

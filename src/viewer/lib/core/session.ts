@@ -271,9 +271,9 @@ export class Session {
         this.end({ how: "theyLeft", reason: body.reason });
         break;
       case "cancel":
-        // It has crossed our acceptance, and counts.
+        // The node hangs up, or it has crossed our acceptance, and counts.
         this.step("cancelled", "in", body.reason);
-        this.end({ how: "theyLeft", reason: "closed" });
+        this.end({ how: "hungUp" });
         break;
       case "error":
         this.theyFailed(body, re);

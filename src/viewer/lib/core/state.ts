@@ -43,6 +43,8 @@ export type Reason =
   | "network"
   | "replaced"
   | "closed"
+  /** The node has hung up; with `idle`, for nothing goes on by itself. */
+  | "hungUp"
   | "expired"
   | "limit"
   | Exclude<LinkProblem, "lost">

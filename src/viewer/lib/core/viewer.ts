@@ -22,7 +22,7 @@ import { Permit } from "./permit.ts";
 import { Presence } from "./presence.ts";
 import { Probe } from "./probe.ts";
 import { Pulse } from "./pulse.ts";
-import { afterReboot, type Chance, hex, type Retry, unpermitted, untried } from "./retry.ts";
+import { afterReboot, type Chance, hex, hungUp, type Retry, unpermitted, untried } from "./retry.ts";
 import { route } from "./route.ts";
 import { Session } from "./session.ts";
 import { Sessions } from "./sessions.ts";
@@ -106,6 +106,7 @@ export class Viewer {
         this.wake(input.lifeMs, now);
         break;
       default:
+        if (input.type === "call" && !this.started) this.retry = untried();
         this.doorbell.handle(input, now);
     }
     this.settle(now);
@@ -169,8 +170,8 @@ export class Viewer {
 
   private start(now: number): void {
     if (this.started) return;
-    this.started = true;
-    this.retry = untried();
+    [this.started, this.retry] = [true, untried()];
+    this.aftermath.forget();
     this.link.startAfresh();
     if (this.link.up) this.askForNode(now);
     else this.connect(now);
@@ -266,6 +267,7 @@ export class Viewer {
     if (heard === undefined) return;
     if ("status" in heard) this.heardStatus(heard.status, now);
     else route(heard, this.sessions, this.doorbell, this.out, now);
+    if ("message" in heard && this.started && this.aftermath.isHungUpLate(heard.message)) this.hungUpLate(now);
   }
 
   private heardStatus(status: Status, now: number): void {
@@ -356,6 +358,13 @@ export class Viewer {
     }
   }
 
+  /** The node has hung up a call that we had lost before: what goes on with it ends too. */
+  private hungUpLate(now: number): void {
+    this.permit.drop();
+    this.session?.leave("closed", now);
+    [this.started, this.retry] = [false, hungUp()];
+  }
+
   private takeSessionOutputs(now: number): void {
     const session = this.session;
     if (session === undefined) return;
@@ -372,13 +381,13 @@ export class Viewer {
     if (!this.started) return;
     const { retry, failure } = this.aftermath.of(session, { end, pulse: this.pulse, tries: this.retry.tries }, now, this.chance);
     this.retry = retry;
+    if (end.how === "hungUp") this.started = false;
     if (failure !== undefined) this.out.push({ type: "error", ...failure, session: session.id });
   }
 
   private tellState(): void {
     const state = this.telling.news({
-      started: this.started,
-      link: this.link,
+      started: this.started, link: this.link,
       known: this.presence.status !== undefined || this.presence.absent,
       online: this.presence.online,
       phase: this.session?.phase,
