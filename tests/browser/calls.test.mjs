@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import { text } from 'node:stream/consumers';
 import test from 'node:test';
 
 import { keepScreenshot, openPage } from './browser.mjs';
@@ -14,6 +15,8 @@ import { heardIn } from './wav.mjs';
 
 const HERTZ = 1_000;
 const SIZES = [[360, 640], [820, 1180], [1440, 900]];
+/** For a picture where two pages decode at once, on a machine that has more to do. */
+const PATIENCE = 60_000;
 
 /** A node that can be rung, with a speaker. */
 async function startNode(t, name, { limits = '', speaker = 'file' } = {}) {
@@ -34,6 +37,27 @@ socket = "${socket}"
 
 /** Rings, until somebody answers. */
 const ring = (t, node) => new Child(t, `${node.name}-ring`, binary, ['ring', '--socket', node.socket, '--wait', '--json']);
+
+/** Hangs up at the camera; whom that was said to concern. */
+async function hangUpThere(t, node) {
+  const child = new Child(t, `${node.name}-hang-up`, binary, ['ring', '--socket', node.socket, '--hang-up', '--json'], { stdout: 'pipe' });
+  const said = text(child.process.stdout);
+  assert.equal((await child.ended).code, 0);
+  return JSON.parse(await said).hungUp;
+}
+
+/** Names of the steps that the page has logged since the last call. */
+const stepsOfCall = (page) =>
+  page.evaluate(() => {
+    const { events } = window.cameraNode;
+    return events.slice(events.findLastIndex(({ name }) => name === 'call')).map(({ name }) => name);
+  });
+
+/** So many more seconds of pictures have been seen here. */
+const watchOn = async (page, seconds) => {
+  const before = await page.evaluate(() => document.querySelector('video').currentTime);
+  await page.waitForFunction((until) => document.querySelector('video').currentTime > until, before + seconds, { timeout: 60_000 });
+};
 
 /** Opens the node's page; `window.microphones` are the tracks that it was given. */
 async function open(browser, node, { fragment = '', ...options } = {}) {
@@ -163,6 +187,49 @@ test('a page calls the camera, is heard at once, and hangs up; when all places a
   for (const each of [page, other]) assert.deepEqual(each.complaints, []);
 });
 
+test('the camera hangs up, on whom it has rung and on a caller: it is said, nobody comes back, who merely watches goes on', { timeout: 300_000 }, async (t) => {
+  const [browser, node] = await Promise.all([talkingBrowser(t, HERTZ), startNode(t, 'call-hung-up')]);
+  const page = await open(browser, node);
+  await waitForCalls(page);
+  const watcher = await open(browser, node);
+  await waitForPicture(watcher, PATIENCE);
+
+  const answer = async () => {
+    const call = ring(t, node);
+    await page.getByTestId('accept').click({ timeout: PATIENCE });
+    assert.equal((await call.ended).code, 0);
+  };
+  for (const [direction, begin] of [['incoming', answer], ['outgoing', () => page.getByTestId('call').click()]]) {
+    await begin();
+    await inCall(page, direction);
+    await waitForPicture(page, PATIENCE);
+    const name = await page.evaluate(() => window.cameraNode.camera.registration.name);
+    assert.deepEqual(await hangUpThere(t, node), { rung: [], calls: [name] });
+    await note(page, /Call ended\s*Front door, .*\. The camera has hung up\. It lasted \d+/);
+    await waitForState(page, 'idle');
+    await page.locator('html[data-call="none"][data-reason="hungUp"]').waitFor();
+    await page.getByTestId('card').filter({ hasText: 'The camera has hung up.' }).waitFor();
+    assert.equal(await openMicrophones(page), 0, 'the microphone is let go');
+    // Whoever joins again does so within two seconds.
+    await watchOn(watcher, 3);
+    const steps = await stepsOfCall(page);
+    assert.deepEqual([steps.includes('connected'), steps.includes('join'), steps.at(-1)], [true, false, 'cancelled'], String(steps));
+    await waitForState(page, 'idle');
+    await waitForState(watcher, 'live');
+  }
+  await keepAll(page, 'call-hung-up', ['card-title', 'connect', 'call']);
+
+  // While it rings, too.
+  const again = ring(t, node);
+  await sheet(page).waitFor();
+  assert.equal((await hangUpThere(t, node)).rung.length, 1);
+  assert.equal((await again.ended).code, 1);
+  await note(page, 'Missed call');
+  await sheet(page).waitFor({ state: 'hidden' });
+  assert.deepEqual(await hangUpThere(t, node), { rung: [], calls: [] });
+  for (const each of [page, watcher]) assert.deepEqual(each.complaints, []);
+});
+
 test('a camera that takes no calls declines, one that is off does not answer, and one calls until one gives it up', { timeout: 300_000 }, async (t) => {
   const [browser, node] = await Promise.all([talkingBrowser(t, HERTZ), startNode(t, 'call-declined', { limits: 'auto_answer = false' })]);
   const page = await open(browser, node);
@@ -205,6 +272,16 @@ test('a wall tablet waits, answers by itself with picture and sound both ways, a
   assert.equal(await page.evaluate(() => document.querySelector('video').muted), false);
   await hangUp(page).click();
   await card.filter({ hasText: 'Waiting for calls' }).waitFor();
+  assert.equal(await openMicrophones(page), 0);
+
+  // When the camera hangs up it waits again too.
+  assert.equal((await ring(t, node).ended).code, 0);
+  await inCall(page, 'incoming');
+  await waitForPicture(page, 30_000);
+  assert.equal((await hangUpThere(t, node)).calls.length, 1);
+  await note(page, 'The camera has hung up');
+  await card.filter({ hasText: 'Waiting for calls' }).waitFor();
+  await waitForState(page, 'idle');
   assert.equal(await openMicrophones(page), 0);
   assert.deepEqual(page.complaints, []);
 });
