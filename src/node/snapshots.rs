@@ -33,12 +33,6 @@ pub fn begin(cameras: &Cameras, wish: SnapshotWish, taken: mpsc::UnboundedSender
 }
 
 fn failure(why: &NoStill) -> Failure {
-    let code = match why {
-        NoStill::Shut(_) => ErrorCode::CameraShut,
-        NoStill::Away(_) => ErrorCode::CameraAway,
-        NoStill::Failed(_) => ErrorCode::CameraFailed,
-        NoStill::Unsupported(_) => ErrorCode::Unsupported,
-        NoStill::TimedOut => ErrorCode::TimedOut,
-    };
+    let (code, _) = why.codes();
     Failure::with_message(code, &why.to_string())
 }

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::encode::{self, EncodeError, Still, StillWish, Turn};
 use crate::media::{CameraName, Frame};
+use crate::{control, session};
 
 use super::clock::now;
 use super::shutter::Shutter;
@@ -77,6 +78,19 @@ pub enum NoStill {
     /// It has given none in time.
     #[error("the camera has given no picture for {} s", PATIENCE.in_all.as_secs())]
     TimedOut,
+}
+
+impl NoStill {
+    /// What it is to who asks over the broker, and over a channel: the two have one number.
+    pub fn codes(&self) -> (session::ErrorCode, control::ErrorCode) {
+        match self {
+            Self::Shut(_) => (session::ErrorCode::CameraShut, control::ErrorCode::CameraShut),
+            Self::Away(_) => (session::ErrorCode::CameraAway, control::ErrorCode::CameraAway),
+            Self::Failed(_) => (session::ErrorCode::CameraFailed, control::ErrorCode::CameraFailed),
+            Self::Unsupported(_) => (session::ErrorCode::Unsupported, control::ErrorCode::Unsupported),
+            Self::TimedOut => (session::ErrorCode::TimedOut, control::ErrorCode::TimedOut),
+        }
+    }
 }
 
 impl Default for Stills {
@@ -308,6 +322,22 @@ mod tests {
 
     fn grey_of(still: &Still) -> u8 {
         turbojpeg::decompress(&still.jpeg, turbojpeg::PixelFormat::GRAY).expect("a JPEG").pixels[0]
+    }
+
+    #[test]
+    fn why_there_is_no_picture_has_one_number_by_whichever_way_it_was_asked_for() {
+        let why = || "why".to_owned();
+        let camera = "main".to_owned().try_into().expect("letters only");
+        for (no, number) in [
+            (NoStill::Shut(camera), 33),
+            (NoStill::Away(why()), 31),
+            (NoStill::Failed(why()), 32),
+            (NoStill::Unsupported(why()), 12),
+            (NoStill::TimedOut, 51),
+        ] {
+            let (over_broker, over_channel) = no.codes();
+            assert_eq!((over_broker.number(), over_channel.words().0), (number, number), "{no}");
+        }
     }
 
     #[tokio::test]

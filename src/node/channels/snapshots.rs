@@ -12,7 +12,6 @@ use crate::control::{ControlError, ErrorCode, StillRequest, read_request, refusa
 use crate::encode::{Still, StillWish};
 use crate::media::CameraName;
 use crate::node::clock::now;
-use crate::node::stills::NoStill;
 use crate::peer::{Channel, Closed, MAX_MESSAGE_BYTES, Message, Outgoing};
 
 /// A viewer's pictures are so far apart, on however many channels it asks: each costs the processor a little.
@@ -62,13 +61,7 @@ async fn take(
         ..StillWish::FULL
     };
     let still = camera.still(wish).await.map_err(|why| {
-        let code = match why {
-            NoStill::Shut(_) => ErrorCode::CameraShut,
-            NoStill::Away(_) => ErrorCode::CameraAway,
-            NoStill::Failed(_) => ErrorCode::CameraFailed,
-            NoStill::Unsupported(_) => ErrorCode::Unsupported,
-            NoStill::TimedOut => ErrorCode::TimedOut,
-        };
+        let (_, code) = why.codes();
         ControlError::new(code, why.to_string())
     })?;
     Ok((camera.name().clone(), still))
