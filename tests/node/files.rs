@@ -5,11 +5,14 @@ use std::path::Path;
 
 use camera_node::access::Sha256;
 use camera_node::control::config::Files;
-use camera_node::peer::{Channel, Message};
+use camera_node::peer::{Channel, ChannelEnd, Message};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
+use crate::SOON;
 use crate::hand::{Hand, ask, next, told};
 use crate::stage::Stage;
+use crate::tokens::{BINARY, key, printed};
 
 /// Asks on a channel of bytes, and gives what is told before them.
 async fn request(channel: &mut Channel, request: Value) -> Value {
@@ -128,6 +131,73 @@ async fn a_node_without_a_folder_has_no_such_channel_and_says_so() {
     let _files = hand.open("files").await;
     let event = told(&mut control).await;
     assert_eq!((&event["event"], &event["params"]["error"]["code"]), (&json!("channelClosed"), &json!(70)), "{event}");
+    hand.leave().await;
+    stage.stop().await;
+}
+
+/// Waits until the node has closed it, whatever it says before.
+async fn is_closed(channel: &mut Channel) {
+    let ended = async { while channel.next().await.is_ok() {} };
+    timeout(SOON, ended).await.expect("it is closed");
+    assert_eq!(channel.next().await, Err(ChannelEnd::Closed));
+}
+
+/// What is told of the end of a channel `files`: the error's number and its words.
+async fn refusal(control: &mut Channel) -> (Value, String) {
+    let event = told(control).await;
+    assert_eq!((&event["event"], &event["params"]["label"]), (&json!("channelClosed"), &json!("files")), "{event}");
+    let error = &event["params"]["error"];
+    assert_eq!(error["name"], "NotAllowedError", "{event}");
+    (error["code"].clone(), error["message"].as_str().expect("words").to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_right_to_files_nothing_is_done_and_the_viewer_is_told_why() {
+    let base = tempfile::tempdir().expect("there is room");
+    let (folder, _) = media(base.path());
+    let section = key(base.path(), "k", "HS256").await;
+    let stage = Stage::start(&format!("[files]\nfolder = {folder:?}\n[access]\nmode = 'token'\n{section}")).await;
+    let secret = base.path().join("k.secret");
+    let token = async |scope: &str| {
+        let secret = secret.to_str().expect("UTF-8");
+        let made = ["token", "--peer", "hand", "--key", secret, "--node", "stage", "--for", "1h", "--scope", scope];
+        printed(BINARY, &made).await
+    };
+    let first = token("view,control").await;
+    let mut hand = Hand::join(&stage.broker_url(), "hand", (false, &["control"]), Some(&first)).await;
+    let mut control = hand.channel("control").await;
+    let needs = (json!(20), "this channel needs the scope files".to_owned());
+
+    // Asked in one breath with the opening: it may be there before the node has looked at anything.
+    let mut files = hand.open("files").await;
+    let _ = files.outgoing().send(Message::text(json!({"do": "delete", "name": "clip.mp4"}).to_string())).await;
+    is_closed(&mut files).await;
+    assert_eq!(refusal(&mut control).await, needs);
+    assert!(folder.join("clip.mp4").exists(), "nothing was done");
+    // The session goes on.
+    assert_eq!(ask(&mut control, "describe", json!({})).await["result"]["cameras"][0]["name"], "main");
+
+    hand.renew(&token("view,control,files").await);
+    let mut files = hand.reopen("files").await;
+    // The new token has its way through the broker: until it is there, channels are closed as before.
+    let begun = loop {
+        let asked = json!({"do": "fetch", "name": "clip.mp4"}).to_string();
+        let sent = files.outgoing().send(Message::text(asked)).await.is_ok();
+        match timeout(SOON, files.next()).await.expect("an answer or an end") {
+            Ok(message) if sent => break serde_json::from_slice::<Value>(&message.data).expect("JSON"),
+            _ => {
+                assert_eq!(refusal(&mut control).await, needs);
+                files = hand.reopen("files").await;
+            }
+        }
+    };
+    assert_eq!(begun["bytes"], 3_000_001, "{begun}");
+
+    // In the middle of the file.
+    bytes(&mut files, 16_384).await;
+    hand.renew(&token("view,control").await);
+    is_closed(&mut files).await;
+    assert_eq!(refusal(&mut control).await, needs);
     hand.leave().await;
     stage.stop().await;
 }

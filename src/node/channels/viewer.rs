@@ -43,12 +43,7 @@ impl ViewerServices {
     fn spawn(&self, label: String, scope: Scope, service: impl Future<Output = Ended> + Send + 'static) {
         let Viewer { key, scopes, announcer, .. } = self.viewer.clone();
         let service = async move {
-            let ended = tokio::select! {
-                ended = service => ended,
-                () = lost(scopes, scope) => {
-                    Some(ControlError::new(ErrorCode::NotAllowed, format!("this channel needs the scope {scope}")))
-                }
-            };
+            let ended = while_allowed(scopes, scope, service).await;
             if label == CONTROL {
                 announcer.detach();
             }
@@ -102,11 +97,76 @@ impl ChannelServices for ViewerServices {
     }
 }
 
+/// Serves until the service ends, or the right to it.
+async fn while_allowed(scopes: watch::Receiver<Scopes>, scope: Scope, service: impl Future<Output = Ended>) -> Ended {
+    tokio::select! {
+        // The right first: of who has it not, nothing is done that waits already.
+        biased;
+        () = lost(scopes, scope) => {
+            Some(ControlError::new(ErrorCode::NotAllowed, format!("this channel needs the scope {scope}")))
+        }
+        ended = service => ended,
+    }
+}
+
 /// Waits until the viewer may do this no more.
 async fn lost(mut scopes: watch::Receiver<Scopes>, scope: Scope) {
     let needed = Scopes::from_iter([scope]);
     // The session is over when nobody can tell us any more; its channels end by themselves.
     if scopes.wait_for(|scopes| !scopes.cover(needed)).await.is_err() {
         std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_done_for_who_lacks_the_right_however_ready_it_is() {
+        // More than chance would let pass.
+        for _ in 0..64 {
+            let (_rights, scopes) = watch::channel(Scopes::from_iter([Scope::View, Scope::Control]));
+            let is_done = Cell::new(false);
+            let ended = while_allowed(scopes, Scope::Files, async {
+                is_done.set(true);
+                None
+            });
+            let why = ended.await.expect("it is told why");
+            assert_eq!((why.code(), is_done.get()), (20, false), "{why}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_right_that_is_taken_away_ends_the_service_before_its_next_step() {
+        for _ in 0..64 {
+            let (rights, scopes) = watch::channel(Scopes::ALL);
+            let (begun, next, went_on) = (Cell::new(false), Notify::new(), Cell::new(false));
+            let served = while_allowed(scopes, Scope::Files, async {
+                begun.set(true);
+                next.notified().await;
+                went_on.set(true);
+                None
+            });
+            let taken_away = async {
+                assert!(begun.get(), "it may");
+                // Both at once.
+                next.notify_one();
+                rights.send_replace(Scopes::NONE);
+            };
+            let (ended, ()) = tokio::join!(served, taken_away);
+            assert_eq!((ended.expect("it is told why").code(), went_on.get()), (20, false));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_that_is_over_takes_no_right_away() {
+        let (rights, scopes) = watch::channel(Scopes::ALL);
+        drop(rights);
+        assert_eq!(while_allowed(scopes, Scope::View, async { None }).await, None);
     }
 }
