@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use camera_node::peer::{Channel, ChannelEnd, Message};
 use camera_node::signalling::{Endpoint, Link, LinkSetup, MqttLink};
 use rustix::process::Signal;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Child;
 use tokio::time::timeout;
 
+use crate::hand::{Hand, ask, told};
 use crate::ports::free_ports;
 use crate::stage::{Report, SMALL, Watch, command, embedded_broker, eventually, heard, place, watch_at};
 use crate::systemd::{Systemd, by_itself, signal};
@@ -222,6 +225,61 @@ async fn who_may_watch_and_what_rings_change_too() {
     drop(viewer);
     assert!(rings(&second).await.contains("nobody"), "it listens there now");
     assert!(!std::path::Path::new(&first).exists(), "and here no more");
+    stop(node).await;
+    broker.stop().await;
+}
+
+/// What is answered to a `list` on this channel.
+async fn listed(files: &mut Channel) -> Value {
+    files.outgoing().send(Message::text(json!({"do": "list"}).to_string())).await.expect("the channel is open");
+    told(files).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_folder_of_files_changes_goes_and_comes_under_a_session_that_goes_on() {
+    let _place = place().await;
+    let any = ([127, 0, 0, 1], 0).into();
+    let broker = embedded_broker(any, any).await;
+    let url = format!("mqtt://{}", broker.tcp_addr());
+    let mut systemd = Systemd::new();
+    let none = format!("{SMALL}\n[broker]\nurl = \"{url}\"\n");
+    let [first, second] = ["first", "second"].map(|name| {
+        let folder = systemd.path(name);
+        std::fs::create_dir(&folder).expect("there is room");
+        std::fs::write(folder.join(format!("{name}.mp4")), name).expect("there is room");
+        format!("{none}[files]\nfolder = {folder:?}\n")
+    });
+    let node = start(&mut systemd, &first).await;
+    let mut hand = Hand::join(&url, "hand", (false, &["control", "files"]), None).await;
+    let mut control = hand.channel("control").await;
+    let mut open = hand.open("files").await;
+    assert_eq!(listed(&mut open).await["files"][0]["name"], "first.mp4");
+
+    reload(&mut systemd, &node, &second).await;
+    let mut opened_since = hand.open("files").await;
+    for files in [&mut open, &mut opened_since] {
+        let list = listed(files).await;
+        assert_eq!(
+            (list["files"].as_array().map(Vec::len), &list["files"][0]["name"]),
+            (Some(1), &json!("second.mp4"))
+        );
+    }
+
+    reload(&mut systemd, &node, &none).await;
+    let refused = listed(&mut open).await;
+    assert_eq!(refused["error"]["code"], 12, "{refused}");
+    let mut refused = hand.open("files").await;
+    assert_eq!(timeout(SOON, refused.next()).await.expect("it ends"), Err(ChannelEnd::Closed));
+    let event = told(&mut control).await;
+    assert_eq!((&event["event"], &event["params"]["error"]["code"]), (&json!("channelClosed"), &json!(70)), "{event}");
+
+    reload(&mut systemd, &node, &first).await;
+    let mut again = hand.reopen("files").await;
+    assert_eq!(listed(&mut again).await["files"][0]["name"], "first.mp4");
+    assert_eq!(listed(&mut open).await["files"][0]["name"], "first.mp4");
+    // The session is the one of the beginning.
+    assert!(ask(&mut control, "describe", json!({})).await["result"]["cameras"].is_array());
+    hand.leave().await;
     stop(node).await;
     broker.stop().await;
 }
