@@ -4,9 +4,11 @@
  */
 
 import { type Camera, type CallState, type IncomingCall, lacking, wordsForLack } from "../lib/index.ts";
+import { Attendant } from "./attendant.ts";
 import { stir } from "./calm.ts";
 import { buttons, plate, root, video } from "./elements.ts";
 import { type EndWords, wordsForEnd, wordsForHangUp, wordsForLoss } from "./ends.ts";
+import { later } from "./later.ts";
 import { closeNote, showNote } from "./note.ts";
 import { notifyHidden } from "./notification.ts";
 import { unmute } from "./player.ts";
@@ -39,10 +41,6 @@ interface Pending {
   isGivenUp: boolean;
 }
 
-/** A wall tablet answers after so long: somebody beside it sees and hears first that it will. */
-const ANSWERS_ITSELF_AFTER_MS = 4_000;
-/** And nobody may be there to hang up. */
-const ENDS_ITSELF_AFTER_MS = 180_000;
 /** Pixels a line: sharp on a phone, and small enough for a message. */
 const PICTURE_WIDTH = 640;
 const LISTENS = "You see and hear, and are not heard.";
@@ -52,8 +50,7 @@ export function followCalls(camera: Camera, around: Around): void {
   let pending: Pending | undefined;
   let going: { readonly name: string; readonly since: number; readonly direction: CallState["direction"] } | undefined;
   let trouble: string | undefined;
-  let answerSoon: ReturnType<typeof setTimeout> | undefined;
-  let endSoon: ReturnType<typeof setTimeout> | undefined;
+  const attendant = new Attendant(later);
   followSheet();
 
   // One that has gone does not say its name any more.
@@ -82,14 +79,14 @@ export function followCalls(camera: Camera, around: Around): void {
   };
 
   const settled = (): void => {
-    clearTimeout(answerSoon);
+    attendant.settled();
     pending?.quiet();
     pending = undefined;
     closeSheet();
   };
 
   const answer = (call: IncomingCall): void => {
-    clearTimeout(answerSoon);
+    attendant.settled();
     pending?.quiet();
     speak();
     call.accept();
@@ -108,13 +105,12 @@ export function followCalls(camera: Camera, around: Around): void {
     const hangUp = (): void => {
       if (going !== undefined) camera.stop();
     };
-    clearTimeout(endSoon);
-    endSoon = setTimeout(hangUp, ENDS_ITSELF_AFTER_MS);
+    attendant.answered(hangUp);
   };
 
   camera.on("incomingCall", (call) => {
     pending?.quiet();
-    clearTimeout(answerSoon);
+    attendant.settled();
     closeNote();
     const [silence, unnotify] = [ring(), notifyHidden(call.node, "Somebody is ringing.", true)];
     const quiet = (): void => {
@@ -135,7 +131,7 @@ export function followCalls(camera: Camera, around: Around): void {
           answer(call);
         },
         decline: () => {
-          clearTimeout(answerSoon);
+          attendant.settled();
           call.decline();
           // Nothing, unless it has been accepted before; and then no news to who has done it.
           if (pending?.session === call.session) pending.isGivenUp = true;
@@ -144,7 +140,7 @@ export function followCalls(camera: Camera, around: Around): void {
       },
     );
     showWho(call);
-    if (itself) answerSoon = setTimeout(() => void answerByItself(call), ANSWERS_ITSELF_AFTER_MS);
+    if (itself) attendant.rings(() => void answerByItself(call));
   });
 
   /** A still picture, for which nothing has to be accepted; a camera that is shut, or slow, rings by its name. */
@@ -210,7 +206,7 @@ export function followCalls(camera: Camera, around: Around): void {
     if (!isOver) return;
     const { name: from, since } = going;
     going = undefined;
-    clearTimeout(endSoon);
+    attendant.takesOver();
     root.dataset["call"] = "none";
     showHangUp(false);
     listen();
@@ -227,7 +223,7 @@ export function followCalls(camera: Camera, around: Around): void {
 
   // Whoever touches a tablet that has answered by itself is there to hang up, and wants to hear.
   addEventListener("pointerdown", () => {
-    clearTimeout(endSoon);
+    attendant.takesOver();
     if (going !== undefined && around.answersItself()) video.muted = false;
   });
 }
