@@ -47,7 +47,10 @@ export function followChoices(camera: Camera, { tablet, microphone, speaker, htt
     const id = ours.speakers.value;
     void useSpeaker(video, id).then((plays) => {
       if (plays) speaker.set(id === "" ? undefined : id);
-      else notify("This loudspeaker cannot be used.");
+      else {
+        fill(ours.speakers, found.speakers, speaker.get());
+        notify("This loudspeaker cannot be used. The sound stays where it was.");
+      }
     });
   });
   ours.allow.addEventListener("click", () => {
