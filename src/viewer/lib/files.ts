@@ -88,24 +88,17 @@ export class Files {
       signal?.throwIfAborted();
       const before = partial?.received ?? 0;
       try {
-        return await transferred(this.camera, "files", async (transfer) => {
-          const abort = (): void => {
-            transfer.end();
-          };
-          signal?.addEventListener("abort", abort);
-          try {
-            partial = await begin(transfer, name, partial);
-            const file = partial;
-            await transfer.bytes(file.info.bytes - file.received, (piece) => {
-              file.pieces.push(piece);
-              file.received += piece.length;
-              onprogress?.(file.received, file.info.bytes);
-            });
-            return await finished(file);
-          } finally {
-            signal?.removeEventListener("abort", abort);
-          }
-        });
+        const work = async (transfer: Transfer): Promise<FetchedFile> => {
+          partial = await begin(transfer, name, partial);
+          const file = partial;
+          await transfer.bytes(file.info.bytes - file.received, (piece) => {
+            file.pieces.push(piece);
+            file.received += piece.length;
+            onprogress?.(file.received, file.info.bytes);
+          });
+          return await finished(file);
+        };
+        return await transferred(this.camera, "files", work, signal);
       } catch (error) {
         signal?.throwIfAborted();
         if (!(error instanceof ControlError) || !BROKEN.has(error.name)) throw error;

@@ -114,12 +114,25 @@ function unreadable(): ControlError {
   return new ControlError(10, "SyntaxError", "the node's answer could not be read");
 }
 
-/** Opens a channel for this work, and closes it after. */
-export async function transferred<T>(opener: Opener, label: string, work: (transfer: Transfer) => Promise<T>): Promise<T> {
+/**
+ * Opens a channel for this work, and closes it after, or when `signal` says so.
+ * @throws what `signal` says, or `work`.
+ */
+export async function transferred<T>(opener: Opener, label: string, work: (transfer: Transfer) => Promise<T>, signal?: AbortSignal): Promise<T> {
+  signal?.throwIfAborted();
   const transfer = new Transfer(await opener.openChannel(label));
+  const abort = (): void => {
+    transfer.end();
+  };
+  signal?.addEventListener("abort", abort);
   try {
+    signal?.throwIfAborted();
     return await work(transfer);
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
   } finally {
+    signal?.removeEventListener("abort", abort);
     transfer.end();
   }
 }

@@ -41,7 +41,7 @@ export function followControls(camera: Camera, names: Names): void {
     void play();
   };
   const snapshot = (): void => {
-    void saveSnapshot(names.node, names.shown()).then((name) => {
+    void saveSnapshot(camera, names.node, names.shown()).then((name) => {
       notify(name === undefined ? "There is no picture to save yet." : `Saved ${name}`);
     });
   };

@@ -68,7 +68,7 @@ function watch(settings: Settings, { token, password }: Secrets, https: string |
   const allows = allowed(token);
   const mayTalk = allows("talk");
   const camera = new Camera({
-    wants: { video: true, audio: true, ...(mayTalk && { talk: true }), channels: ["telemetry", ...(allows("control") ? ["control"] : [])] },
+    wants: { video: true, audio: true, ...(mayTalk && { talk: true }), channels: ["telemetry", "snapshot", ...(allows("control") ? ["control"] : [])] },
     ...(password === undefined ? { broker } : { connect: withPassword({ url: broker, password }) }),
     node,
     ...(prefix !== undefined && { prefix }),

@@ -154,6 +154,27 @@ test("a picture of full size comes in pieces, and junk is none", async () => {
   }
 });
 
+test("a picture that is wanted no more closes its channel, and is not asked for where that was known before", async () => {
+  const abort = new AbortController();
+  const camera = opener((_, channel) => {
+    channel.say({ camera: "main", width: 4, height: 2, bytes: 20_000, type: "image/jpeg" });
+    abort.abort(new Error("too late"));
+  });
+  await assert.rejects(fullSnapshot(camera, { width: 64, signal: abort.signal }), /too late/);
+  assert.deepEqual(camera.channels.map(({ requests, closed }) => [requests, closed]), [[[{ width: 64 }], true]]);
+  await assert.rejects(fullSnapshot(camera, { signal: abort.signal }), /too late/);
+  assert.equal(camera.channels.length, 1);
+  const meanwhile = new AbortController();
+  const slow: Opener = {
+    openChannel: (label) => {
+      meanwhile.abort(new Error("meanwhile"));
+      return camera.openChannel(label);
+    },
+  };
+  await assert.rejects(fullSnapshot(slow, { signal: meanwhile.signal }), /meanwhile/);
+  assert.deepEqual(camera.channels.map(({ requests, closed }) => [requests.length, closed]), [[1, true], [0, true]]);
+});
+
 test("the golden files are what is asked and understood", async () => {
   const golden = (name: string): { request: Request; answer: Record<string, unknown> }[] =>
     JSON.parse(readFileSync(new URL(`../../../session/golden/transfer/${name}.json`, import.meta.url), "utf8")) as { request: Request; answer: Record<string, unknown> }[];
