@@ -2,6 +2,7 @@
 // that renews it.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 
@@ -13,7 +14,8 @@ const skip = spawnSync(binary, ['token', '--help']).status === 0 ? false : 'this
 
 /** A node on loopback that wants tokens; `page`, and `token(forTime, node)` to make some. */
 async function startGuarded(t, name) {
-  const keys = temporaryFolder(t);
+  const [keys, media] = [temporaryFolder(t), temporaryFolder(t)];
+  writeFileSync(path.join(media, 'clip.mp4'), 'clip');
   execFileSync(binary, ['keys', 'make', '--kid', 'test', '--dir', keys]);
   const [http, tcp, ws] = [await freePort(), await freePort(), await freePort()];
   const config = temporaryFile(t, 'node.toml', `
@@ -26,6 +28,8 @@ embedded_bind = "127.0.0.1:${tcp}"
 embedded_websocket_bind = "127.0.0.1:${ws}"
 [http]
 bind = "127.0.0.1:${http}"
+[files]
+folder = "${media}"
 [access]
 mode = "token"
 [[access.keys]]
@@ -41,7 +45,7 @@ file = "${keys}/test.public.pem"
   return { page: `http://127.0.0.1:${http}/`, broker: `ws://127.0.0.1:${ws}/mqtt`, token };
 }
 
-test('what the page says without a token, with one, with a wrong one, and at its end', { timeout: 90_000, skip }, async (t) => {
+test('what the page says without a token, with one, with a wrong one, and at its end', { timeout: 120_000, skip }, async (t) => {
   const node = await startGuarded(t, 'node-tokens');
   const browser = await launchBrowser(t);
   const page = await openPage(browser);
@@ -65,12 +69,19 @@ test('what the page says without a token, with one, with a wrong one, and at its
   await page.getByTestId('adjust').click();
   await page.getByTestId('plot-load').waitFor();
   assert.equal(await page.getByTestId('panel-title').innerText(), 'How the camera is');
-  for (const change of ['settings', 'restart']) assert.ok(await page.getByTestId(change).isHidden(), change);
+  for (const change of ['settings', 'restart', 'files-section']) assert.ok(await page.getByTestId(change).isHidden(), change);
 
   await page.goto(`${node.page}#token=${node.token('1h', 'porch', 'view,control')}`);
   await waitForPicture(page);
   await page.locator('[data-testid="adjust"][aria-label="Camera settings"]').click();
   for (const change of ['settings', 'restart']) await page.getByTestId(change).waitFor();
+  assert.ok(await page.getByTestId('files-section').isHidden());
+
+  await page.goto(`${node.page}#token=${node.token('1h', 'porch', 'view,files')}`);
+  await waitForPicture(page);
+  await page.getByTestId('adjust').click();
+  await page.getByTestId('file').filter({ hasText: 'clip.mp4' }).waitFor();
+  for (const change of ['settings', 'restart']) assert.ok(await page.getByTestId(change).isHidden(), change);
 
   await page.goto(`${node.page}#token=${node.token('1h', 'garden')}`);
   await page.locator('[data-reason="notAllowed"]').waitFor();

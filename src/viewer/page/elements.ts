@@ -72,6 +72,16 @@ export const panel = {
   question: byTestId("restart-question", HTMLDialogElement),
 };
 
+/** The node's files, in the panel. */
+export const files = {
+  section: byTestId("files-section", HTMLElement),
+  list: byTestId("files", HTMLElement),
+  words: byTestId("files-words", HTMLElement),
+  more: byTestId("files-more", HTMLButtonElement),
+  question: byTestId("delete-question", HTMLDialogElement),
+  deleteTitle: byTestId("delete-title", HTMLElement),
+};
+
 /** The dialog for this browser alone. */
 export const ours = {
   dialog: byTestId("this-browser", HTMLDialogElement),

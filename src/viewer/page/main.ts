@@ -14,6 +14,7 @@ import { measureLatency } from "./latency.ts";
 import { hasSound, onFirstPicture, show } from "./player.ts";
 import { showName, showNumbers, showState } from "./screen.ts";
 import { showLacks } from "./insecure.ts";
+import { followFiles } from "./files.ts";
 import { followPanel } from "./panel.ts";
 import { type Secrets, secretsFor, takeSecrets } from "./secrets.ts";
 import { brokerAddress, findSettings, isComplete, type Settings } from "./settings.ts";
@@ -68,7 +69,7 @@ function watch(settings: Settings, { token, password }: Secrets, https: string |
   const allows = allowed(token);
   const mayTalk = allows("talk");
   const camera = new Camera({
-    wants: { video: true, audio: true, ...(mayTalk && { talk: true }), channels: ["telemetry", "snapshot", ...(allows("control") ? ["control"] : [])] },
+    wants: { video: true, audio: true, ...(mayTalk && { talk: true }), channels: ["telemetry", "snapshot", ...["control", "files"].filter(allows)] },
     ...(password === undefined ? { broker } : { connect: withPassword({ url: broker, password }) }),
     node,
     ...(prefix !== undefined && { prefix }),
@@ -130,7 +131,11 @@ function watch(settings: Settings, { token, password }: Secrets, https: string |
   const microphone = followChoices(camera, choices, turned);
   followTalk(camera, { mayTalk, https, microphone });
   followCalls(camera, { mayTalk, https, microphone, answersItself: () => tablet.isOn });
-  followPanel(camera, () => shown);
+  const files = allows("files") ? followFiles(camera) : undefined;
+  const look = (): void => {
+    files?.look();
+  };
+  followPanel(camera, () => shown, look);
   followControls(camera, { node, shown: () => shown ?? "camera", https });
 
   const hook: Hook = {

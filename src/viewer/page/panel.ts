@@ -7,8 +7,8 @@ import { showTelemetry } from "./plots.ts";
 import { notify } from "./toast.ts";
 import { isTyping } from "./typing.ts";
 
-/** Makes button, keys and fields work. */
-export function followPanel(camera: Camera, shown: () => string | undefined): void {
+/** Makes button, keys and fields work; `opened` is told each time that somebody looks, and when a session comes back meanwhile. */
+export function followPanel(camera: Camera, shown: () => string | undefined, opened: () => void): void {
   let fields: Field[] = [];
   const name = (): string => shown() ?? camera.status?.cameras?.[0]?.name ?? "main";
 
@@ -59,6 +59,7 @@ export function followPanel(camera: Camera, shown: () => string | undefined): vo
     root.dataset["panel"] = String(isOpen);
     buttons.adjust.setAttribute("aria-expanded", String(isOpen));
     if (begins) refresh();
+    if (begins) opened();
     if (begins) panel.close.focus({ preventScroll: true });
   };
 
@@ -93,8 +94,12 @@ export function followPanel(camera: Camera, shown: () => string | undefined): vo
     offer();
     showTelemetry(telemetry);
   });
+  let isLive = false;
   camera.on("state", ({ state }) => {
-    if (state === "live") return;
+    const comes = state === "live" && !isLive;
+    isLive = state === "live";
+    if (comes && !panel.box.hidden) opened();
+    if (isLive) return;
     hasFigures = false;
     offer();
   });
