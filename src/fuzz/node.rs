@@ -142,7 +142,7 @@ impl Bench {
     }
 
     fn change_setup(&mut self, script: &mut Script<'_>) {
-        match script.below(7) {
+        match script.below(8) {
             0 => self.handle(Input::Cameras(vec![camera("front")])),
             1 => {
                 let server = IceServer { urls: vec!["turn:h".to_owned()], username: None, credential: None };
@@ -162,6 +162,10 @@ impl Bench {
             4 => {
                 let (topic, payload) = (self.topics.status(), Bytes::copy_from_slice(script.bytes()));
                 self.handle(Input::Message { topic, payload, retained: true });
+            }
+            6 => {
+                self.node.hang_up(self.now);
+                self.look();
             }
             _ => {
                 let unix_s = 1_800_000_000 + u64::from(script.u16()) * 10;

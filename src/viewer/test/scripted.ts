@@ -87,6 +87,15 @@ export class ScriptedNode {
     this.say(session, { type: "call", from: "porch", nonce: "n" }, now);
   }
 
+  /** Hangs up on whoever is in a session. */
+  hangUp(now: number): void {
+    for (const each of this.alive) {
+      this.over(each);
+      this.say(each, { type: "cancel", reason: "closed" }, now);
+      each.lastWord = each.unacked[0];
+    }
+  }
+
   connected(id: string): void {
     const session = this.sessions.get(id);
     if (session?.phase !== "answered") return;

@@ -409,6 +409,26 @@ test("with one in five, nearly all do, no call is stuck or rings twice, and both
   }
 });
 
+test("when the node hangs up, it is over, whatever becomes of the message and of the connection's end", () => {
+  for (const weather of [all(0), all(0.05), all(0.2)]) {
+    let hungUp = 0;
+    for (let seed = 1; seed <= SEEDS / 2; seed += 1) {
+      const world = new Doorstep(seed, weather);
+      world.viewer.handle({ type: "register", name: "Kitchen" }, 0);
+      world.viewer.handle({ type: "stop" }, 0);
+      world.runUntil(40_000);
+      const isTaken = world.calls.get(world.round(false))?.at(-1) === "joined";
+      if (!isTaken || !isLive(world)) continue;
+      hungUp += 1;
+      world.node.hangUp(world.now);
+      world.runUntil(world.now + 60_000);
+      assert.deepEqual([world.state, world.viewer.sessionId], [{ state: "idle", reason: "hungUp" }, undefined], `seed ${seed}`);
+      assert.deepEqual(world.node.alive, [], `seed ${seed}`);
+    }
+    assert.ok(hungUp > SEEDS / 5, `${hungUp} were in a call`);
+  }
+});
+
 test("where far more gets lost than comes through, whoever is not live says why, and when it is tried again", () => {
   const failures = new Set<string>();
   for (const world of worlds({ ...all(0.2), lost: 0.7 }, 0)) {
