@@ -33,11 +33,21 @@ export function followFiles(camera: Camera): { look: () => void } {
       },
       (error: unknown) => {
         if (ours !== looks) return;
-        if (!(error instanceof ControlError) || isNoFolder(error)) elements.section.hidden = true;
+        const isNone = !(error instanceof ControlError) || isNoFolder(error);
+        // Without the right to ask, nobody tells why a channel is not answered.
+        const isUnheard = elements.section.hidden && error instanceof ControlError && error.name === "TimeoutError";
+        if (isNone || isUnheard) elements.section.hidden = true;
         else show([], error.message);
       },
     );
   };
+
+  // The channel's own end may come late, or never.
+  camera.on("channelClosed", ({ label, error }) => {
+    if (label !== "files" || !isNoFolder(error)) return;
+    looks += 1;
+    elements.section.hidden = true;
+  });
 
   const show = (found: FileInfo[], words: string): void => {
     all = found;
