@@ -9,7 +9,7 @@ use super::snapshots::LastStill;
 use super::{Services, apps, files, requests, snapshots, telemetry};
 use crate::access::{Scope, Scopes};
 use crate::control::{ControlError, ErrorCode};
-use crate::peer::{Channel, ChannelServices, Delivery, Opener, Refused};
+use crate::peer::{Channel, ChannelServices, Delivery, Message, Opener, Refused};
 use crate::session::SessionKey;
 
 /// The services of one viewer.
@@ -74,7 +74,11 @@ impl ChannelServices for ViewerServices {
         let (all, viewer, label) = (Arc::clone(&self.all), self.viewer.clone(), channel.label().to_owned());
         match (label.as_str(), channel.opener()) {
             (CONTROL, Opener::Us) => {
-                viewer.announcer.attach(channel.outgoing().clone());
+                let control = channel.outgoing().clone();
+                viewer.announcer.attach(move |event| {
+                    // A viewer that does not read has no use for it.
+                    let _ = control.offer(Message::text(event));
+                });
                 self.spawn(label, Scope::Control, requests::serve(all, viewer, channel));
             }
             (TELEMETRY, Opener::Us) => self.spawn(label, Scope::View, telemetry::serve(all, channel)),
