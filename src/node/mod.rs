@@ -17,6 +17,8 @@ mod lan;
 mod line;
 mod metrics;
 pub(crate) mod network;
+#[cfg(all(test, feature = "echo-canceller"))]
+mod on_device;
 mod output_watch;
 mod page;
 mod photographer;

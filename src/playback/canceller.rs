@@ -77,23 +77,7 @@ impl Canceller {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const SECOND: usize = 48_000;
-
-    /// Syllables with pauses, of noise without its highs: as far as a canceller cares, speech.
-    fn speech(seed: u64, seconds: usize) -> Vec<f32> {
-        let mut random = fastrand::Rng::with_seed(seed);
-        let (mut low, mut lower) = (0.0_f32, 0.0_f32);
-        let sample = |n: usize| {
-            let t = n as f32 / 48_000.0;
-            let syllable = (t * 19.5).sin().max(0.0);
-            let word = if (t * 0.7 + seed as f32 * 0.37) % 1.0 < 0.75 { 20_000.0 } else { 0.0 };
-            low += (random.f32() * 2.0 - 1.0 - low) * 0.25;
-            lower += (low - lower) * 0.25;
-            lower * syllable * word
-        };
-        (0..seconds * SECOND).map(sample).collect()
-    }
+    use crate::playback::hearing::{SECOND, change_db, reduction_db, speech};
 
     /// What a microphone hears of it: 60 ms later, with the echoes of a room of a tenth of a second.
     fn in_a_room(sound: &[f32]) -> Vec<f32> {
@@ -156,14 +140,6 @@ mod tests {
         }
     }
 
-    fn power(samples: &[f32]) -> f32 {
-        samples.iter().map(|sample| sample * sample).sum::<f32>() / samples.len() as f32
-    }
-
-    fn db(more: f32, less: f32) -> f32 {
-        10.0 * (more / less).log10()
-    }
-
     #[test]
     fn an_echo_is_taken_out_and_who_speaks_at_the_camera_meanwhile_is_kept() {
         const LEN: usize = 12 * SECOND;
@@ -180,15 +156,10 @@ mod tests {
         assert_eq!(left.len(), LEN);
 
         let alone = 3 * SECOND..begins;
-        let erle = db(power(&heard[alone.clone()]), power(&left[alone]));
+        let erle = reduction_db(&heard[alone.clone()], &left[alone]);
         assert!(erle >= 15.0, "echo return loss enhancement of {erle} dB");
 
-        // As much of the voice as is found again in what is left, at whatever delay the canceller has.
-        let both = begins + SECOND..LEN;
-        let found = |delay: usize| both.clone().map(|n| left[n] * near[n - delay]).sum::<f32>();
-        let best = (0..1_000).step_by(2).max_by(|a, b| found(*a).total_cmp(&found(*b))).expect("some");
-        let voice: f32 = both.clone().map(|n| near[n - best] * near[n - best]).sum();
-        let gain = 2.0 * db(found(best), voice);
+        let gain = change_db(&near, &left, begins + SECOND..LEN);
         assert!(gain.abs() <= 3.0, "the voice is changed by {gain} dB");
     }
 
@@ -203,7 +174,7 @@ mod tests {
             let echo = cards.recorded(&in_room);
             let left = cards.cleaned(&far, &echo);
             for half in [3 * SECOND..10 * SECOND, 10 * SECOND..(SECONDS - 1) * SECOND] {
-                let erle = db(power(&echo[half.clone()]), power(&left[half]));
+                let erle = reduction_db(&echo[half.clone()], &left[half]);
                 assert!(erle >= 15.0, "{ppm} ppm: echo return loss enhancement of {erle} dB");
             }
         }

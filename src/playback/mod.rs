@@ -17,6 +17,8 @@ mod drift;
 mod duck;
 mod echo;
 mod file;
+#[cfg(all(test, feature = "echo-canceller"))]
+pub(crate) mod hearing;
 mod jitter;
 mod mix;
 mod mixer;
