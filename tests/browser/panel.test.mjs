@@ -130,7 +130,8 @@ test('the panel with its plots fits every screen, beside the picture', { timeout
         };
         const panel = document.querySelector('.panel');
         const screen = { left: 0, right: innerWidth };
-        const all = [...panel.querySelectorAll(':not(option)')].filter((element) => !inside(panel.getBoundingClientRect(), element));
+        const isShown = (element) => element.getClientRects().length > 0;
+        const all = [...panel.querySelectorAll(':not(option)')].filter((element) => isShown(element) && !inside(panel.getBoundingClientRect(), element));
         const { scrollWidth } = document.documentElement;
         const [below, words, plate] = ['.panel', '.toast', '.plate'].map((each) => document.querySelector(each).getBoundingClientRect());
         const over = (one, other) => one.right > other.left && one.left < other.right && one.bottom > other.top && one.top < other.bottom;
