@@ -23,7 +23,8 @@ const NODE = 'guest';
 const SPOKEN_HZ = 1_000;
 /**
  * What is to be heard of who talks. How much of it in one piece is asked by hand alone (README.md): beside other programs an emulated
- * machine is held up for longer than sound can wait. That there are no gaps is held in virtual time, in `playback`.
+ * machine is held up for longer than sound can wait. That there are no gaps is held in virtual time, in `playback`, and at a card in
+ * a machine that nothing holds up, in tests/board/talk.test.mjs.
  */
 const TALK = { loudS: 5, pieceS: Number(process.env.TALK_PIECE_S ?? 0) };
 /** As V4L2 numbers it. */
