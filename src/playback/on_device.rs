@@ -15,7 +15,7 @@ use ::opus::{Application, Channels, Encoder};
 
 use super::config::{SinkKind, Speaker};
 use super::*;
-use crate::media::{Bounded, SpokenPacket};
+use crate::media::SpokenPacket;
 use crate::sys;
 
 const LIMIT: Duration = Duration::from_secs(3);
@@ -91,9 +91,7 @@ fn a_talkers_tone_comes_out_of_the_card_at_its_pitch() {
             sys::sleep_until_nanos(at.as_nanos());
         }
     });
-    // An emulated machine needs the most that there may be.
-    let patient = Speaker { buffer_ms: const { Bounded::new(200) }, ..speaker() };
-    let mut sink = open(&patient).expect("snd-aloop is there").expect("not none");
+    let mut sink = opened();
     let mut mixer = Mixer::new(Arc::clone(&talkers), 4);
     let (mut period, mut took) = ([0; SPEAKER_PERIOD], Vec::new());
     let latency = sink.latency();
@@ -117,11 +115,11 @@ fn a_talkers_tone_comes_out_of_the_card_at_its_pitch() {
     talker.join().expect("it ends");
     took.sort();
     let (hertz, seconds) = pitch(&heard);
-    // For whoever runs it by hand: an emulated machine says little of real ones.
     let (p50, p95) = (took[took.len() / 2], took[took.len() * 95 / 100]);
     eprintln!("{hertz:.1} Hz for {seconds:.1} of 5 s; packet to card p50 {p50:?}, p95 {p95:?}");
-    // A guest on a busy host is held up now and then for longer than the card's buffer lasts.
-    assert!((hertz - HZ).abs() < HZ / 100.0 && seconds > 1.0, "{hertz} Hz for {seconds} s");
+    // Gaps of 60 ms and more, with what is not counted around them, would leave less.
+    assert!((hertz - HZ).abs() < HZ / 100.0 && seconds > 4.9, "{hertz} Hz for {seconds} s");
+    assert!(p95 <= Duration::from_millis(80), "packet to card {p95:?}");
 }
 
 /// A whole number of cycles, so that they can be repeated.
