@@ -173,7 +173,13 @@ test('a node without a folder has no list of files', { timeout: 120_000 }, async
   const page = await openPage(await launchBrowser(t));
   await page.goto(demo.page);
   await waitForPicture(page, 60_000);
+  await page.evaluate(() => {
+    window.refusals = [];
+    window.cameraNode.camera.on('channelClosed', ({ label, error }) => window.refusals.push([label, error.slug]));
+  });
   await page.getByTestId('adjust').click();
+  await until('the node has said so', () => page.evaluate(() => window.refusals.length > 0), 30_000);
+  assert.deepEqual(await page.evaluate(() => window.refusals), [['files', 'noSuchChannel']]);
   await page.getByTestId('plot-load').waitFor();
   assert.ok(await page.getByTestId('files-section').isHidden());
   assert.equal(await page.locator('.toast[data-shown="true"]').count(), 0, 'which is nobody\'s fault');
