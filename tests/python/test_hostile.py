@@ -83,7 +83,7 @@ class Hostile(unittest.IsolatedAsyncioTestCase):
                 while node.metric('camera_node_viewers{camera="front"}') < 1 or not spy.sessions_seen:
                     await asyncio.sleep(0.1)
             heard = [(topic, payload) for topic, payload in spy.said_to_node]
-            encoded = node.metric(ENCODED)
+            encoded, before = node.metric(ENCODED), node.rss()
             await self.send(spy, heard, payloads(spy.sessions_seen[0], 1), FIRST)
             await asyncio.sleep(1.5)
             memory, lines, began = node.rss(), len(node.child.lines()), time.monotonic()
@@ -99,6 +99,7 @@ class Hostile(unittest.IsolatedAsyncioTestCase):
             encoded = node.metric(ENCODED) - encoded
             growth = node.rss() - memory
             self.assertLess(growth, 5 * MEGABYTE, f"grown by {growth / MEGABYTE:.1f} MB")
+            print(f"# from before: {(node.rss() - before) / MEGABYTE:+.1f} MB", flush=True)
             print(f"# {count} messages in {took:.1f} s, {len(said)} log lines, {growth / MEGABYTE:+.1f} MB", flush=True)
             # A camera may stall on a machine that has too much to do; that is another matter.
             said = [line for line in said if " state part=" not in line]
