@@ -6,15 +6,13 @@ import { keepScreenshot, launchBrowser, openPage } from './browser.mjs';
 import { changes, flashesAndBeeps, listen, watchPicture } from './observe.mjs';
 import { soundButton, waitForPicture, waitForState } from './page.mjs';
 import {
-  Child, STAND_INS, answers, binary, freePort, startDemo, startMosquitto, temporaryFile, until,
+  Child, SMALL, STAND_INS, answers, binary, freePort, startDemo, startMosquitto, temporaryFile, until,
 } from './processes.mjs';
 import { lipSyncMs, loudestHertz, median, onsets, prominenceDb } from './sound.mjs';
 
 const HUM_HZ = 440;
 const BEEP_HZ = 1000;
 
-// Where the size says nothing, half of it spares the machine that has to decode as well.
-const SMALL = STAND_INS.replace('"test-pattern"', '"test-pattern"\nwidth = 640\nheight = 360');
 const STILL = SMALL.replace('test-pattern', 'still');
 
 /** Fails unless `frames` are a live picture: `least` distinct, rising stamps, none older than half a second when shown. */

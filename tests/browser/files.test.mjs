@@ -7,7 +7,7 @@ import test from 'node:test';
 
 import { keepScreenshot, launchBrowser, openPage } from './browser.mjs';
 import { waitForPicture } from './page.mjs';
-import { STAND_INS, startDemo, temporaryFile, temporaryFolder, until } from './processes.mjs';
+import { SMALL, startDemo, temporaryFile, temporaryFolder, until } from './processes.mjs';
 
 const CLIP_BYTES = 5_000_000;
 const SIZES = [[360, 640], [820, 1180], [1440, 900]];
@@ -22,7 +22,7 @@ async function begin(t, name, contents) {
     const written = 1_795_298_112 - days * 86_400;
     utimesSync(path.join(media, file), written, written);
   });
-  const text = `[node]\nstate_folder = "${folder}"\n[files]\nfolder = "${media}"\n${STAND_INS}`;
+  const text = `[node]\nstate_folder = "${folder}"\n[files]\nfolder = "${media}"\n${SMALL}`;
   const demo = await startDemo(t, name, ['--config', temporaryFile(t, 'camera.toml', text)]);
   const page = await openPage(await launchBrowser(t));
   await page.addInitScript(observe);
@@ -169,7 +169,7 @@ test('many files, with long names, fit every screen, dark and light, and are sho
 });
 
 test('a node without a folder has no list of files', { timeout: 120_000 }, async (t) => {
-  const demo = await startDemo(t, 'demo-panel-none', ['--config', temporaryFile(t, 'camera.toml', STAND_INS)]);
+  const demo = await startDemo(t, 'demo-panel-none', ['--config', temporaryFile(t, 'camera.toml', SMALL)]);
   const page = await openPage(await launchBrowser(t));
   await page.goto(demo.page);
   await waitForPicture(page, 60_000);

@@ -6,7 +6,7 @@ import test from 'node:test';
 import { keepScreenshot, launchBrowser, openPage } from './browser.mjs';
 import { layCable, noNamespaces } from './network.mjs';
 import { cardText, waitForPicture } from './page.mjs';
-import { STAND_INS, binary, root, temporaryFile, temporaryFolder, until } from './processes.mjs';
+import { SMALL, binary, root, temporaryFile, temporaryFolder, until } from './processes.mjs';
 
 const PAGE = 'http://10.78.0.1:8080/';
 const SECURE_PAGE = 'https://10.78.0.1:8443/';
@@ -18,7 +18,7 @@ async function startNode(t, name, cable, more = '') {
 [node]
 id = "porch"
 state_folder = "${state}"
-${STAND_INS}
+${SMALL}
 [broker]
 embedded = true
 [http]

@@ -5,10 +5,8 @@ import test from 'node:test';
 import { launchBrowser, openPage } from './browser.mjs';
 import { watchPicture } from './observe.mjs';
 import { waitForPicture } from './page.mjs';
-import { STAND_INS, binary, startDemo, temporaryFile, until } from './processes.mjs';
+import { SMALL, binary, startDemo, temporaryFile, until } from './processes.mjs';
 import { NODE, buildStreet } from './street.mjs';
-
-const SMALL = STAND_INS.replace('"test-pattern"', '"test-pattern"\nwidth = 640\nheight = 360');
 
 /** Steps of the protocol so far, those of candidates left out. */
 function steps(page) {

@@ -23,6 +23,8 @@ source = "test-pattern"
 [camera.audio]
 source = "tone"
 `;
+/** The same in half the size: where the size says nothing, it spares the machine that has to decode as well. */
+export const SMALL = STAND_INS.replace('"test-pattern"', '"test-pattern"\nwidth = 640\nheight = 360');
 
 /** A new empty folder, removed at the end of the test `t`. */
 export function temporaryFolder(t) {

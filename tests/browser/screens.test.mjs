@@ -4,9 +4,9 @@ import test from 'node:test';
 
 import { keepScreenshot, launchBrowser, openPage } from './browser.mjs';
 import { cardText, waitForPicture, waitForState } from './page.mjs';
-import { STAND_INS, startDemo, temporaryFile } from './processes.mjs';
+import { SMALL, STAND_INS, startDemo, temporaryFile } from './processes.mjs';
 
-const CONFIG = `${STAND_INS}[limits]
+const CONFIG = `${SMALL}[limits]
 max_viewers = 1
 `;
 const SIZES = [
@@ -99,7 +99,7 @@ test('on a short screen nothing stands in the way of what the camera writes into
 });
 
 test('a browser without WebRTC says so, and offers nothing that would not help', { timeout: 60_000 }, async (t) => {
-  const demo = await startDemo(t, 'demo-no-webrtc', ['--config', temporaryFile(t, 'camera.toml', STAND_INS)]);
+  const demo = await startDemo(t, 'demo-no-webrtc', ['--config', temporaryFile(t, 'camera.toml', SMALL)]);
   const page = await openPage(await launchBrowser(t));
   await page.addInitScript(() => {
     delete window.RTCPeerConnection;

@@ -4,11 +4,11 @@ import test from 'node:test';
 
 import { openPage } from './browser.mjs';
 import { waitForPicture } from './page.mjs';
-import { STAND_INS, startDemo, temporaryFile, until } from './processes.mjs';
+import { SMALL, startDemo, temporaryFile, until } from './processes.mjs';
 import { talkingBrowser } from './talking.mjs';
 
 test('the loudspeaker that is chosen plays; one that is refused is said, and the choice stays as it was', { timeout: 120_000 }, async (t) => {
-  const [browser, demo] = await Promise.all([talkingBrowser(t, 1_000), startDemo(t, 'demo-speaker', ['--config', temporaryFile(t, 'camera.toml', STAND_INS)])]);
+  const [browser, demo] = await Promise.all([talkingBrowser(t, 1_000), startDemo(t, 'demo-speaker', ['--config', temporaryFile(t, 'camera.toml', SMALL)])]);
   const page = await openPage(browser);
   await page.goto(demo.page);
   await waitForPicture(page, 60_000);

@@ -6,7 +6,7 @@ import test from 'node:test';
 
 import { keepScreenshot, openPage } from './browser.mjs';
 import { waitForPicture } from './page.mjs';
-import { STAND_INS, startDemo, temporaryFile, temporaryFolder, until } from './processes.mjs';
+import { SMALL, startDemo, temporaryFile, temporaryFolder, until } from './processes.mjs';
 import { takeSoundAsItIs, talkingBrowser } from './talking.mjs';
 import { heardIn } from './wav.mjs';
 
@@ -16,7 +16,7 @@ const SIZES = [[360, 640], [820, 1180], [1440, 900]];
 /** A node with a speaker that writes `heard`; without one when `sink` is "none". */
 async function startNode(t, name, sink = 'file') {
   const heard = path.join(temporaryFolder(t), 'heard.wav');
-  const config = temporaryFile(t, 'node.toml', `${STAND_INS}[camera.speaker]\nsink = "${sink}"\nfile = "${heard}"\n`);
+  const config = temporaryFile(t, 'node.toml', `${SMALL}[camera.speaker]\nsink = "${sink}"\nfile = "${heard}"\n`);
   const { page } = await startDemo(t, name, ['--config', config]);
   return { page, heard };
 }

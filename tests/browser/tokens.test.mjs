@@ -8,7 +8,7 @@ import test from 'node:test';
 
 import { launchBrowser, openPage } from './browser.mjs';
 import { cardText, waitForPicture, waitForState } from './page.mjs';
-import { STAND_INS, answers, binary, Child, freePort, root, temporaryFile, temporaryFolder, until } from './processes.mjs';
+import { SMALL, answers, binary, Child, freePort, root, temporaryFile, temporaryFolder, until } from './processes.mjs';
 
 const skip = spawnSync(binary, ['token', '--help']).status === 0 ? false : 'this camera-node knows no tokens';
 
@@ -21,7 +21,7 @@ async function startGuarded(t, name) {
   const config = temporaryFile(t, 'node.toml', `
 [node]
 id = "porch"
-${STAND_INS}
+${SMALL}
 [broker]
 embedded = true
 embedded_bind = "127.0.0.1:${tcp}"
