@@ -10,7 +10,7 @@ use crate::media::Bounded;
 pub struct H264 {
     /// Which encoder: `auto` (the best there is) or `openh264` (in software).
     pub encoder: H264Encoder,
-    /// The most a picture may take, in kbit/s; viewers with narrow paths bring it down. 2000 suits 720p at 30 frames/s.
+    /// What the picture may take, in kbit/s, one for all viewers; 2000 suits 720p at 30 frames/s.
     pub bitrate_kbps: Bounded<100, 20_000>,
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::daemon::Daemon;
@@ -101,9 +102,9 @@ async fn a_second_signal_ends_the_node_at_once() {
     node.says("step=\"connected\"").await;
     // It does not take its leave, which is waited for.
     viewer.freeze();
-    node.terminate();
+    node.signal(Signal::INT);
     node.says("stopping").await;
-    node.terminate();
+    node.signal(Signal::TERM);
     let code = tokio::time::timeout(Duration::from_secs(15), node.exit_code()).await.expect("it ends");
     assert_eq!(code, Some(130));
     viewer.kill();

@@ -54,15 +54,15 @@ impl Daemon {
         ended.expect("it ends").expect("it ran").code()
     }
 
-    /// Asks it to stop in order.
-    pub fn terminate(&self) {
+    /// Sends it a signal; SIGINT and SIGTERM ask it to stop in order.
+    pub fn signal(&self, signal: Signal) {
         let pid = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("it runs");
-        kill_process(pid, Signal::TERM).expect("it is our child");
+        kill_process(pid, signal).expect("it is our child");
     }
 
     /// Stops it in order; its whole log.
     pub async fn stop(mut self) -> String {
-        self.terminate();
+        self.signal(Signal::TERM);
         let ended = tokio::time::timeout(Duration::from_secs(10), self.child.wait()).await;
         assert!(ended.expect("it ends").expect("it ran").success(), "{}", self.log());
         (&mut self.reading).await.expect("no panic");

@@ -71,17 +71,24 @@ async fn metrics_tell_of_all_that_goes_through_the_node() {
 }
 
 /// Frames that the camera has delivered.
-async fn captured(stage: &Stage) -> u64 {
-    let text = metrics(stage).await;
-    let count = text.lines().find_map(|line| line.strip_prefix("camera_node_frames_captured_total{camera=\"main\"} "));
-    count.and_then(|count| count.parse().ok()).expect("it is counted")
+pub async fn captured(stage: &Stage) -> u64 {
+    counted(stage, "camera_node_frames_captured_total{camera=\"main\"}").await
+}
+
+/// Frames that the encoder has made.
+pub async fn encoded(stage: &Stage) -> u64 {
+    counted(stage, "camera_node_frames_encoded_total{camera=\"main\"}").await
 }
 
 /// Tasks that have not ended.
 pub async fn tasks(stage: &Stage) -> u64 {
+    counted(stage, "camera_node_tasks").await
+}
+
+async fn counted(stage: &Stage, name: &str) -> u64 {
     let text = metrics(stage).await;
-    let count = text.lines().find_map(|line| line.strip_prefix("camera_node_tasks "));
-    count.and_then(|count| count.parse().ok()).expect("they are counted")
+    let count = text.lines().find_map(|line| line.strip_prefix(name));
+    count.and_then(|count| count.trim().parse().ok()).expect("it is counted")
 }
 
 /// What `/metrics` says.

@@ -63,6 +63,9 @@ async fn a_viewer_sees_hears_and_leaves_in_the_protocols_order() {
     assert!(seen.latency_ms.as_ref().is_some_and(|ms| ms.p50 < 500.0), "pictures are of now: {seen:?}");
     let order = ["join", "peer", "opening", "offer", "answer", "connected", "leave"];
     assert_eq!(seen.events, order, "the viewer's log");
+    let quick = seen.latency_ms.as_ref().is_some_and(|ms| ms.p50 <= ms.p95 && ms.p95 <= ms.max);
+    assert!(quick && seen.rtt_ms.is_some_and(|ms| (0.0..500.0).contains(&ms)), "as they are called: {seen:?}");
+    assert!(seen.fps > 5.0 && seen.fps < 35.0 && (50_000.0..4_000_000.0).contains(&seen.bitrate_bps), "{seen:?}");
     let mut heard = Vec::new();
     eventually("the node has logged the end", SOON, || {
         while let Ok(event) = steps.try_recv() {
@@ -80,6 +83,9 @@ async fn ten_viewers_come_and_go_and_leave_nothing_behind() {
     let stage = Stage::start_alone("").await;
     let before = stage.resources();
     let viewers: Vec<_> = (0..10).map(|_| Watch::start(&stage, &["--seconds", "3"])).collect();
+    eventually("all watch", SOON, || stage.viewers() == 10).await;
+    let [encoded, captured] = [demand::encoded(&stage).await, demand::captured(&stage).await];
+    assert!(encoded > 0 && encoded < 2 * captured, "one encode for all: {encoded} of {captured} frames");
     for viewer in viewers {
         let seen = viewer.report().await;
         assert!(seen.frames >= 10, "{seen:?}");
@@ -136,15 +142,14 @@ async fn killed_viewers_free_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stopping_says_goodbye_to_every_viewer_within_three_seconds() {
+async fn stopping_takes_three_seconds_at_most_though_a_viewer_answers_nothing() {
     let stage = Stage::start("").await;
     let viewer = Watch::start(&stage, &[]);
     eventually("it watches", SOON, || stage.viewers() == 1).await;
+    viewer.freeze();
     let stopped = tokio::time::timeout(Duration::from_secs(3), stage.stop()).await;
     assert!(stopped.is_ok(), "it takes longer than 3 s");
-    viewer.interrupt();
-    let seen = viewer.report().await;
-    assert_eq!(seen.events.last().map(String::as_str), Some("leave"), "{seen:?}");
+    viewer.kill();
 }
 
 #[tokio::test(flavor = "multi_thread")]

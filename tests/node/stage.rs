@@ -161,6 +161,9 @@ pub struct Report {
     pub first_frame_ms: Option<f64>,
     pub frames: u32,
     pub longest_gap_ms: f64,
+    pub fps: f64,
+    pub bitrate_bps: f64,
+    pub rtt_ms: Option<f64>,
     pub audio_packets: u32,
     pub stamps_distinct: u32,
     pub talk_heard: Option<bool>,
@@ -182,6 +185,7 @@ pub struct Told {
 #[derive(Debug, Deserialize)]
 pub struct Latency {
     pub p50: f64,
+    pub p95: f64,
     pub max: f64,
 }
 

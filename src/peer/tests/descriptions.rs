@@ -21,10 +21,11 @@ async fn an_offer_says_what_is_sent_and_where_from() {
     let has = |line: &str| assert!(sdp.lines().any(|l| l == line), "no {line} in\n{sdp}");
     has("m=video 9 UDP/TLS/RTP/SAVPF 96 97");
     has("a=rtpmap:96 H264/90000");
-    has("a=fmtp:96 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f");
+    has("a=fmtp:96 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e028");
     for feedback in ["nack", "nack pli", "ccm fir"] {
         has(&format!("a=rtcp-fb:96 {feedback}"));
     }
+    has("a=rtpmap:97 rtx/90000");
     has("a=fmtp:97 apt=96");
     has("a=rtpmap:111 opus/48000/2");
     has("a=fmtp:111 minptime=10;useinbandfec=1");

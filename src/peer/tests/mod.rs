@@ -76,7 +76,8 @@ impl Camera {
         let audio = Arc::new(Fanout::new(50, Duration::from_secs(1)));
         let sink = tell.clone();
         let video_feed = VideoFeed {
-            profile_level: [0x42, 0xc0, 0x1f],
+            // 4.0: nobody's default.
+            profile_level: [0x42, 0xc0, 0x28],
             packets: Arc::clone(&video),
             feedback: Arc::new(move |feedback| {
                 let _ = sink.send(feedback);
