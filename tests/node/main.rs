@@ -28,6 +28,7 @@ mod recorder;
 mod refused_relay;
 mod relay;
 mod reload;
+mod replay;
 mod restarts;
 mod ring_topic;
 mod rivals;
