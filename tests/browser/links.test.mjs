@@ -66,7 +66,11 @@ test('on plain http the picture comes, and a full screen says that it may go dar
   await toast.and(page.locator('[data-shown="true"]')).waitFor();
   assert.match(await toast.textContent(), /cannot keep the screen on: it did not come over https:\/\/\. Open the page at/);
   await keepScreenshot(page, 'insecure-360');
+  const fills = (is) => page.locator(`[data-testid="fullscreen"][aria-pressed="${is}"]`).waitFor({ state: 'attached' });
+  await fills(true);
+  assert.equal(await page.evaluate(() => document.fullscreenElement !== null), true);
   await page.keyboard.press('f');
+  await fills(false);
   await page.keyboard.press('s');
   await toast.filter({ hasText: 'Saved' }).waitFor();
   assert.deepEqual(page.complaints, []);

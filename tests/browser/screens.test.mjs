@@ -45,6 +45,8 @@ test('every state of the page fits every screen', { timeout: 180_000 }, async (t
   const page = await openPage(browser);
   await page.goto(demo.page);
   await waitForPicture(page);
+  const numbers = { fps: /^\d+ fps$/, bitrate: /^[\d.]+ [kM]bit\/s$/, 'round-trip': /^<?\d+ ms round trip$/, latency: /^<?\d+ ms latency$/ };
+  for (const [name, words] of Object.entries(numbers)) await page.getByTestId(name).filter({ hasText: words }).waitFor();
   await keepAllSizes(page, 'live');
 
   const second = await openPage(browser);
