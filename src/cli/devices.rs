@@ -98,6 +98,7 @@ fn control(control: &CameraControl) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::devices::Rate;
 
     #[test]
     fn each_list_names_the_key_that_its_names_go_into() {
@@ -115,5 +116,62 @@ mod tests {
             assert!(text.contains(heading), "{text}");
         }
         assert!(text.ends_with("Speakers (camera.speaker.device)\n  plughw:CARD=Jabra,DEV=0  Jabra"), "{text}");
+    }
+
+    #[test]
+    fn a_camera_is_told_to_programs_and_to_people() {
+        let text_of = |text: &str| text.to_owned();
+        let rates =
+            vec![Rate { fps: 30_000.0 / 1_001.0, interval: [1_001, 30_000] }, Rate { fps: 15.0, interval: [1, 15] }];
+        let sizes = vec![CameraSize { width: 1280, height: 720, up_to: None, rates }];
+        let control = CameraControl {
+            id: 0x98_0900,
+            name: text_of("Brightness"),
+            kind: "integer",
+            minimum: 0,
+            maximum: 255,
+            step: 1,
+            default: 128,
+            value: Some(130),
+            items: Vec::new(),
+            read_only: false,
+        };
+        let camera = Camera {
+            kind: DeviceKind::VideoInput,
+            id: text_of("usb-Acme_Eye-video-index0"),
+            label: text_of("Acme Eye"),
+            path: "/dev/video2".into(),
+            driver: text_of("uvcvideo"),
+            bus: text_of("usb-1.2"),
+            delivers_h264: true,
+            formats: vec![CameraFormat { fourcc: text_of("H264"), description: text_of("H.264"), usable: true, sizes }],
+            controls: vec![control],
+        };
+        let json = serde_json::to_value(&camera).expect("JSON");
+        let expected = serde_json::json!({
+            "kind": "videoinput", "id": "usb-Acme_Eye-video-index0", "label": "Acme Eye", "path": "/dev/video2",
+            "driver": "uvcvideo", "bus": "usb-1.2", "deliversH264": true,
+            "formats": [{
+                "fourcc": "H264", "description": "H.264", "usable": true,
+                "sizes": [{
+                    "width": 1280, "height": 720,
+                    "rates": [{ "fps": 30_000.0 / 1_001.0, "interval": [1001, 30000] }, { "fps": 15.0, "interval": [1, 15] }],
+                }],
+            }],
+            "controls": [{
+                "id": 0x98_0900, "name": "Brightness", "kind": "integer", "minimum": 0, "maximum": 255, "step": 1,
+                "default": 128, "value": 130, "readOnly": false,
+            }],
+        });
+        assert_eq!(json, expected);
+        let text = text(&Devices { cameras: vec![camera], sound: Vec::new() });
+        for line in [
+            "  usb-Acme_Eye-video-index0  Acme Eye",
+            "      now /dev/video2, driver uvcvideo, at usb-1.2, delivers H.264",
+            "          1280x720 at 29.97, 15 fps",
+            "      controls: Brightness = 130 (0 to 255)",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}: {text}");
+        }
     }
 }

@@ -207,12 +207,38 @@ fn a_variable_wins_over_the_file_and_is_typed_by_its_key() {
 }
 
 #[test]
-fn every_key_has_a_variable() {
+fn every_key_has_a_variable_that_sets_it() {
     let schema = Config::schema();
     let variables: Vec<_> = schema.leaves().map(read::variable_of).collect();
     for known in ["CAMERA_NODE__BROKER__URL", "CAMERA_NODE__CAMERA__0__ON_DEMAND", "CAMERA_NODE__NODE__ID"] {
         assert!(variables.iter().any(|name| name == known), "{known} in {variables:?}");
     }
+    let defaults = toml::Value::try_from(Config::default()).expect("a config can be written");
+    let mut switches = 0;
+    for path in schema.leaves() {
+        let default = path.replace("[]", ".0").split('.').try_fold(&defaults, |value, step| match value {
+            toml::Value::Array(items) => items.get(step.parse::<usize>().ok()?),
+            section => section.get(step),
+        });
+        // What is left out by default, or stands in a list that is empty.
+        let Some(default) = default else { continue };
+        let text = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
+        let set = |text: &str| Config::from_text("good.toml", "", env(&[(&read::variable_of(path), text)]));
+        match set(&text) {
+            Ok(config) => assert_eq!(config, Config::default(), "{path} = {text}"),
+            Err(error) => panic!("{path} = {text}: {error}"),
+        }
+        if let Some(on) = default.as_bool() {
+            switches += 1;
+            // One that may not be turned by itself says so in words of its own.
+            let other = set(&(!on).to_string());
+            assert!(
+                other.map_or_else(|error| error.to_string().contains(path), |config| config != Config::default()),
+                "{path}"
+            );
+        }
+    }
+    assert!(switches > 5, "{switches}");
 }
 
 #[test]
