@@ -149,6 +149,11 @@ pub(crate) mod certificates;
 
 /// For their servers.
 #[cfg(test)]
+#[path = "../tests/node/lacking.rs"]
+pub(crate) mod lacking;
+
+/// For the same.
+#[cfg(test)]
 #[path = "../tests/node/ports.rs"]
 pub(crate) mod ports;
 

@@ -5,14 +5,19 @@ use std::path::{Path, PathBuf};
 
 use crate::certificates::Authority;
 use crate::daemon::Daemon;
+use crate::lacking::left_out_for;
 use crate::mosquitto::{Mosquitto, is_installed};
 use crate::ports::free_ports;
 use crate::stage::{SMALL, Watch, command, embedded_broker, place};
 
-/// Part of Debian's package `faketime`.
-fn library() -> Option<PathBuf> {
+/// libfaketime, wherever Debian puts it on this machine; says so if not.
+pub fn faketime() -> Option<PathBuf> {
     let folders = std::fs::read_dir("/usr/lib").expect("linux").flatten();
-    folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.exists())
+    let found = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.exists());
+    if found.is_none() {
+        left_out_for("libfaketime");
+    }
+    found
 }
 
 /// The node, with a clock that is so far off.
@@ -40,13 +45,9 @@ async fn refused(broker: &str, token: &str) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_restarts_with_a_clock_far_behind_judges_tokens_by_the_time_it_has_seen() {
-    let Some(library) = library() else {
-        eprintln!("skipped: faketime is not installed");
-        return;
-    };
+    let Some(library) = faketime() else { return };
     let _place = place().await;
     let folder = tempfile::tempdir().expect("there is room");
     let keys = folder.path().display().to_string();
@@ -101,13 +102,9 @@ async fn a_node_that_restarts_with_a_clock_far_behind_judges_tokens_by_the_time_
     broker.stop().await;
 }
 
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_whose_certificate_is_not_valid_yet_is_reached_when_the_clock_is_set() {
-    let Some(library) = library().filter(|_| is_installed()) else {
-        eprintln!("skipped: faketime or mosquitto is not installed");
-        return;
-    };
+    let Some(library) = faketime().filter(|_| is_installed()) else { return };
     let _place = place().await;
     let folder = tempfile::tempdir().expect("there is room");
     let at = |name: &str| folder.path().join(name).display().to_string();

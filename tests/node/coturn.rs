@@ -12,6 +12,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::certificates::Authority;
+use super::lacking;
 
 /// A running server. Dropped, it is killed.
 pub struct Coturn {
@@ -26,13 +27,8 @@ const BINARY: &str = "/usr/bin/turnserver";
 pub const SECRET: &str = "one secret for tests";
 
 /// Says so if not.
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 pub fn is_installed() -> bool {
-    let is_installed = Path::new(BINARY).exists();
-    if !is_installed {
-        eprintln!("skipped: {BINARY} is not installed");
-    }
-    is_installed
+    lacking::is_installed(BINARY)
 }
 
 impl Coturn {

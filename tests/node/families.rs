@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::process::Child;
 
+use crate::lacking::left_out_for;
 use crate::mosquitto;
 use crate::namespaces::{ip, must, run_in, unused_name};
 use crate::relay::report;
@@ -22,12 +23,11 @@ const NAME: &str = "broker.test";
 
 impl Cable {
     /// `None`, and says so, where this user may not. What matches `dead` (nftables) is swallowed.
-    #[expect(clippy::print_stderr, reason = "a skipped test says so")]
     async fn lay(dead: &str) -> Option<Self> {
         let cable = Self { node: unused_name("fnode"), viewer: unused_name("fview") };
         let Self { node, viewer } = &cable;
         if !ip(&format!("netns add {viewer}")) {
-            eprintln!("skipped: no network namespaces for this user");
+            left_out_for("network-namespaces");
             return None;
         }
         must(&format!("netns add {node}"));

@@ -11,6 +11,8 @@ use rustix::process::Signal;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::clock::faketime;
+use crate::lacking::left_out_for;
 use crate::ports::free_ports;
 use crate::reload::healthz;
 use crate::stage::{SMALL, Stage, Watch, embedded_broker, eventually, place, watch_at};
@@ -114,17 +116,6 @@ async fn a_microphone_that_was_away_is_back_and_said_to_be() {
     assert!(timeout(SOON, node.wait()).await.expect("in time").expect("ours").success());
 }
 
-/// libfaketime, wherever Debian puts it on this machine; says so if not.
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
-fn faketime() -> Option<PathBuf> {
-    let folders = std::fs::read_dir("/usr/lib").expect("linux").flatten();
-    let found = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.exists());
-    if found.is_none() {
-        eprintln!("skipped: faketime is not installed");
-    }
-    found
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_jumps_an_hour_forth_and_two_back_stops_neither_picture_nor_sound() {
     let Some(faketime) = faketime() else { return };
@@ -175,14 +166,13 @@ async fn a_clock_that_jumps_an_hour_forth_and_two_back_stops_neither_picture_nor
 }
 
 /// Whether this user may mount; says so if not.
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 async fn may_mount(folder: &Path) -> bool {
     let script = "mount -t tmpfs -o size=512k tmpfs \"$0\"";
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", script]).arg(folder).stderr(Stdio::null());
     let may = command.status().await.is_ok_and(|status| status.success());
     if !may {
-        eprintln!("skipped: this user may not mount");
+        left_out_for("mounts");
     }
     may
 }

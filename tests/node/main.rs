@@ -17,6 +17,7 @@ mod faults;
 mod files;
 mod hand;
 mod joins;
+mod lacking;
 mod lan;
 mod later;
 mod mosquitto;

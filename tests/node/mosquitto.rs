@@ -4,19 +4,16 @@ use std::path::Path;
 
 use tokio::process::{Child, Command};
 
+use crate::lacking;
+
 /// A running broker. Dropped, it is killed.
 pub struct Mosquitto(Child);
 
 const BINARY: &str = "/usr/sbin/mosquitto";
 
 /// Says so if not.
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 pub fn is_installed() -> bool {
-    let is_installed = Path::new(BINARY).exists();
-    if !is_installed {
-        eprintln!("skipped: {BINARY} is not installed");
-    }
-    is_installed
+    lacking::is_installed(BINARY)
 }
 
 impl Mosquitto {

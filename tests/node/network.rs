@@ -8,6 +8,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr};
 use tokio::time::timeout;
 
+use crate::lacking::left_out_for;
 use crate::mosquitto::is_installed;
 use crate::namespaces::{ip, run_in, unused_name};
 use crate::stage::{SMALL, place};
@@ -20,11 +21,10 @@ struct Cable {
 
 impl Cable {
     /// `None`, and says so, where this user may not.
-    #[expect(clippy::print_stderr, reason = "a skipped test says so")]
     fn lay() -> Option<Self> {
         let cable = Self { node: unused_name("node"), broker: unused_name("broker") };
         if !ip(&format!("netns add {}", cable.node)) || !ip(&format!("netns add {}", cable.broker)) {
-            eprintln!("skipped: no network namespaces for this user");
+            left_out_for("network-namespaces");
             return None;
         }
         let Self { node, broker } = &cable;

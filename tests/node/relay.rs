@@ -8,6 +8,7 @@ use tokio::process::Child;
 use tokio::time::timeout;
 
 use crate::coturn::{self, Coturn, SECRET};
+use crate::lacking::left_out_for;
 use crate::mosquitto;
 use crate::namespaces::{ip, run_in, unused_name};
 use crate::stage::{Report, SMALL, place};
@@ -55,12 +56,11 @@ struct Island {
 
 impl Island {
     /// `None`, and says so, where this user may not.
-    #[expect(clippy::print_stderr, reason = "a skipped test says so")]
     fn raise(family: Family) -> Option<Self> {
         let island = Self { family, hub: unused_name("hub"), node: unused_name("rnode"), viewer: unused_name("rview") };
         let Self { hub, node, viewer, .. } = &island;
         if !ip(&format!("netns add {hub}")) {
-            eprintln!("skipped: no network namespaces for this user");
+            left_out_for("network-namespaces");
             return None;
         }
         let add = |namespace: &str, address: &str, device: &str| {

@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use tokio::process::Child;
 
+use crate::lacking::left_out_for;
 use crate::namespaces::{ip, must, run_in, unused_name};
 
 /// The namespaces; gone with this value.
@@ -21,12 +22,11 @@ pub const BROKER: &str = "10.78.0.1";
 impl Street {
     /// Node (10.78.0.2) and viewer (10.78.0.3) have a second plug each that hangs loose. `None`, and says so, where this user
     /// may not.
-    #[expect(clippy::print_stderr, reason = "a skipped test says so")]
     pub fn build() -> Option<Self> {
         let street = Self { node: unused_name("n"), middle: unused_name("m"), viewer: unused_name("v") };
         let Self { node, middle, viewer } = &street;
         if ![node, middle, viewer].iter().all(|namespace| ip(&format!("netns add {namespace}"))) {
-            eprintln!("skipped: no network namespaces for this user");
+            left_out_for("network-namespaces");
             return None;
         }
         must(&format!("-n {middle} link add street type bridge"));

@@ -23,7 +23,7 @@ use super::clock::{media_now, now};
 use super::config::Ice;
 use super::*;
 use crate::session::{Mids, PeerCommand, PeerEvent, SessionId, SessionKey, TrackKind, Wants};
-use crate::trust::{certificates, ports};
+use crate::trust::{certificates, lacking, ports};
 
 /// Nothing awaited here takes a second when it works; a loaded machine may need more.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::{
     Endpoint, Link, LinkEvent, LinkSetup, Login, MAX_PAYLOAD_BYTES, MqttLink, NetworkChange, Publish, PublishError,
 };
-use crate::trust::{certificates, ports};
+use crate::trust::{certificates, lacking, ports};
 
 #[expect(clippy::disallowed_methods, reason = "how long it takes is what is tested")]
 fn now() -> tokio::time::Instant {

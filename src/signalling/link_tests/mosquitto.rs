@@ -1,7 +1,5 @@
 //! The link and Debian's mosquitto, where it is installed.
 
-use std::path::Path;
-
 use tokio::process::{Child, Command};
 
 use super::ports::free_ports;
@@ -52,11 +50,7 @@ impl Mosquitto {
 
 /// Says so if not.
 pub(super) fn installed() -> bool {
-    let installed = Path::new(BINARY).exists();
-    if !installed {
-        skipped();
-    }
-    installed
+    lacking::is_installed(BINARY)
 }
 
 async fn mosquitto() -> Option<Mosquitto> {
@@ -68,11 +62,6 @@ async fn mosquitto() -> Option<Mosquitto> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n");
     Some(Mosquitto::start_with(address, folder, &text).await)
-}
-
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
-fn skipped() {
-    eprintln!("skipped: {BINARY} is not installed");
 }
 
 #[tokio::test]
