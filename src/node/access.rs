@@ -31,9 +31,15 @@ pub fn wall_clock() -> WallClock {
     WallClock::judge(sys::since_unix_epoch().as_secs(), built_s())
 }
 
-/// Seconds since 1970 at which this program was built: any clock that shows less is not set.
+/// Seconds since 1970 at which this program was built.
 fn built_s() -> u64 {
     env!("CAMERA_NODE_BUILT_S").parse().expect("the build script writes a number")
+}
+
+/// Any clock that shows less, in seconds since 1970, is not set: the program was there when it was built, and when it kept
+/// the time.
+fn floor(built_s: u64, kept_s: u64) -> u64 {
+    built_s.max(kept_s)
 }
 
 /// The files, and how they were when they were last read.
@@ -55,7 +61,7 @@ impl AccessFiles {
     /// A file that cannot be read, or that holds something else: nobody is let in by half a list.
     pub fn open(config: &Access, node: &NodeId) -> anyhow::Result<(Self, Guard)> {
         let remembered_s = config.clock_file.as_deref().map_or(0, remembered);
-        let floor_s = built_s().max(remembered_s);
+        let floor_s = floor(built_s(), remembered_s);
         let mut files = Self { config: config.clone(), node: node.clone(), stamps: Vec::new(), floor_s, remembered_s };
         files.stamps = files.look();
         let guard = files.guard()?;
@@ -216,5 +222,16 @@ mod tests {
         fs::write(path, "garbage").expect("there is room");
         let (files, _) = AccessFiles::open(&config, &node()).expect("all is there");
         assert!(matches!(files.clock(), WallClock::Set { .. }));
+    }
+
+    #[test]
+    fn no_clock_is_believed_that_stands_before_the_build_or_before_what_was_kept() {
+        assert_eq!([floor(7, 0), floor(7, 5), floor(7, 9)], [7, 7, 9]);
+        let folder = tempfile::tempdir().expect("there is room");
+        let config = config(folder.path());
+        let floor_of = || AccessFiles::open(&config, &node()).expect("all is there").0.floor_s;
+        assert_eq!(floor_of(), built_s(), "nothing was kept yet");
+        fs::write(config.clock_file.as_ref().expect("set above"), "5\n").expect("there is room");
+        assert_eq!(floor_of(), built_s(), "what was kept is older than the program");
     }
 }

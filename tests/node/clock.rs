@@ -69,6 +69,15 @@ async fn a_node_that_restarts_with_a_clock_far_behind_judges_tokens_by_the_time_
     // Two that were made today, and it is a month later.
     let (lasting, ended) = (token(folder.path(), "60d").await, token(folder.path(), "20d").await);
 
+    // The first start of all: nothing tells the time but the program itself.
+    let node = run(&config, &library, "-9000d");
+    node.says("broker connection up").await;
+    node.says("part=\"clock\" state=\"away\" detail=\"stands before a time that has passed").await;
+    let unknown = refused(&url, &lasting).await;
+    assert!(unknown.contains("does not know the time"), "{unknown}");
+    node.stop().await;
+    assert!(!clock.exists(), "such a time is not kept");
+
     let node = run(&config, &library, "+30d");
     node.says("broker connection up").await;
     let seen = Watch::at(&url, &["--token-file", &lasting, "--seconds", "1"]).report().await;
