@@ -112,7 +112,8 @@ mod tests {
         let certificate = GivenCertificate { key: "broker.ca_file", file: "/secret/ca.pem".into(), end };
         let at = |days: u64| certificate.verdict(days * 86_400);
         assert_eq!(at(40), Verdict { state: State::Live, words: "good until 2026-12-01".to_owned() });
-        assert_eq!(at(69).state, State::Live);
+        assert_eq!(certificate.verdict(70 * 86_400 - 1).state, State::Live, "a second more than thirty days");
+        assert_eq!(at(70).state, State::Expiring, "thirty days");
         let words = "the certificate in broker.ca_file ends on 2026-12-01: exchange it before".to_owned();
         assert_eq!(at(90), Verdict { state: State::Expiring, words });
         assert_eq!(at(100).state, State::Expired);

@@ -24,9 +24,13 @@ fn with_days_left(ca: &Authority, name: &str, days: u32) -> Pair {
     })
 }
 
-async fn stage_with(pair: &Pair) -> (Stage, Condition) {
+async fn stage_with(pair: &Pair, provisioned: Option<&Pair>) -> (Stage, Condition) {
     let (cert, key) = (pair.cert_file.clone(), pair.key_file.clone());
     let stage = Stage::with(|config| {
+        if let Some(provisioned) = provisioned {
+            config.broker.client_cert_file = Some(provisioned.cert_file.clone());
+            config.broker.client_key_file = Some(provisioned.key_file.clone());
+        }
         config.http.tls.cert_file = Some(cert);
         config.http.tls.key_file = Some(key);
     })
@@ -62,23 +66,28 @@ async fn healthz(stage: &Stage) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_is_warned_of_ten_days_before_its_end_and_after_it_and_not_sixty_before() {
+async fn a_certificate_is_warned_of_a_month_before_its_end_and_after_it_and_not_sixty_days_before() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let ca = Authority::new(folder.path(), "ours");
-    let (stage, soon) = stage_with(&with_days_left(&ca, "soon", 10)).await;
+    // What a node was provisioned with, it shows at the broker.
+    let provisioned = with_days_left(&ca, "provisioned", 29);
+    let (stage, soon) = stage_with(&with_days_left(&ca, "soon", 10), Some(&provisioned)).await;
     assert_eq!(soon.state, State::Expiring);
     assert!(soon.detail.starts_with("the certificate in http.tls.cert_file ends on 20"), "{soon:?}");
+    let month = stage.node().conditions()["certificate:broker.client_cert_file"].clone();
+    assert_eq!(month.state, State::Expiring);
+    assert!(month.detail.starts_with("the certificate in broker.client_cert_file ends on 20"), "{month:?}");
     let told = |status: &serde_json::Value| status["state_detail"]["warnings"].clone();
     // The node may say its status once before it has looked.
     let warned = async {
-        while told(&status(&stage).await) != serde_json::json!([soon.detail]) {
+        while told(&status(&stage).await) != serde_json::json!([month.detail, soon.detail]) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
     timeout(SOON, warned).await.expect("viewers are told");
     stage.stop().await;
 
-    let (stage, ended) = stage_with(&with_days_left(&ca, "ended", 0)).await;
+    let (stage, ended) = stage_with(&with_days_left(&ca, "ended", 0), None).await;
     assert_eq!(ended.state, State::Expired);
     assert!(ended.detail.starts_with("the certificate in http.tls.cert_file ended on 20"), "{ended:?}");
     let seen = Watch::start(&stage, &["--seconds", "1"]).report().await;
@@ -88,7 +97,7 @@ async fn a_certificate_is_warned_of_ten_days_before_its_end_and_after_it_and_not
     assert!(body.contains(r#""state":"degraded""#), "{body}");
     stage.stop().await;
 
-    let (stage, later) = stage_with(&with_days_left(&ca, "later", 60)).await;
+    let (stage, later) = stage_with(&with_days_left(&ca, "later", 60), None).await;
     assert_eq!(later.state, State::Live, "{later:?}");
     assert_eq!(told(&status(&stage).await), serde_json::Value::Null);
     stage.stop().await;
