@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use camera_node::node::State;
+use camera_node::node::{Node, State};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -54,7 +54,7 @@ async fn metrics_tell_of_all_that_goes_through_the_node() {
     ];
     let mut missing = Vec::new();
     for _ in 0..100 {
-        let text = metrics(&stage).await;
+        let text = metrics(stage.node()).await;
         let is_counted = |name: &&str| text.lines().any(|line| line.starts_with(name) && !line.ends_with(" 0"));
         missing = wanted.into_iter().filter(|name| !is_counted(name)).collect();
         if missing.is_empty() {
@@ -65,7 +65,7 @@ async fn metrics_tell_of_all_that_goes_through_the_node() {
     assert!(missing.is_empty(), "{missing:?}");
     watch.report().await;
     eventually("it has left", SOON, || stage.viewers() == 0).await;
-    let text = metrics(&stage).await;
+    let text = metrics(stage.node()).await;
     assert!(!text.contains("viewer=\"watch-"), "who has gone is forgotten: {text}");
     stage.stop().await;
 }
@@ -86,14 +86,14 @@ pub async fn tasks(stage: &Stage) -> u64 {
 }
 
 async fn counted(stage: &Stage, name: &str) -> u64 {
-    let text = metrics(stage).await;
+    let text = metrics(stage.node()).await;
     let count = text.lines().find_map(|line| line.strip_prefix(name));
     count.and_then(|count| count.trim().parse().ok()).expect("it is counted")
 }
 
 /// What `/metrics` says.
-pub async fn metrics(stage: &Stage) -> String {
-    let page = stage.node().page().expect("a page");
+pub async fn metrics(node: &Node) -> String {
+    let page = node.page().expect("a page");
     let mut page = TcpStream::connect(page).await.expect("the page is there");
     page.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.expect("sent");
     let mut answer = String::new();

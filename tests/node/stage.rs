@@ -164,11 +164,13 @@ pub struct Report {
     pub fps: f64,
     pub bitrate_bps: f64,
     pub rtt_ms: Option<f64>,
+    pub packets_lost: u64,
     pub audio_packets: u32,
     pub stamps_distinct: u32,
     pub talk_heard: Option<bool>,
     pub latency_ms: Option<Latency>,
     pub cameras: Vec<Told>,
+    pub error: Option<String>,
     pub events: Vec<String>,
 }
 

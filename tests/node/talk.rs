@@ -139,7 +139,7 @@ async fn the_speaker_is_open_while_somebody_talks_and_the_delay_is_counted() {
     let size = || std::fs::metadata(&heard).map_or(0, |file| file.len());
     eventually("a second of it is played", SOON, || size() > 44 + 96_000).await;
     let counted = async {
-        while !metrics(&stage).await.lines().any(is_count_of_many) {
+        while !metrics(stage.node()).await.lines().any(is_count_of_many) {
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
     };
