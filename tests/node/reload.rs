@@ -15,6 +15,7 @@ use crate::hand::{Hand, ask, told};
 use crate::ports::free_ports;
 use crate::stage::{Report, SMALL, Watch, command, embedded_broker, eventually, heard, place, watch_at};
 use crate::systemd::{Systemd, by_itself, signal};
+use crate::tokens::{BINARY, key, printed};
 
 const SOON: Duration = Duration::from_secs(20);
 /// A picture may stand for so long while its camera is opened anew, on a machine that does other things too.
@@ -215,18 +216,38 @@ async fn who_may_watch_and_what_rings_change_too() {
     says(&mut systemd, "1 viewer").await;
     assert!(rings(&first).await.contains("nobody"), "it listens");
 
-    // A key of 32 bytes, which nobody has made a token with.
-    systemd.write("key", "0123456789abcdef0123456789abcdef");
-    let key = systemd.path("key");
-    let access =
-        format!("[access]\nmode = \"token\"\n[[access.keys]]\nalgorithm = \"HS256\"\nfile = \"{}\"\n", key.display());
-    reload(&mut systemd, &node, &format!("{}{access}", config.replace(&first, &second))).await;
+    let keys = [key(systemd.folder(), "old", "EdDSA").await, key(systemd.folder(), "new", "HS256").await];
+    let with =
+        |keys: &[String]| format!("{}[access]\nmode = \"token\"\n{}", config.replace(&first, &second), keys.join("\n"));
+    reload(&mut systemd, &node, &with(&keys)).await;
     says(&mut systemd, "0 viewers").await;
     drop(viewer);
+
+    // A key is taken out: whoever came in by it goes, and nobody else.
+    let by_old = with_token(&systemd, &url, "old.private.pem").await;
+    let by_new = with_token(&systemd, &url, "new.secret").await;
+    reload(&mut systemd, &node, &with(&keys[1..])).await;
+    let shown_out = by_old.report().await;
+    assert!(shown_out.error.as_deref().is_some_and(|why| why.contains("right to watch has ended")), "{shown_out:?}");
+    by_new.interrupt();
+    let seen = by_new.report().await;
+    assert!(joins(&seen) == 1 && seen.error.is_none(), "it has seen on: {seen:?}");
+    says(&mut systemd, "0 viewers").await;
     assert!(rings(&second).await.contains("nobody"), "it listens there now");
     assert!(!std::path::Path::new(&first).exists(), "and here no more");
     stop(node).await;
     broker.stop().await;
+}
+
+/// Somebody who has come in by a token of this key, and sees.
+async fn with_token(systemd: &Systemd, broker: &str, key: &str) -> Watch {
+    let beside = |name: &str| systemd.path(name).display().to_string();
+    let (pictures, token) = (beside(&format!("{key}.h264")), beside(&format!("{key}.token")));
+    let made = ["token", "--key", &beside(key), "--peer", "watch-*", "--node", "stage", "--for", "1h"];
+    std::fs::write(&token, printed(BINARY, &made).await).expect("there is room");
+    let viewer = Watch::at(broker, &["--token-file", &token, "--out", &pictures]);
+    eventually("it sees", SOON, || std::fs::metadata(&pictures).is_ok_and(|file| file.len() > 0)).await;
+    viewer
 }
 
 /// What is answered to a `list` on this channel.

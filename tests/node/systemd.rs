@@ -1,6 +1,6 @@
 //! What systemd is to a service, played by a socket of the test's own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -25,6 +25,10 @@ impl Systemd {
         let folder = tempfile::tempdir().expect("there is room");
         let socket = UnixDatagram::bind(folder.path().join("notify")).expect("a new place");
         Self { folder, socket, heard: Vec::new() }
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
