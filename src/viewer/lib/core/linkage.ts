@@ -2,9 +2,12 @@
 
 import { backOffMs, type Chance } from "./retry.ts";
 import type { LinkProblem } from "./state.ts";
+import { earliest } from "./times.ts";
 
 /** Fetching an address, connecting and subscribing together: what takes longer will not come. */
 const CONNECT_LIMIT_MS = 30_000;
+/** How long the last word may take before the connection is closed. */
+const FAREWELL_LIMIT_MS = 1_000;
 /** What no other try would mend: somebody has to do something first. */
 const LASTING: ReadonlySet<LinkProblem> = new Set(["badAddress", "insecure", "noWebRtc"]);
 
@@ -17,6 +20,8 @@ export class Linkage {
   said: string | undefined;
   /** When the next connection is to be made; absent when there is none to come, or it is under way. */
   retryAt: number | undefined;
+  /** When it is closed, as nobody wants it any more. */
+  farewellAt: number | undefined;
   private tries = 0;
   private limit: number | undefined;
 
@@ -45,9 +50,13 @@ export class Linkage {
     this.tries += 1;
   }
 
-  /** Nobody wants it any more. */
+  /** Nobody wants it any more: what is still to be said has a little time. */
+  takeLeave(now: number): void {
+    if (this.up || this.isTrying || this.problem !== undefined) this.farewellAt ??= this.up ? now + FAREWELL_LIMIT_MS : now;
+  }
+
   closed(): void {
-    Object.assign(this, { up: false, wasUp: false, problem: undefined, said: undefined, retryAt: undefined, limit: undefined });
+    Object.assign(this, { up: false, wasUp: false, problem: undefined, said: undefined, retryAt: undefined, limit: undefined, farewellAt: undefined });
   }
 
   /** Whether a connection is under way, or to come. */
@@ -66,6 +75,6 @@ export class Linkage {
   }
 
   pollTimeout(): number | undefined {
-    return this.retryAt ?? this.limit;
+    return earliest([this.farewellAt, this.retryAt ?? this.limit]);
   }
 }

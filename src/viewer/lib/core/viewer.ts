@@ -32,9 +32,6 @@ import { outputOf } from "./told.ts";
 import { topicsOf } from "./topics.ts";
 import { Waking } from "./waking.ts";
 
-/** How long the last word may take before the connection to the broker is closed. */
-const FAREWELL_LIMIT_MS = 1_000;
-
 export class Viewer {
   private started = false;
   private readonly link: Linkage;
@@ -47,7 +44,6 @@ export class Viewer {
   private pulse = new Pulse();
   private readonly probe = new Probe();
   private readonly waking = new Waking();
-  private farewellAt: number | undefined;
   private readonly out = new Outbox();
   private readonly doorbell: Doorbell;
   private readonly telling = new Telling();
@@ -116,7 +112,7 @@ export class Viewer {
     this.sessions.handleTimeout(now);
     this.doorbell.handleTimeout(now);
     const due = (time: number | undefined): boolean => time !== undefined && time <= now;
-    if (due(this.farewellAt)) this.disconnect();
+    if (due(this.link.farewellAt)) this.disconnect();
     if (due(this.link.retryAt)) this.connect(now);
     if (this.link.isOverdue(now)) this.linkDown("unreachable", undefined, now);
     if (due(this.waking.limit)) {
@@ -140,7 +136,6 @@ export class Viewer {
     return earliest([
       this.sessions.pollTimeout(),
       this.doorbell.pollTimeout(),
-      this.farewellAt,
       this.link.pollTimeout(),
       this.waking.limit,
       this.probe.pollTimeout(),
@@ -189,10 +184,10 @@ export class Viewer {
   /** Connects when somebody wants the broker, and takes leave of it when nobody does any more. */
   private followWishes(now: number): void {
     if (this.isWanted) {
-      this.farewellAt = undefined;
+      this.link.farewellAt = undefined;
       if (!this.link.up && !this.link.isTrying && this.link.problem === undefined) this.connect(now);
-    } else if (this.link.up || this.link.isTrying || this.link.problem !== undefined) {
-      this.farewellAt ??= this.link.up ? now + FAREWELL_LIMIT_MS : now;
+    } else {
+      this.link.takeLeave(now);
       this.probe.stop();
       this.waking.limit = undefined;
     }
@@ -204,7 +199,6 @@ export class Viewer {
   }
 
   private disconnect(): void {
-    this.farewellAt = undefined;
     this.link.closed();
     this.sessions.forget();
     this.out.push({ type: "disconnect" });
@@ -315,7 +309,7 @@ export class Viewer {
     for (let message = this.sessions.pollTransmit(now); message !== undefined; message = this.sessions.pollTransmit(now)) this.out.publish(message, now);
     this.takeSessionOutputs(now);
     this.followWishes(now);
-    if (this.farewellAt !== undefined && this.sessions.isSettled && this.doorbell.isSettled) this.disconnect();
+    if (this.link.farewellAt !== undefined && this.sessions.isSettled && this.doorbell.isSettled) this.disconnect();
     this.tellState();
     this.doorbell.tellRegistration(this.link.refusal === undefined ? undefined : { reason: this.link.refusal, said: this.link.said });
   }
