@@ -236,8 +236,8 @@ export class Camera extends Emitter<CameraEvents> {
       case "disconnect":
         this.link.close();
         // A page that has been left may come back.
-        if (this.left === undefined) this.stopAttending?.();
-        if (this.left === undefined) this.stopAttending = undefined;
+        if (output.forGood && this.left === undefined) this.stopAttending?.();
+        if (output.forGood && this.left === undefined) this.stopAttending = undefined;
         break;
       case "askToken":
         void this.fetchToken(output.ask);

@@ -84,7 +84,8 @@ export interface ProtocolEvent {
 export type Output =
   /** Connect to the broker; an older connection is over. */
   | { type: "connect" }
-  | { type: "disconnect" }
+  /** Close what there is of a connection; unless that is for good, another one is wanted soon. */
+  | { type: "disconnect"; forGood: boolean }
   /** Get a token; the answer names `ask`, which is below zero for one that no session has yet. */
   | { type: "askToken"; ask: number }
   | { type: "publish"; topic: string; payload: string }

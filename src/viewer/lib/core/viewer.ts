@@ -112,9 +112,12 @@ export class Viewer {
     this.sessions.handleTimeout(now);
     this.doorbell.handleTimeout(now);
     const due = (time: number | undefined): boolean => time !== undefined && time <= now;
-    if (due(this.link.farewellAt)) this.disconnect();
+    if (due(this.link.farewellAt)) this.disconnect(now);
     if (due(this.link.retryAt)) this.connect(now);
-    if (this.link.isOverdue(now)) this.linkDown("unreachable", undefined, now);
+    if (this.link.isOverdue(now)) {
+      this.out.push({ type: "disconnect", forGood: false });
+      this.linkDown("unreachable", undefined, now);
+    }
     if (due(this.waking.limit)) {
       // The broker's connection has died in the sleep and nobody has noticed.
       this.linkDown("lost", undefined, now);
@@ -194,14 +197,13 @@ export class Viewer {
   }
 
   private connect(now: number): void {
-    this.link.connecting(now);
-    this.out.push({ type: "connect" });
+    if (this.link.begin(now)) this.out.push({ type: "connect" });
   }
 
-  private disconnect(): void {
-    this.link.closed();
+  private disconnect(now: number): void {
+    this.link.closed(now);
     this.sessions.forget();
-    this.out.push({ type: "disconnect" });
+    this.out.push({ type: "disconnect", forGood: true });
   }
 
   private linkUp(peer: string, now: number): void {
@@ -213,7 +215,7 @@ export class Viewer {
       this.doorbell.lose(now);
     }
     this.out.topics = topics;
-    this.link.isUp();
+    this.link.isUp(now);
     this.waking.limit = undefined;
     this.sessions.setLink(true, now);
     if (this.isWanted && this.session === undefined) this.askForNode(now);
@@ -224,7 +226,7 @@ export class Viewer {
     this.probe.stop();
     this.waking.limit = undefined;
     this.sessions.setLink(false, now);
-    if (!this.isWanted) this.disconnect();
+    if (!this.isWanted) this.disconnect(now);
   }
 
   /** Waits for the retained status, then asks. */
@@ -247,6 +249,7 @@ export class Viewer {
     const mayRenew = cause?.kind === "ended" && cause.reason === "expired" && this.config.asksForToken === true;
     if (mayRenew || (at !== undefined && cause?.kind !== "rebooted" && this.link.up)) this.retry.at = now;
     if (!this.link.up) {
+      if (this.link.giveUp(now)) this.out.push({ type: "disconnect", forGood: false });
       this.connect(now);
       return;
     }
@@ -309,7 +312,7 @@ export class Viewer {
     for (let message = this.sessions.pollTransmit(now); message !== undefined; message = this.sessions.pollTransmit(now)) this.out.publish(message, now);
     this.takeSessionOutputs(now);
     this.followWishes(now);
-    if (this.link.farewellAt !== undefined && this.sessions.isSettled && this.doorbell.isSettled) this.disconnect();
+    if (this.link.farewellAt !== undefined && this.sessions.isSettled && this.doorbell.isSettled) this.disconnect(now);
     this.tellState();
     this.doorbell.tellRegistration(this.link.refusal === undefined ? undefined : { reason: this.link.refusal, said: this.link.said });
   }
