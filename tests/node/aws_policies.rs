@@ -109,3 +109,34 @@ fn the_policies_let_nobody_speak_for_another_or_listen_in() {
         assert_eq!(allows(policy, client, action, resource), is_allowed, "{client}: {action} {resource}");
     }
 }
+
+#[test]
+fn the_shipped_aws_policies_are_json_that_aws_can_read() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/aws-iot");
+    for (file, actions) in [("node-policy.json", 5), ("viewer-policy.json", 4)] {
+        let text = std::fs::read_to_string(folder.join(file)).expect("it is shipped");
+        // The limit of a policy document, without white space.
+        let bytes = text.chars().filter(|c| !c.is_whitespace()).count();
+        assert!(bytes <= 2_048, "{file}: {bytes} characters");
+        let policy: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(policy["Version"], "2012-10-17");
+        let statements = policy["Statement"].as_array().expect("a list");
+        assert_eq!(statements.len(), actions, "{file}");
+        for statement in statements {
+            let action = statement["Action"].as_str().expect("one action a statement");
+            let resources = match &statement["Resource"] {
+                serde_json::Value::Array(list) => list.iter().filter_map(|one| one.as_str()).collect(),
+                one => vec![one.as_str().expect("text")],
+            };
+            let kind = match action {
+                "iot:Connect" => "client",
+                "iot:Subscribe" => "topicfilter",
+                _ => "topic",
+            };
+            for resource in resources {
+                let begins = format!("arn:aws:iot:REGION:ACCOUNT:{kind}/");
+                assert!(resource.starts_with(&begins), "{file}: {action} on {resource}");
+            }
+        }
+    }
+}

@@ -1,7 +1,6 @@
 //! The node and its viewers at brokers of other people's making: Debian's mosquitto as `deploy/` sets it up, and in the
 //! place of AWS IoT Core, whose rules are held against what was really sent.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use camera_node::config::Config;
 use camera_node::node::{Node, State};
 use camera_node::signalling::config::Broker;
 use camera_node::signalling::{Endpoint, Link, LinkEvent, LinkSetup, MqttLink, Profile, Publish};
-use rumqttc::{Packet, QoS};
+use rumqttc::Packet;
 use tokio::process::Command;
 use tokio::time::timeout;
 use tokio_rustls::rustls;
@@ -20,6 +19,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 
 use crate::aws_policies;
+use crate::aws_rules::{broken_aws_rules, most_in_a_second};
 use crate::certificates::Authority;
 use crate::mosquitto::{Mosquitto, is_installed};
 use crate::ports::free_ports;
@@ -164,7 +164,7 @@ fn key(file: &Path) -> PrivateKeyDer<'static> {
     PrivateKeyDer::from_pem_file(file).expect("PEM")
 }
 
-async fn link(broker: &Broker, id: &str, filters: &[&str]) -> MqttLink {
+pub async fn link(broker: &Broker, id: &str, filters: &[&str]) -> MqttLink {
     let endpoint = Endpoint::from_config(broker).expect("its files are there");
     let subscriptions = filters.iter().map(|filter| (*filter).to_owned()).collect();
     let mut link =
@@ -174,7 +174,7 @@ async fn link(broker: &Broker, id: &str, filters: &[&str]) -> MqttLink {
     link
 }
 
-fn say(link: &MqttLink, topic: &str) {
+pub fn say(link: &MqttLink, topic: &str) {
     let message = Publish { topic: topic.to_owned(), payload: "{}".into(), retain: false };
     link.publish(message).expect("up");
 }
@@ -220,101 +220,6 @@ async fn the_shipped_mosquitto_rules_let_nobody_speak_for_another() {
     assert_eq!(heard(timeout(SOON, eve.next()).await.expect("in time")), topic("porch/out/eve"));
 }
 
-/// A mosquitto without rules, and the recorder before it.
-async fn recorded() -> (tempfile::TempDir, Mosquitto, Recorder) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let [port] = free_ports();
-    let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n");
-    let broker = Mosquitto::start(folder.path(), &text, &[port]).await;
-    let recorder = Recorder::start(port).await;
-    (folder, broker, recorder)
-}
-
-/// As the profile sets it, but in the clear.
-fn as_on_aws(recorder: &Recorder, retain: bool) -> Broker {
-    let url = format!("mqtt://127.0.0.1:{}", recorder.port).parse().expect("a URL");
-    Broker { url, retain, profile: Profile::AwsIot, ..Broker::default() }
-}
-
-/// All that AWS IoT Core would refuse of what was sent (https://docs.aws.amazon.com/general/latest/gr/iot-core.html).
-fn broken_aws_rules(seen: &[Entry], retain: bool) -> Vec<String> {
-    let mut broken = Vec::new();
-    let mut hold = |is_kept: bool, what: String| {
-        if !is_kept {
-            broken.push(what);
-        }
-    };
-    let fits = |topic: &str| topic.len() <= 256 && topic.matches('/').count() <= 7 && !topic.starts_with('$');
-    let mut connects: BTreeMap<String, tokio::time::Instant> = BTreeMap::new();
-    let mut subscriptions: BTreeMap<usize, usize> = BTreeMap::new();
-    for Entry { at, connection, from_client, packet } in seen {
-        match packet {
-            Packet::Connect(connect) => {
-                let id = connect.client_id.clone();
-                hold((1..=128).contains(&id.len()), format!("client id {id}"));
-                hold(connect.clean_session, format!("{id}: a session that stays"));
-                hold((30..=1200).contains(&connect.keep_alive), format!("{id}: keep-alive {}", connect.keep_alive));
-                if let Some(will) = &connect.last_will {
-                    hold(will.qos != QoS::ExactlyOnce && fits(&will.topic), format!("{id}: will on {}", will.topic));
-                    hold(retain || !will.retain, format!("{id}: a retained will"));
-                }
-                if let Some(before) = connects.insert(id.clone(), *at) {
-                    let apart = *at - before;
-                    hold(apart >= Duration::from_secs(1), format!("{id}: CONNECT after {apart:?}"));
-                }
-            }
-            Packet::Publish(publish) if *from_client => {
-                let topic = &publish.topic;
-                hold(publish.qos != QoS::ExactlyOnce && fits(topic), format!("PUBLISH to {topic}"));
-                hold(publish.payload.len() <= 128 * 1024, format!("{} bytes to {topic}", publish.payload.len()));
-                let may_retain = retain && topic.ends_with("/status");
-                hold(may_retain || !publish.retain, format!("retained on {topic}"));
-            }
-            Packet::Subscribe(subscribe) => {
-                hold(subscribe.filters.len() <= 8, format!("{} filters at once", subscribe.filters.len()));
-                let count = subscriptions.entry(*connection).or_default();
-                *count += subscribe.filters.len();
-                hold(*count <= 50, format!("{count} subscriptions"));
-                for filter in &subscribe.filters {
-                    hold(filter.qos != QoS::ExactlyOnce && fits(&filter.path), format!("SUBSCRIBE {}", filter.path));
-                }
-            }
-            Packet::PubRec(_) | Packet::PubRel(_) | Packet::PubComp(_) => hold(false, "QoS 2".to_owned()),
-            _ => {}
-        }
-    }
-    for (connection, most) in most_in_a_second(seen) {
-        hold(most <= 100, format!("{most} messages within a second on connection {connection}"));
-    }
-    for (connection, most) in within_a_second(seen, |publish| publish.topic.len() + publish.payload.len()) {
-        hold(most <= 512_000, format!("{most} bytes within a second on connection {connection}"));
-    }
-    broken
-}
-
-/// PUBLISH packets of both directions within any second, by connection.
-fn most_in_a_second(seen: &[Entry]) -> BTreeMap<usize, usize> {
-    within_a_second(seen, |_| 1)
-}
-
-/// The sum of what PUBLISH packets of both directions count for within any second, by connection.
-fn within_a_second(seen: &[Entry], counts: impl Fn(&rumqttc::Publish) -> usize) -> BTreeMap<usize, usize> {
-    let mut times: BTreeMap<usize, Vec<(tokio::time::Instant, usize)>> = BTreeMap::new();
-    for entry in seen {
-        if let Packet::Publish(publish) = &entry.packet {
-            times.entry(entry.connection).or_default().push((entry.at, counts(publish)));
-        }
-    }
-    let most = |times: &Vec<(tokio::time::Instant, usize)>| {
-        let within = |(from, _): &(tokio::time::Instant, usize)| -> usize {
-            let second = *from..*from + Duration::from_secs(1);
-            times.iter().filter(|(at, _)| second.contains(at)).map(|(_, counted)| counted).sum()
-        };
-        times.iter().map(within).max().unwrap_or_default()
-    };
-    times.iter().map(|(connection, times)| (*connection, most(times))).collect()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_node_and_its_viewers_send_is_what_aws_iot_takes() {
     if !is_installed() {
@@ -356,13 +261,37 @@ async fn what_a_node_and_its_viewers_send_is_what_aws_iot_takes() {
     }
 }
 
+/// A mosquitto without rules, which listens on `port`, and the recorder before it.
+pub struct Recorded {
+    pub port: u16,
+    pub recorder: Recorder,
+    _broker: Mosquitto,
+    _folder: tempfile::TempDir,
+}
+
+pub async fn recorded() -> Recorded {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let [port] = free_ports();
+    let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n");
+    let broker = Mosquitto::start(folder.path(), &text, &[port]).await;
+    let recorder = Recorder::start(port).await;
+    Recorded { port, recorder, _broker: broker, _folder: folder }
+}
+
+/// As the profile sets it, but in the clear.
+pub fn as_on_aws(recorder: &Recorder, retain: bool) -> Broker {
+    let url = format!("mqtt://127.0.0.1:{}", recorder.port).parse().expect("a URL");
+    Broker { url, retain, profile: Profile::AwsIot, ..Broker::default() }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_burst_of_messages_is_spread_to_what_aws_iot_takes() {
     if !is_installed() {
         return;
     }
-    let (_folder, _broker, recorder) = recorded().await;
-    let link = link(&as_on_aws(&recorder, true), "stage", &[]).await;
+    let recorded = recorded().await;
+    let recorder = &recorded.recorder;
+    let link = link(&as_on_aws(recorder, true), "stage", &[]).await;
     // What waits already is not queued again: each to another.
     for n in 0..150 {
         say(&link, &format!("camera-node/v1/stage/out/ann-{n}"));
@@ -379,8 +308,9 @@ async fn large_messages_are_spread_to_what_aws_iot_takes() {
     if !is_installed() {
         return;
     }
-    let (_folder, _broker, recorder) = recorded().await;
-    let link = link(&as_on_aws(&recorder, true), "stage", &[]).await;
+    let recorded = recorded().await;
+    let recorder = &recorded.recorder;
+    let link = link(&as_on_aws(recorder, true), "stage", &[]).await;
     for n in 0..24 {
         let payload = vec![b' '; 64 * 1024].into();
         let topic = format!("camera-node/v1/stage/out/ann-{n}");
@@ -389,77 +319,4 @@ async fn large_messages_are_spread_to_what_aws_iot_takes() {
     let sent = || recorder.seen().iter().filter(|entry| matches!(entry.packet, Packet::Publish(_))).count();
     eventually("all are sent", SOON, || sent() == 24).await;
     assert_eq!(broken_aws_rules(&recorder.seen(), true), Vec::<String>::new());
-}
-
-#[test]
-fn the_aws_rules_see_what_breaks_them() {
-    let begun = now();
-    let entry =
-        |ms: u64, packet| Entry { at: begun + Duration::from_millis(ms), connection: 0, from_client: true, packet };
-    let publish = |topic: &str, qos, bytes: usize, retain| {
-        let mut publish = rumqttc::Publish::new(topic, qos, vec![0; bytes]);
-        publish.retain = retain;
-        Packet::Publish(publish)
-    };
-    let mut connect = rumqttc::Connect::new("stage");
-    connect.keep_alive = 30;
-    let deep = "a/b/c/d/e/f/g/h/i";
-    for (entries, words) in [
-        (vec![entry(0, publish("a", QoS::ExactlyOnce, 1, false))], "PUBLISH to a"),
-        (vec![entry(0, publish(deep, QoS::AtLeastOnce, 1, false))], "PUBLISH to a/b"),
-        (vec![entry(0, publish("a", QoS::AtLeastOnce, 131_073, false))], "131073 bytes"),
-        (vec![entry(0, publish("a/in/b", QoS::AtLeastOnce, 1, true))], "retained on a/in/b"),
-        (vec![entry(0, Packet::Subscribe(rumqttc::Subscribe::new(deep, QoS::AtMostOnce)))], "SUBSCRIBE a/b"),
-        (
-            vec![entry(0, Packet::Connect(connect.clone())), entry(900, Packet::Connect(connect.clone()))],
-            "stage: CONNECT after",
-        ),
-        (
-            (0..101).map(|n| entry(n * 9, publish("a", QoS::AtLeastOnce, 1, false))).collect(),
-            "101 messages within a second",
-        ),
-        (
-            (0..4).map(|n| entry(n * 9, publish("a", QoS::AtLeastOnce, 131_072, false))).collect(),
-            "524292 bytes within a second",
-        ),
-    ] {
-        let broken = broken_aws_rules(&entries, true);
-        assert!(broken.len() == 1 && broken[0].starts_with(words), "{words}: {broken:?}");
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "an Instant can only be had from a clock; any will do")]
-fn now() -> tokio::time::Instant {
-    tokio::time::Instant::now()
-}
-
-#[test]
-fn the_shipped_aws_policies_are_json_that_aws_can_read() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/aws-iot");
-    for (file, actions) in [("node-policy.json", 5), ("viewer-policy.json", 4)] {
-        let text = std::fs::read_to_string(folder.join(file)).expect("it is shipped");
-        // The limit of a policy document, without white space.
-        let bytes = text.chars().filter(|c| !c.is_whitespace()).count();
-        assert!(bytes <= 2_048, "{file}: {bytes} characters");
-        let policy: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        assert_eq!(policy["Version"], "2012-10-17");
-        let statements = policy["Statement"].as_array().expect("a list");
-        assert_eq!(statements.len(), actions, "{file}");
-        for statement in statements {
-            let action = statement["Action"].as_str().expect("one action a statement");
-            let resources = match &statement["Resource"] {
-                serde_json::Value::Array(list) => list.iter().filter_map(|one| one.as_str()).collect(),
-                one => vec![one.as_str().expect("text")],
-            };
-            let kind = match action {
-                "iot:Connect" => "client",
-                "iot:Subscribe" => "topicfilter",
-                _ => "topic",
-            };
-            for resource in resources {
-                let begins = format!("arn:aws:iot:REGION:ACCOUNT:{kind}/");
-                assert!(resource.starts_with(&begins), "{file}: {action} on {resource}");
-            }
-        }
-    }
 }

@@ -2,6 +2,8 @@
 //! processes.
 
 mod aws_policies;
+mod aws_rules;
+mod aws_traffic;
 mod brokers;
 mod calls;
 mod certificates;

@@ -18,29 +18,31 @@ use crate::tokens::{BINARY, key, printed};
 const BASE: &str = "camera-node/v1/stage";
 
 /// A peer that talks MQTT and nothing else.
-struct Asker {
+pub struct Asker {
+    id: &'static str,
     link: MqttLink,
     seq: u32,
 }
 
 impl Asker {
-    async fn at(broker: &str) -> Self {
+    pub async fn at(broker: &str, id: &'static str) -> Self {
         let url = broker.parse().expect("a URL");
         let endpoint = Endpoint::from_config(&Broker { url, ..Broker::default() }).expect("no files are needed");
-        let subscriptions = vec![format!("{BASE}/out/asker")];
-        let setup = LinkSetup { client_id: "asker".to_owned(), subscriptions, ..LinkSetup::default() };
+        let subscriptions = vec![format!("{BASE}/out/{id}")];
+        let setup = LinkSetup { client_id: id.to_owned(), subscriptions, ..LinkSetup::default() };
         let mut link = MqttLink::start(endpoint, setup, 1);
         let first = timeout(SOON, link.next()).await.expect("in time");
         assert!(matches!(first, Some(LinkEvent::Up { .. })), "{first:?}");
-        Self { link, seq: 0 }
+        Self { id, link, seq: 0 }
     }
 
     /// What the node answers.
-    async fn ask(&mut self, more: Value) -> Value {
+    pub async fn ask(&mut self, more: Value) -> Value {
         self.seq += 1;
         let mut message = json!({"v": 1, "type": "snapshot", "seq": self.seq});
         message.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
-        let publish = Publish { topic: format!("{BASE}/in/asker"), payload: message.to_string().into(), retain: false };
+        let publish =
+            Publish { topic: format!("{BASE}/in/{}", self.id), payload: message.to_string().into(), retain: false };
         self.link.publish(publish).expect("up");
         loop {
             let event = timeout(SOON, self.link.next()).await.expect("in time").expect("it lives");
@@ -72,7 +74,7 @@ fn state(stage: &Stage, part: &str) -> Option<State> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_camera_that_nobody_watches_opens_for_a_picture_and_its_microphone_does_not() {
     let stage = Stage::start("").await;
-    let mut asker = Asker::at(&stage.broker_url()).await;
+    let mut asker = Asker::at(&stage.broker_url(), "asker").await;
     let idle =
         || state(&stage, "camera:main") == Some(State::Idle) && state(&stage, "microphone:main") == Some(State::Idle);
     eventually("nobody watches", SOON, idle).await;
@@ -88,7 +90,7 @@ async fn a_camera_that_nobody_watches_opens_for_a_picture_and_its_microphone_doe
 async fn a_shut_camera_gives_nobody_a_picture_and_gives_one_when_it_is_opened_again() {
     let folder = tempfile::tempdir().expect("there is room");
     let stage = Stage::with(|config| config.node.state_folder = Some(folder.path().to_owned())).await;
-    let mut asker = Asker::at(&stage.broker_url()).await;
+    let mut asker = Asker::at(&stage.broker_url(), "asker").await;
     asker.size(json!({})).await;
     let mut hand = Hand::join(&stage.broker_url(), "hand", (true, &["control"]), None).await;
     let mut control = hand.channel("control").await;
