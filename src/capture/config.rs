@@ -10,7 +10,7 @@ use crate::media::{Bounded, Flip, Rotation};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Video {
-    /// `auto`: the first V4L2 capture device, else the test pattern. Or name it: `v4l2`, `test-pattern`, `still` (a test
+    /// `auto`: the first V4L2 capture device; while there is none, the test pattern. Or name it: `v4l2`, `test-pattern`, `still` (a test
     /// card that stands still, its time stamp too), `file`.
     pub source: VideoSourceKind,
     /// For `v4l2`: `auto`, a path (`/dev/video0`), or the stable id that `camera-node devices` shows.
@@ -52,7 +52,7 @@ impl Default for Video {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Audio {
-    /// `auto`: the first ALSA capture device, else the tone. Or name it: `alsa`, `tone`, `file`, `none`.
+    /// `auto`: the first ALSA capture device; while there is none, the tone. Or name it: `alsa`, `tone`, `file`, `none`.
     pub source: AudioSourceKind,
     /// For `alsa`: `auto`, or a PCM name as `camera-node devices` shows it (`plughw:CARD=Mic,DEV=0`).
     pub device: String,

@@ -7,9 +7,11 @@ mod adjust;
 mod alsa;
 mod canvas;
 mod card;
+mod chosen;
 pub mod config;
 pub mod devices;
 mod file;
+mod lookout;
 mod modes;
 #[cfg(test)]
 mod on_device;
@@ -26,6 +28,7 @@ use std::time::Duration;
 pub use adjust::{controls, set_control, sizes};
 pub use canvas::Area;
 pub use card::Card;
+pub use chosen::Chosen;
 pub use open::{
     is_card_there, is_there, locate_camera, open_audio, open_video, open_video_by_steps, resolve_audio, resolve_video,
 };

@@ -52,7 +52,8 @@ pub fn open_audio(audio: &Audio) -> Result<Option<Box<dyn AudioSource>>, Capture
 
 /// Decides `auto`: the camera (or the first one) by its stable id, else the test pattern. What is named stays as it is.
 ///
-/// A node calls this once at its start, so that a camera that is unplugged later is waited for and not replaced.
+/// A node decides once, so that a camera that is unplugged later is waited for and not replaced; of a stand-in it says so, and
+/// looks on ([`Chosen`](super::Chosen)).
 pub fn resolve_video(video: &Video) -> Video {
     match video.source {
         VideoSourceKind::Auto => match camera(video) {

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::out;
 use super::run::Signals;
+use crate::capture;
 use crate::config::Config;
 use crate::http::config::Tls;
 use crate::node::Node;
@@ -81,5 +82,10 @@ fn on_loopback(mut config: Config, args: &Args) -> Config {
     config.ice.bind = Vec::new();
     config.ice.interfaces = Vec::new();
     config.ice.include_loopback = true;
+    // What stands in for a camera is what many a demo is to show: decided once, it is nothing amiss.
+    for camera in &mut config.camera {
+        camera.video = capture::resolve_video(&camera.video);
+        camera.audio = capture::resolve_audio(&camera.audio);
+    }
     config
 }

@@ -186,7 +186,7 @@ impl Camera {
 
     /// What its pipeline was made from, and where its pictures come from; `None` once it has stopped.
     pub fn config(&self) -> Option<(config::Camera, capture::config::Video)> {
-        self.works().as_ref().map(|works| (works.pipeline.config().clone(), works.pipeline.video().clone()))
+        self.works().as_ref().map(|works| (works.pipeline.config().clone(), works.pipeline.video()))
     }
 
     /// Its name.

@@ -20,7 +20,7 @@ use super::metrics::Metrics;
 use super::sound::{self, Sound};
 use super::speaker::Playing;
 use super::state::{Board, State};
-use crate::capture::{self, config::Audio, config::AudioSourceKind};
+use crate::capture::{self, Chosen, config::Audio, config::AudioSourceKind};
 use crate::encode;
 use crate::media::{Bounded, CameraName, MediaTime, Pcm, SAMPLES_PER_PERIOD, SpokenPacket};
 use crate::playback::hearing::{SECOND, change_db, reduction_db, speech};
@@ -173,7 +173,7 @@ impl Camera {
         };
         let sound = Sound {
             camera,
-            config: microphone,
+            chosen: Arc::new(Chosen::settled(microphone)),
             periods,
             speaker,
             echoes,

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::capture::{self, CaptureError, Card, VideoSource, config::Video};
+use crate::capture::{self, CaptureError, Card, Chosen, VideoSource, config::Video};
 use crate::fanout::Latest;
 use crate::media::{CameraName, Frame, PixelFormat};
 
@@ -30,6 +30,9 @@ const READ_LIMIT: Duration = Duration::from_millis(500);
 
 /// The card is repeated this often: often enough for a viewer who joins, cheap for the encoder.
 const CARD_INTERVAL: Duration = Duration::from_millis(200);
+
+/// What is said of the test pattern that `auto` has come to.
+const MISSING: &str = "none was found: the test pattern is shown until one is plugged in";
 
 /// Pause between attempts to open a camera: short at first, as a replugged one is there within a second.
 const RETRY_PAUSES: [Duration; 4] =
@@ -66,7 +69,7 @@ pub struct Picture {
     /// Whose.
     pub camera: CameraName,
     /// How to open it.
-    pub config: Video,
+    pub chosen: Arc<Chosen<Video>>,
     /// Where the newest frame goes.
     pub frames: Arc<Latest<Frame>>,
     /// Who wants one of them as a still picture.
@@ -92,18 +95,21 @@ impl Picture {
             pulse.beat();
             if !self.demand.wish().wanted {
                 // One that is unplugged is so also while nobody asks for it.
-                if trouble != Some(State::Away) || capture::is_there(&self.config) {
+                if trouble != Some(State::Away) || capture::is_there(&self.chosen.now()) {
                     trouble = None;
                 }
                 if self.demand.wish().shut {
                     self.board.note(&part, State::Private, "");
                 } else if trouble.is_none() {
-                    self.board.note(&part, State::Idle, "");
+                    self.note_well(&part, State::Idle, "");
                 }
             }
             let wish = self.demand.wait_until_wanted(ROUND);
             if wish.stop {
                 break;
+            }
+            if !wish.shut {
+                self.looks_for_camera();
             }
             if !wish.wanted {
                 continue;
@@ -114,7 +120,7 @@ impl Picture {
                 continue;
             }
             if failures == 0 {
-                self.board.note(&part, State::Starting, "");
+                self.note_well(&part, State::Starting, "");
             }
             let mut delivered = false;
             if let Err(error) = self.run_once(&part, &pulse, &mut delivered) {
@@ -134,13 +140,13 @@ impl Picture {
         self.frames.close();
     }
 
-    /// Opens the camera and delivers until nobody wants it (`Ok`) or it fails.
+    /// Opens the camera and delivers until nobody wants it, or what stands in for it need not any more (`Ok`), or it fails.
     fn run_once(&self, part: &str, pulse: &Pulse, delivered: &mut bool) -> Result<(), CaptureError> {
-        let mut source = capture::open_video_by_steps(&self.config, &|| pulse.beat())?;
+        let mut source = capture::open_video_by_steps(&self.chosen.now(), &|| pulse.beat())?;
         let mut last_sequence = None;
         let mut first = None;
         let mut silent = Duration::ZERO;
-        while self.wanted() {
+        while self.wanted() && !self.looks_for_camera() {
             pulse.beat();
             let frame = match source.next(READ_LIMIT) {
                 Err(CaptureError::Stalled { .. }) if silent + READ_LIMIT < SILENCE_LIMIT => {
@@ -156,7 +162,7 @@ impl Picture {
             if !*delivered {
                 *delivered = true;
                 *self.settled.lock().unwrap_or_else(PoisonError::into_inner) = Some(Settled::of(source.as_ref()));
-                self.board.note(part, State::Live, describe(source.as_ref()));
+                self.note_well(part, State::Live, &describe(source.as_ref()));
             }
             let camera = [self.camera.as_str()];
             self.metrics.captured.with_label_values(&camera).inc();
@@ -177,14 +183,39 @@ impl Picture {
         Ok(())
     }
 
+    /// Whether the camera has come in whose place a stand-in is.
+    fn looks_for_camera(&self) -> bool {
+        let has_come = self.chosen.look(media_now());
+        if has_come {
+            let device = self.chosen.now().device;
+            tracing::info!(camera = %self.camera, device, "plugged in: it takes the place of the test pattern");
+        }
+        has_come
+    }
+
+    /// Nothing is wrong with what delivers; if that is a stand-in, something is.
+    fn note_well(&self, part: &str, state: State, detail: &str) {
+        if self.chosen.is_stand_in() {
+            self.board.note(part, State::Missing, MISSING);
+        } else {
+            self.board.note(part, state, detail);
+        }
+    }
+
     fn wanted(&self) -> bool {
         let wish = self.demand.wish();
         wish.wanted && !wish.stop && !wish.shut
     }
 
+    /// What was asked for, for cards.
+    fn size(&self) -> (u32, u32) {
+        let video = self.chosen.now();
+        (video.width.value(), video.height.value())
+    }
+
     /// Delivers the card of a camera that a person has shut, for as long as it is. The device is closed.
     fn show_shutter(&self, part: &str, pulse: &Pulse) {
-        let (width, height) = (self.config.width.value(), self.config.height.value());
+        let (width, height) = self.size();
         let card = Card::new(width, height, "privacy", "somebody has switched this camera off");
         let mut sequence = 0;
         loop {
@@ -202,7 +233,7 @@ impl Picture {
 
     /// Delivers the card that tells viewers what is wrong, for as long as `pause`.
     fn show_card(&self, state: State, error: &CaptureError, pause: Duration, pulse: &Pulse) {
-        let (width, height) = (self.config.width.value(), self.config.height.value());
+        let (width, height) = self.size();
         let headline = match state {
             State::Away => "camera away",
             State::Busy => "camera in use",
@@ -234,4 +265,70 @@ fn describe(source: &dyn VideoSource) -> String {
     let (format, interval) = source.format();
     let fps = frames_a_second(interval);
     format!("{}x{} {:?} at {fps:.1} fps", format.width, format.height, format.pixel)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::thread;
+
+    use super::*;
+    use crate::capture::config::VideoSourceKind;
+    use crate::node::clock::now;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    /// The test pattern, until there is a film of this name in the folder.
+    fn stand_in_for(film: &Path) -> Chosen<Video> {
+        let pattern = Video {
+            source: VideoSourceKind::TestPattern,
+            width: const { crate::media::Bounded::new(320) },
+            height: const { crate::media::Bounded::new(180) },
+            ..Video::default()
+        };
+        let camera = Video { source: VideoSourceKind::File, file: film.to_owned(), ..pattern.clone() };
+        let find = move || camera.file.exists().then(|| camera.clone());
+        Chosen::new(pattern, true, (film.parent().expect("a folder"), "camera"), find)
+    }
+
+    #[test]
+    fn a_camera_that_is_plugged_in_after_the_start_takes_the_place_of_the_test_pattern() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let film = folder.path().join("camera.y4m");
+        let (board, demand, frames) =
+            (Arc::<Board>::default(), Arc::<Demand>::default(), Arc::<Latest<Frame>>::default());
+        let picture = Picture {
+            camera: CameraName::try_from("main".to_owned()).expect("letters"),
+            chosen: Arc::new(stand_in_for(&film)),
+            frames: Arc::clone(&frames),
+            stills: Arc::default(),
+            settled: Arc::default(),
+            demand: Arc::clone(&demand),
+            board: Arc::clone(&board),
+            metrics: Metrics::default(),
+        };
+        let settled = Arc::clone(&picture.settled);
+        let thread = thread::spawn(move || picture.run());
+        let end = now() + LIMIT;
+        let until_frame = |width: u32, state: State| loop {
+            assert!(now() < end, "no picture {width} wide, {}: {:?}", state.word(), board.conditions());
+            let frame = frames.take(Duration::from_secs(1));
+            let condition = board.conditions().remove("camera:main");
+            let is_so = condition.as_ref().is_some_and(|condition| condition.state == state);
+            if is_so && frame.is_none_or(|frame| frame.format.width == width) {
+                return condition.expect("seen above").detail;
+            }
+        };
+        // Nobody has asked for it yet.
+        assert_eq!(until_frame(0, State::Missing), MISSING);
+        demand.want(true);
+        assert_eq!(until_frame(320, State::Missing), MISSING);
+        std::fs::write(&film, [b"YUV4MPEG2 W64 H48 F15:1\nFRAME\n", &[0x80; 64 * 48 * 3 / 2][..]].concat())
+            .expect("there is room");
+        assert_eq!(until_frame(64, State::Live), "64x48 I420 at 15.0 fps");
+        let told = settled.lock().unwrap_or_else(PoisonError::into_inner).map(|settled| settled.width);
+        assert_eq!(told, Some(64), "and status tells its size");
+        demand.stop();
+        thread.join().expect("it ends");
+    }
 }

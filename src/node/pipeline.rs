@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::capture::{self, config::Audio, config::AudioSourceKind, config::Video};
+use crate::capture::{Chosen, config::Audio, config::AudioSourceKind, config::Video};
 use crate::config;
 use crate::encode::{self, Turn, VideoEncoder};
 use crate::fanout::{Fanout, Latest};
@@ -55,8 +55,8 @@ pub struct Outlets {
 /// A pipeline that could be begun: its config is good, and its encoder exists.
 pub struct Prepared {
     config: config::Camera,
-    video: Video,
-    audio: Audio,
+    video: Arc<Chosen<Video>>,
+    audio: Arc<Chosen<Audio>>,
     turn: Turn,
     warm: Box<dyn VideoEncoder>,
 }
@@ -64,8 +64,8 @@ pub struct Prepared {
 /// A pipeline at work.
 pub struct Pipeline {
     config: config::Camera,
-    video: Video,
-    audio: Audio,
+    video: Arc<Chosen<Video>>,
+    audio: Arc<Chosen<Audio>>,
     frames: Arc<Latest<Frame>>,
     demands: Vec<Arc<Demand>>,
     /// The camera's, which is one of them: a still picture needs no microphone.
@@ -84,33 +84,37 @@ impl Prepared {
     /// # Errors
     /// No encoder can be made for the size asked.
     pub fn new(config: &config::Camera, before: Option<&Pipeline>) -> anyhow::Result<Self> {
-        let video = match before {
-            // A camera that is unplugged just now is waited for, and not replaced.
-            Some(before) if asks_the_same(&config.video, &before.config.video) => {
-                let Video { source, device, .. } = before.video.clone();
-                Video { source, device, ..config.video.clone() }
+        let video = match before.map(|before| (before, before.video.now())) {
+            // A camera that is unplugged just now is waited for, and not replaced; a stand-in is none that is worth keeping.
+            Some((before, Video { source, device, .. }))
+                if !before.video.is_stand_in() && asks_the_same(&config.video, &before.config.video) =>
+            {
+                Chosen::settled(Video { source, device, ..config.video.clone() })
             }
-            _ => capture::resolve_video(&config.video),
+            _ => Chosen::video(&config.video),
         };
         let audio = match before {
-            Some(before) if config.audio == before.config.audio => before.audio.clone(),
-            _ => capture::resolve_audio(&config.audio),
+            Some(before) if !before.audio.is_stand_in() && config.audio == before.config.audio => {
+                Chosen::settled(before.audio.now())
+            }
+            _ => Chosen::audio(&config.audio),
         };
-        let turn = Turn { rotation: video.rotate, flip: video.flip };
+        let asked = &config.video;
+        let turn = Turn { rotation: asked.rotate, flip: asked.flip };
         let format = FrameFormat {
             pixel: PixelFormat::I420,
-            width: video.width.value(),
-            height: video.height.value(),
-            stride: video.width.value(),
+            width: asked.width.value(),
+            height: asked.height.value(),
+            stride: asked.width.value(),
             full_range: false,
         };
-        let warm = encode::open_video(&config.h264, format, video.fps.value(), turn)?;
-        Ok(Self { config: config.clone(), video, audio, turn, warm })
+        let warm = encode::open_video(&config.h264, format, asked.fps.value(), turn)?;
+        Ok(Self { config: config.clone(), video: Arc::new(video), audio: Arc::new(audio), turn, warm })
     }
 
     /// Whether it makes sound.
     pub fn has_sound(&self) -> bool {
-        self.audio.source != AudioSourceKind::None
+        self.audio.now().source != AudioSourceKind::None
     }
 
     /// Whether viewers can be heard.
@@ -125,7 +129,10 @@ impl Prepared {
 
     /// Whether its pictures come from where those of `before` do.
     pub fn reads_the_same(&self, before: &Pipeline) -> bool {
-        asks_the_same(&self.video, &before.video) && self.video.file == before.video.file
+        {
+            let (video, before) = (self.video.now(), before.video.now());
+            asks_the_same(&video, &before) && video.file == before.file
+        }
     }
 
     /// Starts the threads; the devices open when somebody wants them.
@@ -135,8 +142,8 @@ impl Prepared {
     pub fn begin(self, outlets: &Outlets) -> std::io::Result<Pipeline> {
         let mut pipeline = Pipeline {
             config: self.config.clone(),
-            video: self.video.clone(),
-            audio: self.audio.clone(),
+            video: Arc::clone(&self.video),
+            audio: Arc::clone(&self.audio),
             frames: Arc::default(),
             demands: Vec::new(),
             picture: Arc::default(),
@@ -173,9 +180,9 @@ impl Prepared {
         let encoding = Encoding {
             camera: name.clone(),
             config: config.h264,
-            size: (video.width.value(), video.height.value()),
+            size: (config.video.width.value(), config.video.height.value()),
             turn,
-            fps: video.fps.value(),
+            fps: config.video.fps.value(),
             warm: Some(warm),
             profile_level,
             frames: Arc::clone(&pipeline.frames),
@@ -189,7 +196,7 @@ impl Prepared {
         pipeline.demands.push(Arc::clone(&pipeline.picture));
         let picture = Picture {
             camera: name.clone(),
-            config: video,
+            chosen: video,
             frames: Arc::clone(&pipeline.frames),
             stills,
             settled,
@@ -211,7 +218,7 @@ impl Prepared {
             };
             pipeline.add(format!("speak-{name}"), Priority::Sound, move || playing.run())?;
         }
-        if audio.source == AudioSourceKind::None {
+        if audio.now().source == AudioSourceKind::None {
             return Ok(());
         }
         let (periods_in, periods_out) = sound::periods();
@@ -227,7 +234,7 @@ impl Prepared {
         let demand = pipeline.demand(&shutter);
         let speaker = config.speaker;
         let sound =
-            Sound { camera: name.clone(), config: audio, periods: periods_in, speaker, echoes, demand, shutter, board };
+            Sound { camera: name.clone(), chosen: audio, periods: periods_in, speaker, echoes, demand, shutter, board };
         pipeline.add(format!("sound-{name}"), Priority::Sound, move || sound.run())
     }
 }
@@ -259,8 +266,8 @@ impl Pipeline {
     }
 
     /// Where its pictures come from, with what was left open decided.
-    pub fn video(&self) -> &Video {
-        &self.video
+    pub fn video(&self) -> Video {
+        self.video.now()
     }
 
     /// Whether a stream of this profile and level is not its encoder's, but the camera's own.
@@ -321,11 +328,11 @@ mod tests {
     fn what_auto_has_been_decided_for_stays_when_the_same_is_asked_again() {
         let config = config::Camera::default();
         let here = Prepared::new(&config, None).expect("an encoder");
-        let pretended = Video { device: "usb-cam".to_owned(), ..here.video.clone() };
+        let pretended = Video { device: "usb-cam".to_owned(), ..here.video.now() };
         let before = Pipeline {
             config: config.clone(),
-            video: pretended,
-            audio: here.audio.clone(),
+            video: Arc::new(Chosen::settled(pretended)),
+            audio: Arc::clone(&here.audio),
             frames: Arc::default(),
             demands: Vec::new(),
             picture: Arc::default(),
@@ -336,9 +343,10 @@ mod tests {
         let mut wider = config.clone();
         wider.video.width = const { crate::media::Bounded::new(640) };
         let again = Prepared::new(&wider, Some(&before)).expect("an encoder");
-        assert_eq!((again.video.device.as_str(), again.video.width.value()), ("usb-cam", 640));
+        let again = again.video.now();
+        assert_eq!((again.device.as_str(), again.width.value()), ("usb-cam", 640));
         wider.video.device = "usb-other".to_owned();
         let other = Prepared::new(&wider, Some(&before)).expect("an encoder");
-        assert_eq!(other.video.device, "usb-other");
+        assert_eq!(other.video.now().device, "usb-other");
     }
 }

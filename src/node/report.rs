@@ -42,7 +42,9 @@ impl Probe for Report {
         for (name, condition) in self.board.conditions() {
             let state = match condition.state {
                 State::Idle | State::Private | State::Live => PartState::Ok,
-                State::Expiring | State::Expired | State::Refused | State::Full | State::Restart => PartState::Degraded,
+                State::Missing | State::Expiring | State::Expired | State::Refused | State::Full | State::Restart => {
+                    PartState::Degraded
+                }
                 State::Starting
                 | State::Away
                 | State::Busy

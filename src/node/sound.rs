@@ -4,12 +4,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::capture::{self, CaptureError, config::Audio};
+use crate::capture::{self, CaptureError, Chosen, config::Audio};
 use crate::encode::{self, AudioEncoder, EncodeError, config::Opus};
 use crate::fanout::Fanout;
 use crate::media::{CameraName, EncodedAudio, Pcm, SAMPLES_PER_PERIOD};
 use crate::playback::{EchoGuard, Echoes, config::Speaker};
 
+use super::clock::media_now;
 use super::demand::Demand;
 use super::pulse::{Pulse, ROUND};
 use super::shutter::Shutter;
@@ -17,6 +18,9 @@ use super::state::{Board, State};
 
 /// A card delivers a period every 20 ms; after this long it is opened anew.
 const SILENCE_LIMIT: Duration = Duration::from_secs(1);
+
+/// What is said of the tone that `auto` has come to.
+const MISSING: &str = "none was found: a tone is heard until one is plugged in";
 
 /// Periods between the card's thread and the encoder's. Cards whose periods are not ours hand over several at once, so
 /// one is not enough; 80 ms is the most that sound can lag here.
@@ -35,7 +39,7 @@ pub struct Sound {
     /// Whose.
     pub camera: CameraName,
     /// How to open it.
-    pub config: Audio,
+    pub chosen: Arc<Chosen<Audio>>,
     /// Where periods go.
     pub periods: SyncSender<Pcm>,
     /// What is done so that viewers who talk do not hear themselves.
@@ -72,16 +76,20 @@ impl Sound {
             }
             if !wish.wanted {
                 // One that is unplugged is so also while nobody asks for it.
-                away = away && !capture::is_card_there(&self.config);
+                away = away && !capture::is_card_there(&self.chosen.now());
                 if !away {
-                    self.board.note(&part, State::Idle, "");
+                    self.note_well(&part, State::Idle, "");
                 }
             }
             let wish = self.demand.wait_until_wanted(ROUND);
             if wish.stop {
                 return;
             }
-            if !wish.wanted || wish.shut {
+            if wish.shut {
+                continue;
+            }
+            self.looks_for_card();
+            if !wish.wanted {
                 continue;
             }
             let mut delivered = false;
@@ -97,14 +105,14 @@ impl Sound {
         }
     }
 
-    /// Opens the card and delivers until nobody wants it (`Ok`) or it fails.
+    /// Opens the card and delivers until nobody wants it, or what stands in for it need not any more (`Ok`), or it fails.
     fn run_once(
         &self,
         part: &str,
         (pulse, guard): (&Pulse, &mut EchoGuard),
         delivered: &mut bool,
     ) -> Result<(), CaptureError> {
-        let Some(mut source) = capture::open_audio(&self.config)? else {
+        let Some(mut source) = capture::open_audio(&self.chosen.now())? else {
             self.board.note(part, State::Idle, "none configured");
             while self.wanted() {
                 pulse.beat();
@@ -114,7 +122,7 @@ impl Sound {
         };
         let silence: Arc<[i16]> = Arc::new([0; SAMPLES_PER_PERIOD]);
         let mut said = None;
-        while self.wanted() {
+        while self.wanted() && !self.looks_for_card() {
             pulse.beat();
             let mut pcm = guard.pass(source.next(SILENCE_LIMIT)?);
             *delivered = true;
@@ -123,7 +131,7 @@ impl Sound {
                 pcm.samples = Arc::clone(&silence);
             }
             if said.replace(muted) != Some(muted) {
-                self.board.note(part, State::Live, if muted { "muted" } else { "" });
+                self.note_well(part, State::Live, if muted { "muted" } else { "" });
             }
             match self.periods.try_send(pcm) {
                 Ok(()) => {}
@@ -132,6 +140,25 @@ impl Sound {
             }
         }
         Ok(())
+    }
+
+    /// Whether the card has come in whose place a stand-in is.
+    fn looks_for_card(&self) -> bool {
+        let has_come = self.chosen.look(media_now());
+        if has_come {
+            let device = self.chosen.now().device;
+            tracing::info!(camera = %self.camera, device, "plugged in: it takes the place of the tone");
+        }
+        has_come
+    }
+
+    /// Nothing is wrong with what delivers; if that is a stand-in, something is.
+    fn note_well(&self, part: &str, state: State, detail: &str) {
+        if self.chosen.is_stand_in() {
+            self.board.note(part, State::Missing, MISSING);
+        } else {
+            self.board.note(part, state, detail);
+        }
     }
 
     fn wanted(&self) -> bool {
@@ -184,5 +211,54 @@ impl SoundEncoding {
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::config::AudioSourceKind;
+    use crate::node::clock::now;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_microphone_that_is_plugged_in_after_the_start_takes_the_place_of_the_tone() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let card = folder.path().join("pcmC0D0c");
+        let there = card.clone();
+        // alsa-lib's own, which is always there, and silent.
+        let microphone = Audio { source: AudioSourceKind::Alsa, device: "null".to_owned(), ..Audio::default() };
+        let tone = Audio { source: AudioSourceKind::Tone, ..Audio::default() };
+        let find = move || there.exists().then(|| microphone.clone());
+        let (board, demand) = (Arc::<Board>::default(), Arc::<Demand>::default());
+        let (periods, delivered) = periods();
+        let sound = Sound {
+            camera: CameraName::try_from("main".to_owned()).expect("letters"),
+            chosen: Arc::new(Chosen::new(tone, true, (folder.path(), "pcm"), find)),
+            periods,
+            speaker: Speaker::default(),
+            echoes: Echoes::default(),
+            demand: Arc::clone(&demand),
+            shutter: Arc::default(),
+            board: Arc::clone(&board),
+        };
+        let thread = std::thread::spawn(move || sound.run());
+        demand.want(true);
+        let end = now() + LIMIT;
+        let hears = |what: &str, fits: &dyn Fn(&Pcm, State) -> bool| loop {
+            assert!(now() < end, "{what}: {:?}", board.conditions());
+            let pcm = delivered.recv_timeout(LIMIT).expect(what);
+            let condition = board.conditions().remove("microphone:main").expect("it delivers");
+            if fits(&pcm, condition.state) {
+                return condition.detail;
+            }
+        };
+        let is_silent = |pcm: &Pcm| pcm.samples.iter().all(|sample| *sample == 0);
+        assert_eq!(hears("a tone", &|pcm, state| !is_silent(pcm) && state == State::Missing), MISSING);
+        std::fs::write(&card, "").expect("there is room");
+        assert_eq!(hears("the microphone", &|pcm, state| is_silent(pcm) && state == State::Live), "");
+        demand.stop();
+        thread.join().expect("it ends");
     }
 }

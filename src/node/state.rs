@@ -22,6 +22,8 @@ pub enum State {
     Live,
     /// The device is not there; it is looked for again.
     Away,
+    /// No device was ever there, and what stands in for it delivers; it is looked for.
+    Missing,
     /// Another program holds the device; it is tried again.
     Busy,
     /// The device is there and not ours to open; it is tried again, as one just plugged in becomes ours in a moment.
@@ -56,6 +58,7 @@ impl State {
             Self::Starting => "starting",
             Self::Live => "live",
             Self::Away => "away",
+            Self::Missing => "missing",
             Self::Busy => "busy",
             Self::Denied => "denied",
             Self::Stalled => "stalled",
@@ -155,12 +158,13 @@ impl Board {
 mod tests {
     use super::*;
 
-    const ALL: [State; 16] = [
+    const ALL: [State; 17] = [
         State::Idle,
         State::Private,
         State::Starting,
         State::Live,
         State::Away,
+        State::Missing,
         State::Busy,
         State::Denied,
         State::Stalled,

@@ -102,7 +102,8 @@ fn warning(part: &str, condition: &Condition) -> Option<String> {
     let Condition { state, detail } = condition;
     if matches!(state, State::Idle | State::Private | State::Starting | State::Live)
         || part == "broker"
-        || part.starts_with("camera:")
+        // A stand-in's picture is none of the camera's states, and runs.
+        || (part.starts_with("camera:") && *state != State::Missing)
     {
         return None;
     }
@@ -122,7 +123,7 @@ fn warning(part: &str, condition: &Condition) -> Option<String> {
 fn told(state: State) -> CameraState {
     match state {
         State::Idle | State::Starting => CameraState::Idle,
-        State::Live | State::Expiring | State::Expired => CameraState::Running,
+        State::Live | State::Missing | State::Expiring | State::Expired => CameraState::Running,
         State::Private => CameraState::Private,
         State::Away => CameraState::Away,
         // There, so nobody need look for a cable.
@@ -152,6 +153,7 @@ mod tests {
         }
         let said = [
             of("microphone:main", State::Away, "plughw:CARD=Mic: gone"),
+            of("camera:main", State::Missing, "none was found"),
             of("storage", State::Full, "the disk is full"),
             of("certificate:http.tls.cert_file", State::Expiring, "the certificate in … ends on …"),
             of("config", State::Refused, "/etc/node.toml:3:1: must be 1 to 9, not 77"),
@@ -159,6 +161,7 @@ mod tests {
         ];
         let expected = [
             "microphone main away: plughw:CARD=Mic: gone",
+            "camera main missing: none was found",
             "storage full: the disk is full",
             "the certificate in … ends on …",
             "config refused: the node's log says more",
@@ -170,6 +173,7 @@ mod tests {
     #[test]
     fn a_camera_that_may_not_be_opened_is_not_told_to_be_unplugged() {
         assert_eq!(told(State::Away), CameraState::Away);
+        assert_eq!(told(State::Missing), CameraState::Running, "the test pattern does");
         for fault in [State::Denied, State::Busy, State::Stalled, State::Unsupported, State::Failed] {
             assert_eq!(told(fault), CameraState::Failed, "{}", fault.word());
         }

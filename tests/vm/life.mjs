@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 
 import { waitForPicture } from '../browser/page.mjs';
 import { Child, binary, until } from '../browser/processes.mjs';
+import { plugIn } from './machine.mjs';
 import { NODE, startBoard } from './service.mjs';
+import { FOUND } from './settings.mjs';
 import { stagesOf } from './stages.mjs';
 import { SOON_MS, moves, seesAndHears, seesItsCameraReplugged } from './viewing.mjs';
 
@@ -27,7 +29,7 @@ const REMAINS = "find /etc /usr /var/lib /run -name '*camera-node*' ! -path '/va
  * moment.
  */
 export async function live(t, { name, kind, deb, press }) {
-  const board = await startBoard(t, name, kind);
+  const board = await startBoard(t, name, kind, { unplugged: true, camera: FOUND });
   const { guest, heard } = board;
   const stage = stagesOf(t, board.lap);
   const bell = press ? BELL : '';
@@ -39,6 +41,8 @@ export async function live(t, { name, kind, deb, press }) {
     const expected = { ActiveState: 'active', SubState: 'running', NRestarts: '0', User: 'camera-node', UnitFileState: 'enabled' };
     assert.deepEqual({ ...fresh, ...expected }, fresh);
     assert.match(fresh.StatusText, /0 viewers/);
+    await board.says('nothing is plugged in', 'camera missing (none was found: the test pattern is shown');
+    await board.says('nothing is plugged in', 'microphone missing');
     assert.match(await guest.run('systemd-analyze security --no-pager --threshold=25 camera-node'), /Overall exposure level.*: [012]\.\d/);
   });
 
@@ -48,10 +52,20 @@ export async function live(t, { name, kind, deb, press }) {
     t.diagnostic(`ready ${(times.ActiveEnterTimestampMonotonic - times.ExecMainStartTimestampMonotonic) / 1000} ms after its start`);
   });
 
-  await stage('it is seen and heard', async () => {
+  await stage('a camera that is plugged in late takes the place of the test pattern', async () => {
     page = await board.openPage();
-    await seesAndHears(page, name);
+    await waitForPicture(page, SOON_MS);
+    await until('the page tells', async () => (await page.getByTestId('state').textContent()) === 'Live, microphone main away', SOON_MS);
+    const warns = (part) => heard.status?.state_detail?.warnings?.some((warning) => warning.startsWith(part));
+    assert.ok(warns('camera main missing: none was found'), JSON.stringify(heard.status));
+    await plugIn(guest);
+    await until('it is found', () => !warns('camera') && !warns('microphone'), SOON_MS);
+    await board.says('systemd is told', 'camera ok');
+    assert.match(await board.log(), /plugged in: it takes the place of the test pattern/);
+    assert.equal(heard.joins(), 1, 'in the same session');
   });
+
+  await stage('it is seen and heard', () => seesAndHears(page, name));
 
   await stage(`${JOINS} times somebody joins`, async () => {
     for (let join = 1; join < JOINS; join += 1) {

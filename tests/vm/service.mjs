@@ -25,18 +25,21 @@ async function freePorts(count) {
 }
 
 /**
- * A board of `kind` with camera and microphone, a broker, and who listens in there; the package is not there yet. Its steps are
- * diagnostics of `t`, with the time they took.
+ * A board of `kind` with camera and microphone, unless those are to be `unplugged` yet; a broker, and who listens in there. The
+ * package is not there yet. `camera` is what its owner's config says of camera and microphone. Its steps are diagnostics of `t`,
+ * with the time they took.
  */
-export async function startBoard(t, name, kind) {
+export async function startBoard(t, name, kind, { unplugged = false, camera } = {}) {
   const [ports, broker] = [await freePorts(VIEWERS), await startMutualMosquitto(t, `${name}-mosquitto`, NODE)];
   const heard = await listenIn(t, broker, NODE);
   const lastWords = 'journalctl -u camera-node --no-pager >/share/node.log';
   const lap = laps(t);
   const guest = await startGuest(t, name, { arch: kind, forwards: ports.map((port) => forward(port)).join(''), bootS: 240, commandS: 240, lastWords });
   lap('the board is up');
-  await plugIn(guest);
-  lap('it has a camera and a microphone');
+  if (!unplugged) {
+    await plugIn(guest);
+    lap('it has a camera and a microphone');
+  }
 
   /** What systemd knows of the service, by its own names. */
   const show = async (...properties) => {
@@ -60,7 +63,7 @@ export async function startBoard(t, name, kind) {
     },
     /** The command that puts this config into its place. */
     write({ name = 'Porch', more } = {}) {
-      writeFileSync(path.join(guest.share, 'node.toml'), nodeConfig({ id: NODE, name, broker: mutualBroker(broker, NODE), ports, more }));
+      writeFileSync(path.join(guest.share, 'node.toml'), nodeConfig({ id: NODE, name, broker: mutualBroker(broker, NODE), ports, camera, more }));
       return `install -m 644 /share/node.toml ${CONFIG}`;
     },
     /** Its certificate, and its owner's config; until the broker knows it. */

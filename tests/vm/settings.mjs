@@ -14,6 +14,9 @@ source = "alsa"
 device = "plughw:CARD=Loopback,DEV=1"
 `;
 
+/** The same, with the camera for the node to find. */
+export const FOUND = DEVICES.replace(/source = "v4l2"\n.*/, 'source = "auto"');
+
 /** As the host is called by a machine, and the machine's own address. */
 const [HOST, OWN] = ['10.0.2.2', '10.0.2.15'];
 

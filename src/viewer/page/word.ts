@@ -29,7 +29,7 @@ const FAULTS: ReadonlyMap<string, string> = new Map([
 /** Parts whose trouble is seen or heard by whoever watches. */
 const MISSED = ["encoder", "microphone"];
 /** Parts whose trouble waits for somebody; the most pressing first. */
-const WAITING = ["storage", "clock", "network", "config", "turn", "ice"];
+const WAITING = ["storage", "clock", "network", "config", "turn", "ice", "camera", "microphone"];
 
 /** What to say of `state`. */
 export function oneWord(state: CameraState, { detail, warnings, isStill }: Known): Word {
@@ -37,7 +37,8 @@ export function oneWord(state: CameraState, { detail, warnings, isStill }: Known
   if (detail?.state === "private") return { attention: true, word: "Switched off for privacy" };
   if (detail?.state === "away") return { attention: true, word: "Camera unplugged" };
   if (detail?.state === "failed") return { attention: true, word: FAULTS.get(detail.fault ?? "") ?? "Camera failed" };
-  const missed = first(MISSED, warnings);
+  // What stands in for a device that never was there is seen and heard: nobody misses it.
+  const missed = first(MISSED, warnings.filter((warning) => !isMissing(warning)));
   // A card is a picture that stands still, and says why.
   if (missed?.startsWith("encoder ") === true) return { attention: true, word: `${state.title}, ${missed}` };
   if (isStill) return { attention: true, word: "Picture stands still" };
@@ -45,6 +46,10 @@ export function oneWord(state: CameraState, { detail, warnings, isStill }: Known
   if (state.brokerAway === true) return { attention: true, word: "Live, broker away" };
   const waiting = first(WAITING, warnings);
   return { attention: false, word: waiting === undefined ? state.title : `${state.title}, ${waiting}` };
+}
+
+function isMissing(warning: string): boolean {
+  return /^[^:]* missing(:|$)/.test(warning);
 }
 
 /** The first of these parts that is warned of: its name and state. */

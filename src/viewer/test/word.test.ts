@@ -35,6 +35,9 @@ test("of other parts, what viewers miss comes first, and what waits for somebody
   assert.equal(word(running, ["turn refused: the node's log says more"]), "Live, turn refused");
   assert.equal(word(running, ["ice tcp refused: the node's log says more"]), "Live, ice tcp refused");
   assert.equal(word(running, ["clock away: stands before a time that has passed"]), "Live, clock away");
+  const standIns = ["camera main missing: none was found: the test pattern is shown", "microphone main missing: none was found: a tone is heard"];
+  assert.equal(word(running, standIns), "Live, camera main missing");
+  assert.equal(word(running, standIns.slice(1)), "Live, microphone main missing");
   assert.equal(word(running, ["the certificate in /etc/x ends on Friday"]), "Live", "for who looks after it: in the title");
   assert.equal(word(running, [full], { state: { ...live, brokerAway: true } }), "! Live, broker away");
 });
