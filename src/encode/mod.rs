@@ -112,6 +112,17 @@ pub enum EncodeError {
     /// Pictures go in, and nothing comes out.
     #[error("the encoder has given nothing for {} s", .0.as_secs())]
     Stalled(std::time::Duration),
+    /// Pictures come, and none of them can be read.
+    #[error("no picture could be read for {} s: {last}", .silent.as_secs())]
+    Unreadable {
+        /// For so long.
+        silent: std::time::Duration,
+        /// What was wrong with the last one.
+        last: String,
+    },
+    /// A camera's own stream has nothing that a decoder could begin with.
+    #[error("the camera's own h.264 has had no key frame for {} s", .0.as_secs())]
+    NoKeyFrame(std::time::Duration),
     /// The codec library failed.
     #[error("{codec}: {message}")]
     Codec {

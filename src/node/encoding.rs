@@ -1,17 +1,18 @@
 //! The thread that encodes a camera's pictures once for all viewers.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::capture::Card;
 use crate::encode::{self, EncodeError, Turn, VideoEncoder, config::H264};
 use crate::fanout::{Fanout, Latest};
-use crate::media::{CameraName, Feedback, Frame, FrameFormat, PixelFormat, VideoPackets};
+use crate::media::{CameraName, EncodedVideo, Feedback, Frame, FrameFormat, PixelFormat, VideoPackets};
 use crate::rate::KeyFrameGate;
 
 use super::clock::{media_now, now};
 use super::metrics::Metrics;
-use super::output_watch::OutputWatch;
+use super::notice::{CARD_INTERVAL, Notice};
+use super::output_watch::{OutputWatch, Patience};
 use super::pulse::Pulse;
 use super::state::{Board, State};
 
@@ -22,11 +23,8 @@ const FRAME_WAIT: Duration = Duration::from_millis(500);
 /// extensions, rounded down. Browsers use much the same.
 const MAX_PAYLOAD_BYTES: usize = 1_180;
 
-/// How often a card is sent in place of pictures.
-const CARD_INTERVAL: Duration = Duration::from_millis(200);
-
-/// A pause before a broken encoder is built anew, so that one that never works does not burn the processor.
-const REBUILD_PAUSE: Duration = Duration::from_secs(1);
+/// An encoder that fails is nobody's trouble any more when no picture has come for so long.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(3);
 
 /// What the encoding thread works with.
 pub struct Encoding {
@@ -48,6 +46,10 @@ pub struct Encoding {
     pub frames: Arc<Latest<Frame>>,
     /// Where packets go.
     pub packets: Arc<Fanout<Arc<VideoPackets>>>,
+    /// Told that what the camera gives is of no use, so that it is opened anew.
+    pub useless: Arc<AtomicBool>,
+    /// For how long nothing may come out.
+    pub patience: Patience,
     /// When a key frame is due.
     pub gate: Arc<Mutex<KeyFrameGate>>,
     /// Where to say what it does.
@@ -61,36 +63,45 @@ impl Encoding {
     pub fn run(mut self) {
         let part = format!("encoder:{}", self.camera);
         let pulse = self.board.pulses.begin(format!("encode-{}", self.camera));
-        let mut card_encoder = None;
+        let mut notice = None;
         self.board.note(&part, State::Idle, "");
         while !self.frames.is_closed() {
-            if let Err(error) = self.run_once(&part, &pulse) {
-                let state = if matches!(error, EncodeError::Stalled(_)) { State::Stalled } else { State::Failed };
-                self.board.note(&part, state, error.to_string());
-                let shown = self.show_card_for(REBUILD_PAUSE, &error, &mut card_encoder, &pulse);
-                if let Err(error) = shown {
-                    tracing::debug!(%error, "not even a card can be encoded");
+            if let Err(error) = self.run_once(&part, &pulse, &mut notice) {
+                if matches!(error, EncodeError::Unreadable { .. } | EncodeError::NoKeyFrame(_)) {
+                    self.useless.store(true, Ordering::Relaxed);
                 }
+                self.board.note(&part, state_after(&error), error.to_string());
+                self.say(&mut notice, &error.to_string());
+                self.pause(&mut notice, &pulse);
             }
         }
     }
 
-    /// Builds an encoder for the frames that come and encodes until they end (`Ok`) or it fails.
-    fn run_once(&mut self, part: &str, pulse: &Pulse) -> Result<(), EncodeError> {
+    /// Builds an encoder for the frames that come and encodes until they end (`Ok`) or it fails. What is wrong is shown until
+    /// something comes out.
+    fn run_once(&mut self, part: &str, pulse: &Pulse, notice: &mut Option<Notice>) -> Result<(), EncodeError> {
         let mut current: Option<(bool, Box<dyn VideoEncoder>)> = None;
         let camera = [self.camera.as_str()];
-        let mut output = OutputWatch::default();
+        let mut output = OutputWatch::new(false, self.patience);
+        let mut last_frame = now();
         // Said once it has given something: one that only opens, each second anew, is none that works.
         let mut is_said = false;
         while !self.frames.is_closed() {
             pulse.beat();
-            let Some(frame) = self.frames.take(FRAME_WAIT) else {
-                if current.is_none() {
+            self.show(notice);
+            let wait = if notice.is_some() { CARD_INTERVAL } else { FRAME_WAIT };
+            let Some(frame) = self.frames.take(wait) else {
+                let is_forgotten = notice.is_some() && now() >= last_frame + FORGOTTEN_AFTER;
+                if is_forgotten {
+                    (*notice, current) = (None, None);
+                }
+                if current.is_none() && notice.is_none() {
                     // What has failed before is nobody's trouble while nothing is asked of it.
                     self.board.note(part, State::Idle, "");
                 }
                 continue;
             };
+            last_frame = now();
             let passes = frame.format.pixel == PixelFormat::H264;
             let encoder = match &mut current {
                 Some((is, encoder)) if *is == passes => encoder,
@@ -100,21 +111,19 @@ impl Encoding {
                         _ => encode::open_video(&self.config, frame.format, self.fps, self.turn)?,
                     };
                     is_said = false;
+                    output = OutputWatch::new(passes, self.patience);
                     // Decoders of the previous stream can only go on from a key frame.
                     self.want_key_frame();
                     &mut other.insert((passes, made)).1
                 }
             };
-            if self.packets.take_entry_wanted() {
-                self.want_key_frame();
-            }
-            let key = self.gate().poll(now());
+            // A card's viewers are given theirs by the card; the first picture after it is a key frame in any case.
+            let key = notice.is_none() && self.is_key_due();
             let begun = media_now();
-            let result = encoder.encode(&frame, key);
-            // A camera's own stream is handed on as it comes, from its next key frame on: that may take its time.
-            let gave = passes || !matches!(result, Ok(None));
-            match result {
+            match encoder.encode(&frame, key) {
                 Ok(Some(encoded)) => {
+                    output.gave();
+                    *notice = None;
                     if !std::mem::replace(&mut is_said, true) {
                         self.board.note(part, State::Live, describe(frame.format));
                     }
@@ -128,54 +137,66 @@ impl Encoding {
                         self.metrics.key_frames.with_label_values(&camera).inc();
                     }
                     *self.profile_level.lock().unwrap_or_else(PoisonError::into_inner) = encoder.profile_level();
-                    let packets = VideoPackets::from_access_unit(&encoded, MAX_PAYLOAD_BYTES);
-                    self.packets.publish(Arc::new(packets));
+                    self.publish(&encoded);
                 }
                 Ok(None) => {
                     self.metrics.dropped.with_label_values(&[self.camera.as_str(), "encoder"]).inc();
+                    output.gave_nothing(None, now())?;
                 }
                 Err(EncodeError::BadFrame(reason)) => {
                     tracing::debug!(camera = %self.camera, reason, "damaged frame");
                     self.metrics.dropped.with_label_values(&[self.camera.as_str(), "damaged"]).inc();
+                    output.gave_nothing(Some(reason), now())?;
                 }
                 Err(error) => return Err(error),
-            }
-            if let Some(silent) = output.gave(gave, now()) {
-                return Err(EncodeError::Stalled(silent));
             }
         }
         Ok(())
     }
 
-    /// Lets frames go by for `time`, and sends a card in their place that says what is wrong.
-    fn show_card_for(
-        &self,
-        time: Duration,
-        error: &EncodeError,
-        encoder: &mut Option<Box<dyn VideoEncoder>>,
-        pulse: &Pulse,
-    ) -> Result<(), EncodeError> {
-        let card = Card::new(self.size.0, self.size.1, "not encodable", &error.to_string()).frame(media_now(), 0);
-        let encoder = match encoder {
-            Some(encoder) => encoder,
-            none => {
-                self.want_key_frame();
-                none.insert(encode::open_video(&self.config, card.format, self.fps, Turn::default())?)
-            }
-        };
-        let end = now() + time;
-        while !self.frames.is_closed() && now() < end {
-            pulse.beat();
-            let key = self.gate().poll(now());
-            if let Some(encoded) = encoder.encode(&Frame { captured: media_now(), ..card.clone() }, key)? {
-                self.packets.publish(Arc::new(VideoPackets::from_access_unit(&encoded, MAX_PAYLOAD_BYTES)));
-            }
-            let pause = now() + CARD_INTERVAL.min(end.saturating_duration_since(now()));
-            while !self.frames.is_closed() && now() < pause {
-                self.frames.take(pause.saturating_duration_since(now()));
+    /// Shows a card with these words from now on.
+    fn say(&self, notice: &mut Option<Notice>, words: &str) {
+        match notice {
+            Some(notice) => notice.say(self.size, words),
+            none => match Notice::new(&self.config, self.size, self.fps, words, now()) {
+                Ok(notice) => *none = Some(notice),
+                Err(error) => tracing::debug!(%error, "not even a card can be encoded"),
+            },
+        }
+    }
+
+    /// Sends the card, if one is shown and it is time for it.
+    fn show(&self, notice: &mut Option<Notice>) {
+        let Some(shown) = notice else { return };
+        match shown.poll(now(), || self.is_key_due()) {
+            Ok(Some(encoded)) => self.publish(&encoded),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::debug!(%error, "the card cannot be encoded any more");
+                *notice = None;
             }
         }
-        Ok(())
+    }
+
+    /// Lets frames go by for a while.
+    fn pause(&self, notice: &mut Option<Notice>, pulse: &Pulse) {
+        let end = now() + self.patience.rebuild;
+        while !self.frames.is_closed() && now() < end {
+            pulse.beat();
+            self.show(notice);
+            self.frames.take(end.saturating_duration_since(now()).min(CARD_INTERVAL));
+        }
+    }
+
+    fn publish(&self, encoded: &EncodedVideo) {
+        self.packets.publish(Arc::new(VideoPackets::from_access_unit(encoded, MAX_PAYLOAD_BYTES)));
+    }
+
+    fn is_key_due(&self) -> bool {
+        if self.packets.take_entry_wanted() {
+            self.want_key_frame();
+        }
+        self.gate().poll(now())
     }
 
     fn want_key_frame(&self) {
@@ -187,6 +208,183 @@ impl Encoding {
     }
 }
 
+/// What an encoder's failure is called: one that is silent is not broken, whosever fault that is.
+fn state_after(error: &EncodeError) -> State {
+    match error {
+        EncodeError::Stalled(_) | EncodeError::Unreadable { .. } | EncodeError::NoKeyFrame(_) => State::Stalled,
+        EncodeError::BadFrame(_) | EncodeError::Unsupported(_) | EncodeError::Codec { .. } => State::Failed,
+    }
+}
+
 fn describe(format: FrameFormat) -> String {
     format!("{}x{} from {:?}", format.width, format.height, format.pixel)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread::{self, JoinHandle};
+    use std::time::Instant;
+
+    use bytes::Bytes;
+    use tokio::runtime::Runtime;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::fanout::Subscription;
+    use crate::media::{Bitrate, MediaTime};
+
+    const LIMIT: Duration = Duration::from_secs(60);
+    /// A picture every so often; also what a packet is waited for.
+    const INTERVAL: Duration = Duration::from_millis(10);
+    /// Many times what ten pictures and a card take, many times shorter than what boards are given.
+    const PATIENCE: Patience = Patience {
+        encoder: Duration::from_millis(200),
+        passed_on: Duration::from_millis(400),
+        rebuild: Duration::from_millis(100),
+    };
+    /// 640 by 480, constrained baseline 3.0, and a key frame; too little to decode, enough to be passed on.
+    const KEY: &[u8] = &[
+        0, 0, 0, 1, 0x67, 0x42, 0xc0, 0x1e, 0xda, 0x02, 0x80, 0xf6, 0x84, 0, 0, 0, 1, 0x68, 0xce, 0x3c, 0x80, 0, 0, 0,
+        1, 0x65, 1,
+    ];
+
+    /// Takes pictures for ever and gives none.
+    struct Silent;
+
+    impl VideoEncoder for Silent {
+        fn encode(&mut self, _frame: &Frame, _key: bool) -> Result<Option<EncodedVideo>, EncodeError> {
+            Ok(None)
+        }
+
+        fn set_bitrate(&mut self, _target: Bitrate) -> Result<(), EncodeError> {
+            Ok(())
+        }
+
+        fn profile_level(&self) -> [u8; 3] {
+            [0x42, 0xc0, 0x0d]
+        }
+    }
+
+    fn frame(pixel: PixelFormat, data: Vec<u8>) -> Frame {
+        let format = FrameFormat { pixel, width: 320, height: 180, stride: 320, full_range: false };
+        Frame { format, data: Bytes::from(data), captured: MediaTime::from_nanos(1), sequence: 0 }
+    }
+
+    fn grey() -> Frame {
+        frame(PixelFormat::I420, vec![0x80; 320 * 180 * 3 / 2])
+    }
+
+    /// The thread, and what it is given and gives.
+    struct Bench {
+        frames: Arc<Latest<Frame>>,
+        useless: Arc<AtomicBool>,
+        board: Arc<Board>,
+        viewer: Subscription<Arc<VideoPackets>>,
+        thread: Option<JoinHandle<()>>,
+        runtime: Runtime,
+        end: Instant,
+    }
+
+    impl Bench {
+        fn with(warm: Option<Box<dyn VideoEncoder>>) -> Self {
+            let (board, frames) = (Arc::<Board>::default(), Arc::<Latest<Frame>>::default());
+            let packets = Arc::new(Fanout::new(1_000, LIMIT));
+            let useless = Arc::<AtomicBool>::default();
+            let encoding = Encoding {
+                camera: CameraName::try_from("main".to_owned()).expect("letters"),
+                config: H264::default(),
+                size: (320, 180),
+                turn: Turn::default(),
+                fps: 30,
+                warm,
+                profile_level: Arc::default(),
+                frames: Arc::clone(&frames),
+                packets: Arc::clone(&packets),
+                useless: Arc::clone(&useless),
+                patience: PATIENCE,
+                gate: Arc::default(),
+                board: Arc::clone(&board),
+                metrics: Metrics::default(),
+            };
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+            let viewer = packets.subscribe();
+            let thread = Some(thread::spawn(move || encoding.run()));
+            Self { frames, useless, board, viewer, thread, runtime, end: now() + LIMIT }
+        }
+
+        /// Gives it this picture again and again; what viewers are sent meanwhile, until `is_so` of that and of its state.
+        fn feed(&mut self, what: &str, frame: &Frame, is_so: impl Fn(&[bool], State) -> bool) -> (Vec<bool>, String) {
+            let mut sent = Vec::new();
+            loop {
+                assert!(now() < self.end, "{what}: {:?} after {sent:?}", self.board.conditions());
+                self.frames.put(Frame { captured: media_now(), ..frame.clone() });
+                let next = self.runtime.block_on(async { timeout(INTERVAL, self.viewer.next()).await });
+                if let Ok(packets) = next {
+                    sent.push(packets.expect("not closed").key);
+                }
+                let Some(condition) = self.board.conditions().remove("encoder:main") else { continue };
+                if is_so(&sent, condition.state) {
+                    return (sent, condition.detail);
+                }
+            }
+        }
+    }
+
+    impl Drop for Bench {
+        fn drop(&mut self) {
+            self.frames.close();
+            let ended = self.thread.take().map(JoinHandle::join);
+            assert!(thread::panicking() || ended.is_some_and(|ended| ended.is_ok()));
+        }
+    }
+
+    #[test]
+    fn an_encoder_that_gives_nothing_is_said_to_stall_shown_by_a_card_and_built_anew() {
+        let mut bench = Bench::with(Some(Box::new(Silent)));
+        let (_, why) = bench.feed("stalled", &grey(), |_, state| state == State::Stalled);
+        assert!(why.starts_with("the encoder has given nothing for "), "{why}");
+        let (sent, _) = bench.feed("a card", &grey(), |sent, _| !sent.is_empty());
+        assert!(sent[0], "decoders begin with it");
+        let (_, how) = bench.feed("built anew", &grey(), |_, state| state == State::Live);
+        assert_eq!(how, "320x180 from I420");
+        let (sent, _) = bench.feed("pictures", &grey(), |sent, _| sent.len() >= 10);
+        assert!(sent.iter().filter(|key| **key).count() <= 1, "one key frame after the card: {sent:?}");
+        assert!(!bench.useless.load(Ordering::Relaxed), "that is not the camera's fault");
+    }
+
+    #[test]
+    fn a_camera_whose_every_picture_is_damaged_is_a_card_until_one_is_whole() {
+        let damaged = frame(PixelFormat::Mjpeg, vec![0xff, 0xd8, 0, 0]);
+        let mut bench = Bench::with(None);
+        let (sent, why) = bench.feed("stalled", &damaged, |_, state| state == State::Stalled);
+        assert!(why.starts_with("no picture could be read for 0 s: "), "{why}");
+        assert!(sent.len() <= 1, "nothing but the card: {sent:?}");
+        assert!(bench.useless.load(Ordering::Relaxed), "it is opened anew");
+        let (sent, _) =
+            bench.feed("card after card", &damaged, |sent, state| sent.len() >= 5 || state != State::Stalled);
+        assert!(sent.len() >= 5, "it is no other way meanwhile, however often it is tried");
+        bench.feed("one that is whole", &grey(), |_, state| state == State::Live);
+    }
+
+    #[test]
+    fn a_camera_s_own_stream_without_key_frames_is_a_card_until_one_comes() {
+        let delta = frame(PixelFormat::H264, vec![0, 0, 0, 1, 0x41, 1]);
+        let mut bench = Bench::with(None);
+        let (_, why) = bench.feed("stalled", &delta, |_, state| state == State::Stalled);
+        assert!(why.starts_with("the camera's own h.264 has had no key frame for "), "{why}");
+        bench.feed("a card", &delta, |sent, _| sent.first() == Some(&true));
+        assert!(bench.useless.load(Ordering::Relaxed), "it is opened anew, which makes most begin with a key frame");
+        bench.feed("its own", &frame(PixelFormat::H264, KEY.to_vec()), |_, state| state == State::Live);
+    }
+
+    #[test]
+    fn what_has_failed_is_forgotten_when_no_picture_comes_any_more() {
+        let damaged = frame(PixelFormat::Mjpeg, vec![0xff, 0xd8, 0, 0]);
+        let mut bench = Bench::with(None);
+        bench.feed("stalled", &damaged, |_, state| state == State::Stalled);
+        while bench.board.conditions()["encoder:main"].state != State::Idle {
+            assert!(now() < bench.end, "still {:?}", bench.board.conditions());
+            bench.runtime.block_on(async { _ = timeout(INTERVAL, bench.viewer.next()).await });
+        }
+    }
 }

@@ -17,6 +17,7 @@ mod lan;
 mod line;
 mod metrics;
 pub(crate) mod network;
+mod notice;
 #[cfg(all(test, feature = "echo-canceller"))]
 mod on_device;
 mod output_watch;

@@ -1,5 +1,6 @@
 //! The thread that reads a camera: open, deliver, heal. While there is no camera it delivers a card that says so.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -76,6 +77,8 @@ pub struct Picture {
     pub stills: Arc<Stills>,
     /// What the camera has settled on: size and frames a second, as captured. Absent until it has delivered.
     pub settled: Arc<Mutex<Option<Settled>>>,
+    /// Somebody has found that nothing it gives is of any use.
+    pub useless: Arc<AtomicBool>,
     /// Whether frames are wanted.
     pub demand: Arc<Demand>,
     /// Where to say what it does.
@@ -140,13 +143,18 @@ impl Picture {
         self.frames.close();
     }
 
-    /// Opens the camera and delivers until nobody wants it, or what stands in for it need not any more (`Ok`), or it fails.
+    /// Opens the camera and delivers until nobody wants it, or it is to be opened anew or another one (`Ok`), or it fails.
     fn run_once(&self, part: &str, pulse: &Pulse, delivered: &mut bool) -> Result<(), CaptureError> {
         let mut source = capture::open_video_by_steps(&self.chosen.now(), &|| pulse.beat())?;
         let mut last_sequence = None;
         let mut first = None;
         let mut silent = Duration::ZERO;
+        self.useless.store(false, Ordering::Relaxed);
         while self.wanted() && !self.looks_for_camera() {
+            if self.useless.load(Ordering::Relaxed) {
+                tracing::info!(part, "opened anew, as nothing of what it gives can be shown");
+                return Ok(());
+            }
             pulse.beat();
             let frame = match source.next(READ_LIMIT) {
                 Err(CaptureError::Stalled { .. }) if silent + READ_LIMIT < SILENCE_LIMIT => {
@@ -303,6 +311,7 @@ mod tests {
             frames: Arc::clone(&frames),
             stills: Arc::default(),
             settled: Arc::default(),
+            useless: Arc::default(),
             demand: Arc::clone(&demand),
             board: Arc::clone(&board),
             metrics: Metrics::default(),

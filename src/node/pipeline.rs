@@ -1,5 +1,6 @@
 //! The threads that make a camera's media, begun and ended together.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::clock::now;
 use super::demand::Demand;
 use super::encoding::Encoding;
 use super::metrics::Metrics;
+use super::output_watch::Patience;
 use super::picture::{Picture, Settled};
 use super::shutter::Shutter;
 use super::sound::{self, Sound, SoundEncoding};
@@ -177,6 +179,7 @@ impl Prepared {
             board,
             metrics,
         } = outlets;
+        let useless = Arc::<AtomicBool>::default();
         let encoding = Encoding {
             camera: name.clone(),
             config: config.h264,
@@ -187,6 +190,8 @@ impl Prepared {
             profile_level,
             frames: Arc::clone(&pipeline.frames),
             packets,
+            useless: Arc::clone(&useless),
+            patience: Patience::default(),
             gate,
             board: Arc::clone(&board),
             metrics: metrics.clone(),
@@ -200,6 +205,7 @@ impl Prepared {
             frames: Arc::clone(&pipeline.frames),
             stills,
             settled,
+            useless,
             demand: Arc::clone(&pipeline.picture),
             board: Arc::clone(&board),
             metrics: metrics.clone(),
