@@ -55,7 +55,9 @@ pub(super) struct Counts {
     pub played: u64,
     /// Came after their turn, or twice, or could not be kept.
     pub discarded: u64,
-    /// Stretches of sound that were repaired or made up.
+    /// Lost packets that the next one has repaired.
+    pub repaired: u64,
+    /// Stretches of sound that were made up.
     pub concealed: u64,
     /// Times that the stream was begun anew.
     pub restarts: u64,
@@ -283,17 +285,18 @@ impl Stream {
     /// A packet is there, but not the one before it: that was lost, or nothing was said.
     fn bridge(&mut self, position: Ticks, gap: Ticks, lost: bool, counts: &mut Counts) -> Play {
         let (_, first) = self.waiting.first_key_value().expect("the gap is before it");
-        counts.concealed += u64::from(lost);
         if lost && gap.abs_diff(first.samples) < OPUS_STEP as u64 && gap % OPUS_STEP == 0 {
             let payload = first.payload.clone();
             self.transit.turn(true);
             self.position = Some(first.at);
+            counts.repaired += 1;
             return Play::Repair { payload, samples: gap };
         }
         // As much as leaves whole what the packet after it may repair.
         let left = if lost && gap > first.samples { gap - first.samples } else { gap };
         let samples = (left.min(FRAME) / OPUS_STEP * OPUS_STEP).max(OPUS_STEP);
         if lost {
+            counts.concealed += 1;
             self.transit.turn(true);
         }
         self.position = Some(position + samples);

@@ -66,6 +66,18 @@ impl Talker {
         self.silent_for >= GONE_AFTER
     }
 
+    /// How far it lags at `now`, with which the next period begins; `None` while it pauses.
+    #[cfg(test)]
+    pub(super) fn lag(&self, now: Ticks) -> Option<Ticks> {
+        self.jitter.lag(now + self.ready.len() as Ticks)
+    }
+
+    /// Its packets.
+    #[cfg(test)]
+    pub(super) fn jitter(&self) -> &Jitter {
+        &self.jitter
+    }
+
     /// Adds what is said from `now` on to `mixed`; tells `took` how long each packet that begins in it has waited.
     pub(super) fn add_to(&mut self, mixed: &mut [f32], now: Ticks, weights: &Weights, took: &mut impl FnMut(Duration)) {
         while self.ready.len() < mixed.len() {
