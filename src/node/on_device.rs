@@ -23,7 +23,7 @@ use super::state::{Board, State};
 use crate::capture::{self, Chosen, config::Audio, config::AudioSourceKind};
 use crate::encode;
 use crate::media::{Bounded, CameraName, MediaTime, Pcm, SAMPLES_PER_PERIOD, SpokenPacket};
-use crate::playback::hearing::{SECOND, change_db, reduction_db, speech};
+use crate::playback::hearing::{SECOND, change_db, reduction_db, speech, worst_db};
 use crate::playback::{self, Echoes, SPEAKER_PERIOD, Talkers, config::Echo, config::SinkKind, config::Speaker};
 use crate::sys;
 
@@ -236,10 +236,15 @@ fn a_talkers_echo_is_taken_out_and_who_speaks_at_the_camera_meanwhile_is_sent() 
     let alone = part(LEARNS_S, ALONE_S);
     let enhancement_db = reduction_db(&heard.all[alone.clone()], &left[alone]);
     // The last second may have been under way at the end.
-    let change_db = change_db(&heard.near, &left, part(ALONE_S + 1, ALONE_S + BOTH_S - 1));
-    eprintln!("the echo is {enhancement_db:.1} dB lower, who speaks at the camera changed by {change_db:.1} dB");
+    let both = part(ALONE_S + 1, ALONE_S + BOTH_S - 1);
+    let (change_db, worst_db) = (change_db(&heard.near, &left, both.clone()), worst_db(&heard.near, &left, both));
+    eprintln!(
+        "the echo is {enhancement_db:.1} dB lower, who speaks at the camera changed by {change_db:.1} dB, {worst_db:.1} dB \
+         at worst"
+    );
     assert!(enhancement_db >= 15.0, "echo return loss enhancement of {enhancement_db} dB");
     assert!(change_db.abs() <= 3.0, "the voice is changed by {change_db} dB");
+    assert!(worst_db >= -10.0, "a quarter of a second of the voice is changed by {worst_db} dB");
 }
 
 fn all(sent: &[Pcm]) -> Vec<f32> {

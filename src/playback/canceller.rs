@@ -77,7 +77,7 @@ impl Canceller {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::playback::hearing::{SECOND, change_db, reduction_db, speech};
+    use crate::playback::hearing::{SECOND, change_db, reduction_db, speech, worst_db};
 
     /// What a microphone hears of it: 60 ms later, with the echoes of a room of a tenth of a second.
     fn in_a_room(sound: &[f32]) -> Vec<f32> {
@@ -161,6 +161,8 @@ mod tests {
 
         let gain = change_db(&near, &left, begins + SECOND..LEN);
         assert!(gain.abs() <= 3.0, "the voice is changed by {gain} dB");
+        let worst = worst_db(&near, &left, begins + SECOND..LEN);
+        assert!(worst >= -10.0, "a quarter of a second of the voice is changed by {worst} dB");
     }
 
     #[test]

@@ -69,3 +69,61 @@ impl EchoGuard {
         if changed { Pcm { samples: Arc::from(samples), ..pcm } } else { pcm }
     }
 }
+
+#[cfg(all(test, feature = "echo-canceller"))]
+mod tests {
+    use super::*;
+    use crate::media::SAMPLES_PER_PERIOD;
+    use crate::playback::hearing::{SECOND, reduction_db, speech};
+
+    /// From being played to being in the microphone, in samples: 40 ms.
+    const WAY: usize = 1_920;
+
+    fn of(sink: SinkKind, echo: Echo) -> Speaker {
+        Speaker { sink, echo, ..Speaker::default() }
+    }
+
+    /// By how many decibels the echo of a talker is quieter in what is sent than in what the microphone heard, once whoever
+    /// learns has learned.
+    fn taken_out_db(speaker: &Speaker, audible: bool) -> f32 {
+        const SECONDS: usize = 6;
+        let echoes = Echoes::default();
+        let mut guard = EchoGuard::new(speaker, &echoes);
+        let played: Vec<i16> = speech(1, SECONDS).iter().map(|sample| *sample as i16).collect();
+        let moment = |sample: usize| MediaTime::from_nanos(1_000_000_000 + sample as u64 * 1_000_000 / 48);
+        let (mut heard, mut sent) = (Vec::new(), Vec::new());
+        for (from, both) in (0..).step_by(SAMPLES_PER_PERIOD).zip(played.chunks_exact(SAMPLES_PER_PERIOD)) {
+            for (half, period) in both.chunks_exact(SPEAKER_PERIOD).enumerate() {
+                let period = period.try_into().expect("half of it");
+                echoes.played(period, moment(from + half * SPEAKER_PERIOD), audible);
+            }
+            let echo = |n: usize| n.checked_sub(WAY).map_or(0, |n| played[n] / 2);
+            let samples: Arc<[i16]> = (from..from + SAMPLES_PER_PERIOD).map(echo).collect();
+            heard.extend(samples.iter().map(|sample| f32::from(*sample)));
+            let passed = guard.pass(Pcm { samples, captured: moment(from) });
+            assert_eq!(passed.captured, moment(from));
+            sent.extend(passed.samples.iter().map(|sample| f32::from(*sample)));
+        }
+        let learned = (SECONDS - 2) * SECOND..;
+        reduction_db(&heard[learned.clone()], &sent[learned])
+    }
+
+    #[test]
+    fn what_the_config_says_is_done_against_echo_and_nothing_else() {
+        for (speaker, what) in [
+            (of(SinkKind::File, Echo::None), "the card does it"),
+            (of(SinkKind::None, Echo::Duck), "nobody is heard"),
+            (of(SinkKind::None, Echo::Cancel), "nobody is heard"),
+        ] {
+            assert_eq!(taken_out_db(&speaker, true), 0.0, "{what}");
+        }
+        let ducked = taken_out_db(&of(SinkKind::File, Echo::Duck), true);
+        assert!((23.0..25.0).contains(&ducked), "{ducked} dB");
+        assert_eq!(taken_out_db(&of(SinkKind::File, Echo::Duck), false), 0.0, "nobody talks");
+        // Who is too quiet to be worth ducking for makes an echo all the same.
+        for audible in [true, false] {
+            let cancelled = taken_out_db(&of(SinkKind::File, Echo::Cancel), audible);
+            assert!(cancelled >= 15.0, "{cancelled} dB");
+        }
+    }
+}

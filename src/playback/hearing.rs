@@ -40,6 +40,17 @@ pub(crate) fn change_db(voice: &[f32], left: &[f32], over: Range<usize>) -> f32 
     2.0 * db(found(best, 1), said)
 }
 
+/// The most by which a voice is quieter in `left` than it was, in decibels (as [`change_db`]: less than zero), `over` so many
+/// samples: of its louder quarters of a second the worst.
+pub(crate) fn worst_db(voice: &[f32], left: &[f32], over: Range<usize>) -> f32 {
+    const WINDOW: usize = SECOND / 4;
+    let usual = power(&voice[over.clone()]);
+    let windows = over.clone().step_by(WINDOW).map(|from| from..from + WINDOW).filter(|window| window.end <= over.end);
+    let loud = windows.filter(|window| power(&voice[window.clone()]) > usual / 2.0);
+    loud.map(|window| change_db(voice, left, window))
+        .fold(f32::INFINITY, |worst, db| if db >= worst { worst } else { db })
+}
+
 fn power(samples: &[f32]) -> f32 {
     samples.iter().map(|sample| sample * sample).sum::<f32>() / samples.len() as f32
 }
