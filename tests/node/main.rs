@@ -37,6 +37,7 @@ mod ring_topic;
 mod rivals;
 mod service;
 mod snapshots;
+mod spy;
 mod stage;
 mod stopped_thread;
 mod streets;
