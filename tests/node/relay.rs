@@ -206,6 +206,7 @@ async fn plays_over(family: Family, url: &str, word: &str) {
     assert!(checked.contains(&format!("gave us a relay at {}:", family.host())), "{checked}");
 }
 
+const V4_UDP: &str = "turn:10.78.0.1:3478?transport=udp";
 const V4_TCP: &str = "turn:10.78.0.1:3478?transport=tcp";
 const V4_TLS: &str = "turns:10.78.0.1:5349?transport=tcp";
 const V6_TLS: &str = "turns:[fd78::1]:5349?transport=tcp";
@@ -226,6 +227,24 @@ async fn it_plays_where_there_is_no_ipv4_straight_and_through_a_relay() {
         assert!(seen.frames >= 15, "2 s at 30 fps: {seen:?}");
     }
     plays_over(Family::V6, V6_TLS, "method=TLS").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_to_use_relays_alone_tells_and_uses_no_other_way_though_there_is_one() {
+    let _place = place().await;
+    let Some(play) = Play::start(Family::V4, Some(V4_UDP), "policy = \"relay\"\n").await else { return };
+    let spy = play.spy().await;
+    // From the hub there is a way to the node.
+    let seen = report(play.watch_from(&play.island.hub, 2), Duration::from_secs(60)).await;
+    assert!(seen.frames >= 15, "2 s at 30 fps: {seen:?}");
+    play.turn.says(".node>, lifetime=600", 1).await;
+    let said: Vec<String> = spy.heard().iter().map(|heard| heard.message.to_string()).collect();
+    let said = said.join("\n");
+    assert!(said.contains(" typ relay "), "{said}");
+    let (node, _) = Family::V4.on_cable(1, 2);
+    for other in [" typ host", " typ srflx", " typ prflx", node.as_str()] {
+        assert!(!said.contains(other), "{other}: {said}");
+    }
 }
 
 /// The ring `relay` of tests/run.
