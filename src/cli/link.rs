@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail, ensure};
-use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
+use qrcode::{EcLevel, QrCode};
+use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 
 use super::out;
@@ -81,8 +82,13 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         out::line(link)?;
     }
     if let Some(link) = told.links.first() {
+        let columns = columns();
+        let (drawn, needed) = qr(link, columns)?;
         out::line("")?;
-        out::line(&qr(link)?)?;
+        out::line(&drawn)?;
+        if needed > columns {
+            out::line(&format!("A phone can read it in a terminal of {needed} columns or more."))?;
+        }
     }
     if let Some(print) = &told.certificate_sha256 {
         out::line(
@@ -173,11 +179,29 @@ fn beside(public: &Path) -> Option<PathBuf> {
     Some(public.with_file_name(format!("{name}.private.pem")))
 }
 
-fn qr(link: &str) -> anyhow::Result<String> {
-    let code = QrCode::new(link).context("the link does not fit into a QR code")?;
+/// The link as a code, and the columns that it takes: no more than `columns`, if that can be.
+fn qr(link: &str, columns: usize) -> anyhow::Result<(String, usize)> {
+    let code = |level| QrCode::with_error_correction_level(link, level).context("the link does not fit into a QR code");
+    let needed = |code: &QrCode| code.width() + 2 * QUIET_ZONE;
+    let mut drawn = code(EcLevel::M)?;
+    if needed(&drawn) > columns {
+        // There is no dirt on a screen: what would mend it gives way.
+        drawn = code(EcLevel::L)?;
+    }
     // Light modules are drawn, as on most terminals the ground is dark.
-    Ok(code.render::<Dense1x2>().dark_color(Dense1x2::Dark).light_color(Dense1x2::Light).build())
+    let text = drawn.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
+    Ok((text, needed(&drawn)))
 }
+
+/// The terminal's, or what terminals have where there is none.
+fn columns() -> usize {
+    let size = tcgetwinsize(std::io::stdout()).ok();
+    size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(USUAL_COLUMNS)
+}
+
+/// Light modules around a code (ISO/IEC 18004).
+const QUIET_ZONE: usize = 4;
+const USUAL_COLUMNS: usize = 80;
 
 #[cfg(test)]
 mod tests {
@@ -205,9 +229,9 @@ mod tests {
         let told = tell(&config(""), &args(&[])).expect("a page");
         assert_eq!(told.links, ["http://127.0.0.1:8080/"]);
         assert_eq!((told.password, told.token, told.certificate_sha256), (None, None, None));
-        let drawn = qr("http://127.0.0.1:8080/").expect("short");
+        let (drawn, needed) = qr("http://127.0.0.1:8080/", 80).expect("short");
         // Version 2: 25 modules and four of a quiet zone at each side, two rows a line.
-        assert_eq!((drawn.lines().count(), drawn.lines().next().map(|line| line.chars().count())), (17, Some(33)));
+        assert_eq!((drawn.lines().count(), needed), (17, 33));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use qrcode::{Color, EcLevel, QrCode};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -121,4 +122,65 @@ fn devices_are_listed_for_people_and_for_programs() {
     let (code, said) = run(&["devices"]);
     assert_eq!(code, Some(0));
     assert!(["Cameras", "Microphones", "Speakers"].iter().all(|kind| said.contains(kind)), "{said}");
+}
+
+/// The modules of the code in what `link` prints, true for dark ones: half a character each, drawn where it is light.
+fn modules(said: &str) -> Vec<Vec<bool>> {
+    let drawn = said.lines().skip_while(|line| !line.is_empty()).skip(1);
+    let drawn = drawn.take_while(|line| line.chars().all(|half| " \u{2580}\u{2584}\u{2588}".contains(half)));
+    let rows = |line: &str| {
+        let half = |light: &str| line.chars().map(|half| !light.contains(half)).collect::<Vec<_>>();
+        [half("\u{2580}\u{2588}"), half("\u{2584}\u{2588}")]
+    };
+    drawn.flat_map(rows).collect()
+}
+
+/// The modules of this code within four light ones at each side.
+fn framed(code: &QrCode) -> Vec<Vec<bool>> {
+    let (width, quiet) = (code.width(), 4);
+    let is_dark = |x: usize, y: usize| {
+        let within = x >= quiet && y >= quiet && x < width + quiet && y < width + quiet;
+        within && code[(x - quiet, y - quiet)] == Color::Dark
+    };
+    (0..width + 2 * quiet).map(|y| (0..width + 2 * quiet).map(|x| is_dark(x, y)).collect()).collect()
+}
+
+#[test]
+fn a_link_is_printed_and_drawn_for_a_terminal_of_eighty_columns() {
+    let folder = tempfile::tempdir().expect("there is room");
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (code, said) = run(&["link"]);
+    assert_eq!((code, said.lines().next()), (Some(0), Some("http://127.0.0.1:8080/")), "{said}");
+    // What has no partner at the lower edge is not drawn.
+    let drawn = modules(&said);
+    let short = QrCode::new("http://127.0.0.1:8080/").expect("short");
+    assert_eq!(drawn[..drawn.len() - 1], framed(&short), "{said}");
+
+    let keys = ["keys", "make", "--kid", "k", "--dir", &at("")];
+    assert_eq!(run(&keys).0, Some(0));
+    for (id, fits) in [("front-door", true), ("x".repeat(48).as_str(), false)] {
+        let config = at("node.toml");
+        // As the node makes it on its first start.
+        std::fs::create_dir(at(id)).expect("there is room");
+        std::fs::write(at(&format!("{id}/broker-password")), "BQQ1DmGxTnbk9jRZ6wCvJw\n").expect("there is room");
+        let text = format!(
+            "[node]\nid = '{id}'\nstate_folder = '{}'\n[broker]\nembedded = true\n[http]\nbind = '192.0.2.7:8080'\n\
+             [access]\nmode = 'token'\n[[access.keys]]\nkid = 'k'\nfile = '{}'\n",
+            at(""),
+            at("k.public.pem")
+        );
+        std::fs::write(&config, text).expect("there is room");
+        let (code, said) = run(&["link", "--config", &config, "--scope", "view,talk,control,files"]);
+        assert_eq!(code, Some(0), "{said}");
+        let link = said.lines().next().expect("a link");
+        let begins = format!("http://camera-{id}.local:8080/#password=BQQ1DmGxTnbk9jRZ6wCvJw&token=");
+        assert!(link.starts_with(&begins), "{link}");
+        let drawn = modules(&said);
+        let long = QrCode::with_error_correction_level(link, EcLevel::L).expect("it fits");
+        assert_eq!(drawn[..drawn.len() - 1], framed(&long), "{said}");
+        let columns = drawn[0].len();
+        let words = format!("A phone can read it in a terminal of {columns} columns or more.");
+        assert_eq!((columns <= 80, said.contains(&words)), (fits, !fits), "{columns}: {said}");
+        assert!(said.ends_with("Whoever has this link can watch.\n"), "{said}");
+    }
 }

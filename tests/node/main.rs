@@ -18,6 +18,7 @@ mod families;
 mod faults;
 mod files;
 mod hand;
+mod https;
 mod joins;
 mod lacking;
 mod lan;
