@@ -1,5 +1,6 @@
 // A camera on a LAN without any other server, watched from another machine: over http, over https, by its name.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 
@@ -10,6 +11,13 @@ import { SMALL, binary, root, temporaryFile, temporaryFolder, until } from './pr
 
 const PAGE = 'http://10.78.0.1:8080/';
 const SECURE_PAGE = 'https://10.78.0.1:8443/';
+
+/** A program that prints the fingerprint of the certificate that the page shows. */
+const PRINT_SHOWN = `
+const socket = require('node:tls').connect({ host: '10.78.0.1', port: 8443, rejectUnauthorized: false }, () => {
+  console.log(socket.getPeerCertificate().fingerprint256);
+  socket.destroy();
+});`;
 
 /** A node that listens to the LAN; `link()` is what `camera-node link --json` prints. */
 async function startNode(t, name, cable, more = '') {
@@ -44,6 +52,9 @@ test('http and https on a LAN: the picture comes by the link alone, and the noti
   const { links, password, certificate_sha256: print } = node.link();
   assert.match(password, /^[\w-]{22}$/);
   assert.match(print, /^([0-9A-F]{2}:){31}[0-9A-F]{2}$/);
+  // What a person compares is what a browser gets, and what the log says.
+  assert.equal(cable.viewer.run('node', ['-e', PRINT_SHOWN]).trim(), print);
+  assert.ok(readFileSync(node.child.log, 'utf8').includes(`sha256="${print}"`), 'the log has it');
   assert.deepEqual(links, [
     `https://camera-porch.local:8443/#password=${password}`,
     `${SECURE_PAGE}#password=${password}`,
