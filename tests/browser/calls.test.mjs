@@ -7,13 +7,17 @@ import { text } from 'node:stream/consumers';
 import test from 'node:test';
 
 import { keepScreenshot, openPage } from './browser.mjs';
+import { listen } from './observe.mjs';
 import { waitForPicture, waitForState } from './page.mjs';
 import { startPorch } from './porch.mjs';
 import { binary, Child, temporaryFolder, until } from './processes.mjs';
+import { prominenceDb } from './sound.mjs';
 import { talkingBrowser } from './talking.mjs';
 import { heardIn } from './wav.mjs';
 
 const HERTZ = 1_000;
+/** What the camera's microphone hears. */
+const HUM_HERTZ = 440;
 const SIZES = [[360, 640], [820, 1180], [1440, 900]];
 /** For a picture where two pages decode at once, on a machine that has more to do. */
 const PATIENCE = 60_000;
@@ -129,7 +133,11 @@ test('the camera rings: who stands there is seen, the answer brings picture and 
   await isHeard(node);
   const { hertz } = heardIn(node.heard);
   assert.ok(Math.abs(hertz - HERTZ) < HERTZ / 100, `${hertz} Hz`);
+  // Both at once: while the voice is heard there, the camera's sound is heard here.
   assert.equal(await page.evaluate(() => document.querySelector('video').muted), false);
+  const { binHertz, spectrum } = await listen(page, 2);
+  const prominence = prominenceDb(spectrum, binHertz, HUM_HERTZ);
+  assert.ok(prominence > 25, `${HUM_HERTZ} Hz stands out by ${prominence} dB`);
   await keepAll(page, 'call-going', ['disconnect', 'talk', 'sound']);
   // The microphone is open, and one tap closes it.
   await page.getByTestId('talk').click();
