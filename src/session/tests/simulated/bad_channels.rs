@@ -4,12 +4,6 @@ use super::*;
 
 const SESSIONS: usize = 1_000;
 
-/// So large a share of the messages is dropped, as large a one comes twice, as large a one comes so late that others
-/// overtake it.
-fn channel(share: f64) -> Weather {
-    Weather { loss: share, repeat: share, delay_ms: (5, 50), late: share }
-}
-
 /// What became of a thousand viewers' first sessions.
 #[derive(Debug, Default)]
 struct Tally {
@@ -29,7 +23,7 @@ impl Tally {
 fn first_sessions(share: f64, as_wanted: fn(Viewer) -> Viewer) -> Tally {
     let mut tally = Tally::default();
     for seed in 0..SESSIONS as u64 / 200 {
-        let mut world = World::new(100 + seed, 200, channel(share)).with_viewers(as_wanted);
+        let mut world = World::new(100 + seed, 200, Weather::bad(share)).with_viewers(as_wanted);
         world.run_for(60);
         let mut seen = BTreeSet::new();
         let firsts = world.viewer_log.iter().filter(|event| matches!(event.step, Step::Join | Step::Call));
@@ -48,6 +42,9 @@ fn first_sessions(share: f64, as_wanted: fn(Viewer) -> Viewer) -> Tally {
                 None => tally.stuck.push(key.clone()),
             }
         }
+        for log in [&world.node_log, &world.viewer_log] {
+            assert_none_is_doubled(log, seed);
+        }
         // Whoever failed has joined anew: one session a viewer, at both ends.
         let live = world.count(ViewerState::Live);
         assert!(live >= 198, "seed {seed}: {live} live in the end");
@@ -58,6 +55,19 @@ fn first_sessions(share: f64, as_wanted: fn(Viewer) -> Viewer) -> Tally {
         world.assert_all_is_over();
     }
     tally
+}
+
+/// However often its messages came, a session has begun once and come live once.
+fn assert_none_is_doubled(log: &[Event], seed: u64) {
+    let mut steps: BTreeMap<(&SessionKey, bool), usize> = BTreeMap::new();
+    for event in log {
+        let is_begun = matches!(event.step, Step::Join | Step::Call);
+        if is_begun || event.step == Step::Connected {
+            *steps.entry((&event.session, is_begun)).or_default() += 1;
+        }
+    }
+    let doubled: Vec<_> = steps.iter().filter(|(_, count)| **count > 1).collect();
+    assert!(doubled.is_empty(), "seed {seed}: {doubled:?}");
 }
 
 #[test]

@@ -150,8 +150,7 @@ fn registrations_are_renewed_for_as_long_as_the_viewer_is_there() {
 fn many_rings(share: f64, seeds: u64) -> (usize, BTreeMap<&'static str, usize>) {
     let (mut answered, mut unanswered) = (0, BTreeMap::new());
     for seed in 0..seeds {
-        let weather = Weather { loss: share, repeat: share, delay_ms: (5, 50), late: share };
-        let mut world = with_registered(500 + seed, 4, weather, 0);
+        let mut world = with_registered(500 + seed, 4, Weather::bad(share), 0);
         for n in 0..4 {
             let after = world.random.u64(200..3_000);
             world.people.insert(n, (after, viewer::Input::Accept));
@@ -206,9 +205,8 @@ fn rings_over_a_channel_of_five_per_cent_are_all_answered() {
 fn many_hang_ups(share: f64, seeds: u64) -> u64 {
     let mut live = 0;
     for seed in 0..seeds {
-        let weather = Weather { loss: share, repeat: share, delay_ms: (5, 50), late: share };
         let mut n = 0;
-        let mut world = World::new(900 + seed, 3, weather).with_viewers(|viewer| {
+        let mut world = World::new(900 + seed, 3, Weather::bad(share)).with_viewers(|viewer| {
             n += 1;
             match n {
                 1 => viewer.registered(Text::try_from("n0").expect("short"), const { Bounded::new(60) }),

@@ -4,10 +4,6 @@ use super::*;
 
 const VIEWERS: usize = 40;
 
-fn weather(share: f64) -> Weather {
-    Weather { loss: share, repeat: share, delay_ms: (5, 50), late: share }
-}
-
 /// What became of a crowd of live sessions in a minute in which networks changed.
 struct Minute {
     world: World,
@@ -92,7 +88,7 @@ fn on_bad_channels_every_session_comes_live_again_or_ends_with_its_reason() {
     for (share, seeds, lost_of_hundred) in [(0.05, 0..5, 1), (0.2, 5..10, 5)] {
         let (mut all, mut ended) = (0, BTreeMap::new());
         for seed in seeds {
-            let mut minute = Minute::pass(500 + seed, weather(share), 10);
+            let mut minute = Minute::pass(500 + seed, Weather::bad(share), 10);
             all += minute.firsts.len();
             for (key, ends) in minute.ends() {
                 assert_eq!(ends.len(), 1, "{key} has ended once");

@@ -39,7 +39,7 @@ fn both_sides_log_the_same_steps_in_the_same_order() {
 #[test]
 fn two_hundred_sessions_all_come_live_with_one_message_in_twenty_lost() {
     for seed in 0..2 {
-        let weather = Weather { loss: 0.05, repeat: 0.1, delay_ms: (2, 300), late: 0.0 };
+        let weather = Weather { loss: 0.05, repeat: 0.1, delay_ms: (2, 300), ..FAIR };
         let mut world = World::new(seed, 200, weather);
         world.run_for(30);
         assert_eq!(world.count(ViewerState::Live), 200, "seed {seed}");
@@ -53,7 +53,7 @@ fn two_hundred_sessions_all_come_live_with_one_message_in_twenty_lost() {
 #[test]
 fn with_one_message_in_five_lost_nearly_all_come_live_and_none_is_stuck() {
     for seed in 10..12 {
-        let weather = Weather { loss: 0.2, repeat: 0.2, delay_ms: (2, 1_500), late: 0.0 };
+        let weather = Weather { loss: 0.2, repeat: 0.2, delay_ms: (2, 1_500), ..FAIR };
         let mut world = World::new(seed, 200, weather);
         world.run_for(40);
         let live = world.count(ViewerState::Live);

@@ -64,7 +64,7 @@ impl Transcript {
 /// A session that moves from network to network at either end, ten times in half a minute. `None` if it does not stay one
 /// session, or falls silent: there is chance of the viewer's own in that.
 fn transcript(seed: u64) -> Option<Vec<String>> {
-    let weather = Weather { loss: 0.15, repeat: 0.2, delay_ms: (5, 50), late: 0.2 };
+    let weather = Weather { loss: 0.15, ..Weather::bad(0.2) };
     let mut world = World::new(700 + seed, 1, weather);
     world.transcript = Some(Transcript::default());
     world.connections.plain_one_of = 4;
@@ -81,7 +81,7 @@ fn transcript(seed: u64) -> Option<Vec<String>> {
 
 /// A session that begins over a channel on which each message is lost, comes twice, or comes late with this probability.
 fn beginning(seed: u64, share: f64) -> Option<Vec<String>> {
-    let mut world = World::new(seed, 1, Weather { loss: share, repeat: share, delay_ms: (5, 50), late: share });
+    let mut world = World::new(seed, 1, Weather::bad(share));
     world.transcript = Some(Transcript::default());
     world.run_for(40);
     fit(world)

@@ -13,17 +13,39 @@ use crate::session::node::{self, Camera, Node, NodeSetup};
 use crate::session::viewer::{self, Viewer, ViewerSetup, ViewerState};
 use crate::session::*;
 
+/// What becomes of messages: each kind of harm has a die of its own, and one message may suffer all of them.
 #[derive(Clone, Copy)]
 pub(super) struct Weather {
     pub(super) loss: f64,
     pub(super) repeat: f64,
     pub(super) delay_ms: (u64, u64),
-    /// The share of messages that take up to two seconds instead, so that later ones overtake them.
+    /// The share of messages that are overtaken by those right after them.
+    pub(super) overtaken: f64,
+    /// The share of messages that come seconds late.
     pub(super) late: f64,
 }
 
-pub(super) const FAIR: Weather = Weather { loss: 0.0, repeat: 0.0, delay_ms: (5, 6), late: 0.0 };
-const LATE_MS: std::ops::Range<u64> = 100..2_000;
+pub(super) const FAIR: Weather = Weather { loss: 0.0, repeat: 0.0, delay_ms: (5, 6), overtaken: 0.0, late: 0.0 };
+const OVERTAKEN_MS: std::ops::Range<u64> = 50..550;
+const LATE_MS: std::ops::Range<u64> = 1_000..5_000;
+
+impl Weather {
+    /// So large a share is lost, as large a one comes twice, is overtaken, and comes late.
+    pub(super) const fn bad(share: f64) -> Self {
+        Self { loss: share, repeat: share, delay_ms: (5, 50), overtaken: share, late: share }
+    }
+
+    /// How long this copy takes.
+    fn way_ms(&self, random: &mut fastrand::Rng) -> u64 {
+        let mut ms = random.u64(self.delay_ms.0..self.delay_ms.1);
+        for (share, more) in [(self.overtaken, OVERTAKEN_MS), (self.late, LATE_MS)] {
+            if random.f64() < share {
+                ms += random.u64(more);
+            }
+        }
+        ms
+    }
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Who {
@@ -182,9 +204,7 @@ impl World {
                 1
             };
             for _ in 0..copies {
-                let is_late = self.random.f64() < self.weather.late;
-                let range = if is_late { LATE_MS } else { self.weather.delay_ms.0..self.weather.delay_ms.1 };
-                let delay = self.random.u64(range);
+                let delay = self.weather.way_ms(&mut self.random);
                 let (topic, payload) = (outgoing.topic.clone(), outgoing.payload.clone());
                 self.at(delay, who, Thing::Message { topic, payload, retained: false });
             }
