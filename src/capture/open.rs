@@ -1,9 +1,10 @@
 //! From a section of the config to an open source.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::config::{AUTO, Audio, AudioSourceKind, Video, VideoSourceKind};
 use super::{AudioSource, CaptureError, VideoSource, alsa, devices, file, test_pattern, tone, v4l2};
+use crate::sys;
 
 /// Opens the source that `video` names; `auto` is decided now (see [`resolve_video`]).
 ///
@@ -104,11 +105,8 @@ pub fn is_there(video: &Video) -> bool {
 
 /// Whether the sound card that `audio` names is plugged in now, as far as its name tells which card that is.
 pub fn is_card_there(audio: &Audio) -> bool {
-    let card =
-        |name: &str| name.split_once("CARD=").map(|(_, rest)| rest.split(',').next().unwrap_or_default().to_owned());
     match audio.source {
-        // The kernel's own list; a card's folder there is called after its id.
-        AudioSourceKind::Alsa => card(&audio.device).is_none_or(|id| Path::new("/proc/asound").join(id).exists()),
+        AudioSourceKind::Alsa => sys::is_sound_card_there(&audio.device),
         AudioSourceKind::File => audio.file.exists(),
         AudioSourceKind::Auto | AudioSourceKind::Tone | AudioSourceKind::None => true,
     }
@@ -150,7 +148,7 @@ mod tests {
         let card = |device: &str| {
             is_card_there(&Audio { source: AudioSourceKind::Alsa, device: device.to_owned(), ..Audio::default() })
         };
-        assert!(!card("plughw:CARD=NoSuchCard,DEV=0") && !card("hw:CARD=NoSuchCard") && card("null"));
+        assert!(!card("plughw:CARD=NoSuchCard,DEV=0") && !card("hw:CARD=NoSuchCard") && !card("hw:31") && card("null"));
         assert!(!of(VideoSourceKind::V4l2, "usb-nothing", "") && !of(VideoSourceKind::File, AUTO, "/nowhere/a.y4m"));
     }
 

@@ -41,10 +41,16 @@ impl Playing {
         let part = format!("speaker:{}", self.camera);
         let pulse = self.board.pulses.begin(format!("speak-{}", self.camera));
         let mut failures = 0;
+        let mut away = false;
         loop {
             pulse.beat();
-            if !self.demand.wish().wanted && failures == 0 {
-                self.board.note(&part, State::Idle, "");
+            if !self.demand.wish().wanted {
+                // One that is unplugged is so also while nobody talks; what else there was is tried with whoever talks next.
+                failures = 0;
+                away = away && !playback::is_there(&self.config);
+                if !away {
+                    self.board.note(&part, State::Idle, "");
+                }
             }
             let wish = self.demand.wait_until_wanted(ROUND);
             if wish.stop {
@@ -55,8 +61,9 @@ impl Playing {
             }
             let mut plays = false;
             match self.run_once(&part, &pulse, &mut plays) {
-                Ok(()) => failures = 0,
+                Ok(()) => (failures, away) = (0, false),
                 Err(error) => {
+                    away = State::after(&error) == State::Away;
                     failures = if plays { 1 } else { failures + 1 };
                     self.board.note(&part, State::after(&error), error.to_string());
                     self.demand.pause(RETRY_PAUSES[(failures - 1).min(RETRY_PAUSES.len() - 1)]);
@@ -96,35 +103,86 @@ impl Playing {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::thread::{self, JoinHandle};
+
     use super::*;
+    use crate::node::clock::now;
     use crate::playback::config::SinkKind;
 
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    /// A speaker that writes to a file.
+    struct Bench {
+        board: Arc<Board>,
+        demand: Arc<Demand>,
+        thread: Option<JoinHandle<()>>,
+    }
+
+    impl Bench {
+        fn with(file: &Path) -> Self {
+            let (board, demand) = (Arc::<Board>::default(), Arc::<Demand>::default());
+            let playing = Playing {
+                camera: CameraName::try_from("main".to_owned()).expect("letters"),
+                config: Speaker { sink: SinkKind::File, file: file.to_owned(), ..Speaker::default() },
+                talkers: Arc::default(),
+                echoes: Echoes::default(),
+                demand: Arc::clone(&demand),
+                board: Arc::clone(&board),
+                metrics: Metrics::default(),
+            };
+            let thread = thread::spawn(move || playing.run());
+            Self { board, demand, thread: Some(thread) }
+        }
+
+        /// How it is, once that `fits`.
+        fn settles(&self, what: &str, fits: impl Fn(State) -> bool) -> (State, String) {
+            let end = now() + LIMIT;
+            loop {
+                let condition = self.board.conditions().remove("speaker:main");
+                if let Some(condition) = condition.filter(|condition| fits(condition.state)) {
+                    return (condition.state, condition.detail);
+                }
+                assert!(now() < end, "{what}: {:?}", self.board.conditions());
+                thread::yield_now();
+            }
+        }
+    }
+
+    impl Drop for Bench {
+        fn drop(&mut self) {
+            self.demand.stop();
+            let ended = self.thread.take().map(JoinHandle::join);
+            assert!(thread::panicking() || ended.is_some_and(|ended| ended.is_ok()));
+        }
+    }
+
     /// What becomes of a speaker that writes to `file`, while somebody talks.
-    fn state_with(file: &std::path::Path) -> (State, String) {
-        let (board, demand) = (Arc::new(Board::default()), Arc::new(Demand::default()));
-        let playing = Playing {
-            camera: CameraName::try_from("main".to_owned()).expect("letters"),
-            config: Speaker { sink: SinkKind::File, file: file.to_owned(), ..Speaker::default() },
-            talkers: Arc::default(),
-            echoes: Echoes::default(),
-            demand: Arc::clone(&demand),
-            board: Arc::clone(&board),
-            metrics: Metrics::default(),
-        };
-        demand.want(true);
-        let thread = std::thread::spawn(move || playing.run());
-        let settled = || {
-            let condition = board.conditions().remove("speaker:main")?;
-            (condition.state != State::Idle).then_some((condition.state, condition.detail))
-        };
-        let found = std::iter::repeat_with(|| {
-            std::thread::yield_now();
-            settled()
-        });
-        let found = found.flatten().next().expect("it never ends");
-        demand.stop();
-        thread.join().expect("it ends");
-        found
+    fn state_with(file: &Path) -> (State, String) {
+        let bench = Bench::with(file);
+        bench.demand.want(true);
+        bench.settles("opened", |state| state != State::Idle)
+    }
+
+    #[test]
+    fn a_speaker_that_is_there_again_is_said_to_be_though_nobody_talks() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let (place, letter) = (folder.path().join("plug"), folder.path().join("letter"));
+        let bench = Bench::with(&place.join("talk.wav"));
+        bench.demand.want(true);
+        bench.settles("away", |state| state == State::Away);
+        bench.demand.want(false);
+        std::fs::create_dir(&place).expect("there is room");
+        bench.settles("back", |state| state == State::Idle);
+
+        std::fs::write(&letter, "Dear Ada").expect("there is room");
+        let bench = Bench::with(&letter);
+        bench.demand.want(true);
+        bench.settles("not ours", |state| state == State::Unsupported);
+        bench.demand.want(false);
+        bench.settles("nobody's trouble while nobody talks", |state| state == State::Idle);
+        bench.demand.want(true);
+        bench.settles("as it was", |state| state == State::Unsupported);
     }
 
     #[test]

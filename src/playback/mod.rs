@@ -40,6 +40,7 @@ use std::time::Duration;
 
 use self::config::{SinkKind, Speaker};
 use crate::media::MediaTime;
+use crate::sys;
 /// Why a speaker cannot be opened or does not play.
 pub use crate::sys::DeviceError as PlaybackError;
 
@@ -75,6 +76,15 @@ pub fn open(speaker: &Speaker) -> Result<Option<Box<dyn Sink>>, PlaybackError> {
         SinkKind::None => Ok(None),
         SinkKind::Alsa => Ok(Some(Box::new(alsa::open(&speaker.device, speaker.buffer_ms.value())?))),
         SinkKind::File => Ok(Some(Box::new(file::open(&speaker.file)?))),
+    }
+}
+
+/// Whether the speaker that `speaker` names is plugged in now, as far as its name tells; of a file, whether there is a folder for it.
+pub fn is_there(speaker: &Speaker) -> bool {
+    match speaker.sink {
+        SinkKind::None => true,
+        SinkKind::Alsa => sys::is_sound_card_there(&speaker.device),
+        SinkKind::File => speaker.file.parent().is_none_or(|folder| folder.as_os_str().is_empty() || folder.is_dir()),
     }
 }
 

@@ -37,8 +37,8 @@ pub use random::random_bits;
 pub use readable::Readable;
 pub use sockets::limit_unsent_bytes;
 pub use sound_card::{
-    first_sound_card, lost_sound_card, mend_sound_card, no_sound_card, open_sound_card, refused_sound_card,
-    set_sound_card,
+    first_sound_card, is_sound_card_there, lost_sound_card, mend_sound_card, no_sound_card, open_sound_card,
+    refused_sound_card, set_sound_card,
 };
 pub use thread::set_thread_nice;
 pub use video_device::{VideoDeviceInfo, open_video_device, video_device_info};

@@ -25,6 +25,16 @@ pub fn first_sound_card(direction: Direction) -> Option<String> {
     })
 }
 
+/// Whether the card of the PCM called `device` is plugged in, as far as that name tells which card that is.
+pub fn is_sound_card_there(device: &str) -> bool {
+    card_of(device).is_none_or(|card| {
+        let is_number = card.bytes().all(|b| b.is_ascii_digit());
+        // The kernel's own list; a card's folder there is called after its number, and a link after its id.
+        let name = if is_number { format!("card{card}") } else { card.to_owned() };
+        Path::new("/proc/asound").join(name).exists()
+    })
+}
+
 /// Opens the PCM called `device`, without waiting for anything.
 ///
 /// # Errors

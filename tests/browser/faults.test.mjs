@@ -12,6 +12,7 @@ import { isTold, says } from './everywhere.mjs';
 import { changes, look, watchPicture } from './observe.mjs';
 import { waitForPicture } from './page.mjs';
 import { Child, binary, freePort, startDemo, startMosquitto, temporaryFolder, until } from './processes.mjs';
+import { writeTone } from './wav.mjs';
 
 const [WIDTH, HEIGHT] = [320, 180];
 
@@ -168,6 +169,16 @@ include_loopback = true
   await isTold(page, base, 'config', 'refused', 'Live, config refused');
   reload('[log]\nformat = "json"\n');
   await isTold(page, base, 'config', 'restart', 'Live, config restart');
+  reload('');
+  await says(page, 'Live');
+
+  // Somebody else talks at it; once they have gone, it is as far away as before.
+  reload('[camera.speaker]\nsink = "alsa"\ndevice = "plughw:CARD=NotThere"\n');
+  const tone = path.join(folder, 'tone.wav');
+  writeTone(tone, 1_000);
+  const talker = new Child(t, 'node-faults-talker', binary, ['watch', '--node', 'porch', '--broker', broker.url, '--talk', tone]);
+  await talker.before(isTold(page, base, 'speaker:main', 'away', 'Live, speaker main away'));
+  await talker.end();
   reload('');
   await says(page, 'Live');
 

@@ -17,6 +17,7 @@ use crate::ports::free_ports;
 use crate::reload::healthz;
 use crate::stage::{SMALL, Stage, Watch, embedded_broker, eventually, place, watch_at};
 use crate::systemd::{Systemd, by_itself, signal};
+use crate::talk::write_tone;
 
 const SOON: Duration = Duration::from_secs(20);
 /// No picture is older than this, on a machine that does other things too: a card comes five times a second.
@@ -96,24 +97,36 @@ async fn a_taken_port_for_ice_over_tcp_is_said_costs_no_viewer_and_is_forgotten_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_microphone_that_was_away_is_back_and_said_to_be() {
+async fn a_microphone_and_a_speaker_that_were_away_are_back_and_said_to_be() {
     let _place = place().await;
+    let any = ([127, 0, 0, 1], 0).into();
+    let broker = embedded_broker(any, any).await;
+    let url = format!("mqtt://{}", broker.tcp_addr());
     let mut systemd = Systemd::new();
-    let config = by_itself("").replace("source = \"tone\"", "source = \"alsa\"\ndevice = \"plugged\"");
+    let config = SMALL.replace("source = \"tone\"", "source = \"alsa\"\ndevice = \"plugged\"");
+    let speaker = "[camera.speaker]\nsink = \"alsa\"\ndevice = \"jacked\"\n";
+    let config = format!("{config}\n[broker]\nurl = \"{url}\"\n{speaker}");
     systemd.write("node.toml", &config.replace("linger_s = 1", "on_demand = false"));
     systemd.write("asound.conf", "");
     let mut command = systemd.start();
     command.env("ALSA_CONFIG_PATH", systemd.path("asound.conf")).stderr(Stdio::null());
     let mut node = command.spawn().expect("it can be run");
     let away = systemd.hears("away", SOON, |line| line.contains("microphone away")).await;
-    assert!(away.contains("plugged: not there"), "{away}");
+    assert!(away.contains("plugged: not there") && !away.contains("speaker"), "nobody has talked yet: {away}");
+    write_tone(&systemd.path("tone.wav"));
+    let tone = systemd.path("tone.wav");
+    let talker = Watch::at(&url, &["--talk", tone.to_str().expect("a plain path")]);
+    let away = systemd.hears("away too", SOON, |line| line.contains("speaker away")).await;
+    assert!(away.contains("jacked: not there"), "{away}");
     // alsa-lib reads it again when it is another file.
-    systemd.write("asound.new", "pcm.plugged { type null }\n");
+    systemd.write("asound.new", "pcm.plugged { type null }\npcm.jacked { type null }\n");
     std::fs::rename(systemd.path("asound.new"), systemd.path("asound.conf")).expect("ours");
-    let well = |line: &str| line.starts_with("STATUS=") && !line.contains("microphone");
+    let well = |line: &str| line.starts_with("STATUS=") && !line.contains("microphone") && !line.contains("speaker");
     systemd.hears("back", SOON, well).await;
     signal(&node, Signal::TERM);
     assert!(timeout(SOON, node.wait()).await.expect("in time").expect("ours").success());
+    talker.kill();
+    broker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

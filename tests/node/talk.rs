@@ -21,7 +21,7 @@ const GAP_MS: usize = 60;
 const STRETCH_S: f64 = 8.0;
 
 /// A WAV file of a second of the tone.
-fn write_tone(path: &Path) {
+pub fn write_tone(path: &Path) {
     let samples = (0..48_000_u32).map(|n| ((TAU * HZ * f64::from(n) / 48_000.0).sin() * 8_000.0) as i16);
     let data: Vec<u8> = samples.flat_map(i16::to_le_bytes).collect();
     let bytes = u32::try_from(data.len()).expect("a second");

@@ -26,8 +26,8 @@ const FAULTS: ReadonlyMap<string, string> = new Map([
   ["unsupported", "Camera not usable"],
 ]);
 
-/** Parts whose trouble is seen or heard by whoever watches. */
-const MISSED = ["encoder", "microphone"];
+/** Parts whose trouble is seen or heard by whoever watches or talks. */
+const MISSED = ["encoder", "microphone", "speaker"];
 /** Parts whose trouble waits for somebody; the most pressing first. */
 const WAITING = ["storage", "clock", "network", "config", "turn", "ice", "camera", "microphone"];
 

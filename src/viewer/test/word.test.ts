@@ -29,6 +29,7 @@ test("of other parts, what viewers miss comes first, and what waits for somebody
   const silent = "microphone main away: plughw:CARD=Mic: gone";
   assert.equal(word(running, [full]), "Live, storage full");
   assert.equal(word(running, [full, silent]), "! Live, microphone main away");
+  assert.equal(word(running, [full, "speaker main away: plughw:CARD=Jack: not there"]), "! Live, speaker main away");
   assert.equal(word(running, ["encoder main stalled: takes pictures and gives none"], { isStill: true }), "! Live, encoder main stalled");
   assert.equal(word(running, [silent], { isStill: true }), "! Picture stands still");
   assert.equal(word(running, ["config refused: the node's log says more"]), "Live, config refused");
