@@ -67,7 +67,7 @@ impl Throttled {
     }
 }
 
-/// How long pictures take through the node, of those sent since it started.
+/// How long pictures take through the node, of those sent in the last ten seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CameraFigures {

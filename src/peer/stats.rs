@@ -69,11 +69,19 @@ impl Default for LatencyCounts {
 }
 
 impl LatencyCounts {
-    fn observe(&mut self, took: Duration) {
+    /// Something took so long.
+    pub fn observe(&mut self, took: Duration) {
         let us = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
         let bucket = LATENCY_BOUNDS_US.partition_point(|bound| *bound < us);
         self.buckets[bucket] = self.buckets[bucket].saturating_add(1);
         self.sum_us = self.sum_us.saturating_add(u64::from(us));
+    }
+
+    /// What was observed after `before`, which was so earlier.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let buckets = std::array::from_fn(|bucket| self.buckets[bucket].saturating_sub(before.buckets[bucket]));
+        Self { buckets, sum_us: self.sum_us.saturating_sub(before.sum_us) }
     }
 
     /// How many were observed.

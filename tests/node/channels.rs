@@ -149,7 +149,16 @@ async fn telemetry_tells_of_board_camera_and_viewer_each_second() {
         told["memoryBytes"].is_u64()
             && told["load"].is_f64()
             && told["cameras"]["main"]["viewers"] == 1
-            && told["cameras"]["main"]["encodedToWire_ms"].is_f64()
+            && figures
+                .iter()
+                .all(|name| told["cameras"]["main"][name].as_f64().is_some_and(|ms| ms > 0.0 && ms < 1_000.0))
+            && told["uptime_s"].is_u64()
+            && told["cpus"].as_u64() > Some(0)
+            && told["memoryAvailableBytes"].as_u64() <= told["memoryBytes"].as_u64()
+            && told["memoryOwnBytes"].as_u64() > Some(1_000_000)
+            && told["diskFreeBytes"].is_u64()
+            && told["viewer"]["loss"].as_f64().is_some_and(|loss| (0.0..=1.0).contains(&loss))
+            && told["viewer"]["framesDropped"].is_u64()
             && told["viewer"]["bitrate_bps"].as_u64() > Some(10_000)
             && told["viewer"]["rtt_ms"].is_f64()
     };
@@ -183,6 +192,7 @@ async fn a_restart_ends_the_process_in_order_with_its_own_exit_code() {
     daemon.says("page").await;
     let mut hand = Hand::join(&format!("mqtt://127.0.0.1:{port}"), "hand", (true, &["control"]), None).await;
     let mut control = hand.channel("control").await;
+    let figures = ["captureToWire_ms", "captureToWireP95_ms", "encodedToWire_ms"];
     assert_eq!(ask(&mut control, "node.restart", json!({})).await["result"], json!({}));
     let end = timeout(SOON, control.next()).await.expect("it ends soon");
     assert_eq!(end, Err(ChannelEnd::Closed));

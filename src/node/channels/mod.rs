@@ -5,6 +5,7 @@ mod apps;
 mod board;
 mod camera;
 mod files;
+mod recent;
 mod requests;
 mod settings;
 mod snapshots;

@@ -1,5 +1,6 @@
 //! The channel `telemetry`: one sampler for all viewers, that works only while somebody listens.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,8 +9,10 @@ use tokio::sync::watch;
 
 use super::Services;
 use super::announcer::error_of;
+use super::recent::Recent;
 use super::viewer::Ended;
 use crate::control::{CameraFigures, Telemetry, ViewerFigures};
+use crate::media::CameraName;
 use crate::node::clock::now;
 use crate::node::feeds::Cameras;
 use crate::node::readings;
@@ -30,6 +33,9 @@ struct Shared {
     /// Held while it is decided whether the task goes on.
     works: Mutex<bool>,
 }
+
+/// What cameras' latencies were, since capture and since the encoder.
+type Past = BTreeMap<CameraName, [Recent; 2]>;
 
 impl Sampler {
     /// One that sleeps. `folder` is where the free room is of interest.
@@ -59,6 +65,7 @@ impl Sampler {
 
 impl Shared {
     async fn run(self: Arc<Self>) {
+        let mut past = Past::default();
         let mut seconds = tokio::time::interval(EVERY);
         seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
@@ -71,17 +78,22 @@ impl Shared {
                 }
             }
             let this = Arc::clone(&self);
+            let mut before = std::mem::take(&mut past);
             // Files of the kernel's, but a sensor's driver may take its time.
-            if let Ok(sample) = tokio::task::spawn_blocking(move || this.sample()).await {
+            let sampled = tokio::task::spawn_blocking(move || (this.sample(&mut before), before));
+            if let Ok((sample, after)) = sampled.await {
+                past = after;
                 self.latest.send_replace(Arc::new(sample));
             }
         }
     }
 
-    fn sample(&self) -> Telemetry {
+    fn sample(&self, past: &mut Past) -> Telemetry {
         let ms = |time: Option<Duration>| time.map(|time| time.as_secs_f64() * 1_000.0);
         let cameras = self.cameras.0.values().map(|camera| {
-            let (captured, encoded) = (camera.latency().since_capture(), camera.latency().since_encoded());
+            let [captured, encoded] = past.entry(camera.name().clone()).or_default();
+            let captured = captured.after(camera.latency().since_capture());
+            let encoded = encoded.after(camera.latency().since_encoded());
             let figures = CameraFigures {
                 viewers: camera.viewers(),
                 capture_to_wire_ms: ms(captured.quantile(0.5)),

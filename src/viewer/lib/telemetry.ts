@@ -20,7 +20,7 @@ export interface Telemetry {
   readonly throttled?: { readonly now: readonly string[]; readonly since: readonly string[] };
   /** The signal's strength. */
   readonly wifi_dbm?: number;
-  /** Where the node keeps its files. */
+  /** What is free where the node keeps its state: its keys, and what must outlive a restart. */
   readonly diskFreeBytes?: number;
   /** Each camera, by its name. */
   readonly cameras: Readonly<Record<string, CameraFigures>>;
@@ -37,7 +37,7 @@ export interface Telemetry {
 export interface CameraFigures {
   /** How many watch it. */
   readonly viewers: number;
-  /** Milliseconds from the camera to the network, the median of all pictures since the start. */
+  /** Milliseconds from the camera to the network, the median of the last ten seconds' pictures. */
   readonly captureToWire_ms?: number;
   /** The same, that 19 of 20 pictures keep to. */
   readonly captureToWireP95_ms?: number;
