@@ -130,12 +130,9 @@ impl Method {
     }
 
     /// What the viewer must be allowed. Asked for each request, as a new token may allow less than the one before.
+    /// None needs less than the channel does: who may only see asks for a key frame by RTCP.
     pub const fn scope(self) -> Scope {
-        match self {
-            // To whom a picture may be shown, a key frame may be.
-            Self::KeyFrame => Scope::View,
-            _ => Scope::Control,
-        }
+        Scope::Control
     }
 
     /// The method of this name.
