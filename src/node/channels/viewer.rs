@@ -89,9 +89,14 @@ impl ChannelServices for ViewerServices {
             (app, Opener::Them) if app.starts_with("app:") => {
                 self.spawn(label, Scope::Control, apps::serve(all, viewer, channel));
             }
-            _ => {
-                let why = ControlError::new(ErrorCode::NoSuchChannel, "nobody here serves a channel of this label");
-                viewer.announcer.channel_closed(&label, &why);
+            (_, opener) => {
+                let why = match self.opens(&label) {
+                    Some(_) if opener == Opener::Them => {
+                        "the node opens this one itself, for whom wants.channels names it"
+                    }
+                    _ => "nobody here serves a channel of this label",
+                };
+                viewer.announcer.channel_closed(&label, &ControlError::new(ErrorCode::NoSuchChannel, why));
             }
         }
     }
