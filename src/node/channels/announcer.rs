@@ -117,6 +117,17 @@ mod tests {
     }
 
     #[test]
+    fn each_end_has_the_number_that_the_protocol_gives_it() {
+        let number = |end| error_of(end).map(|error| error.code());
+        assert_eq!(number(ChannelEnd::Closed), None, "it knows");
+        assert_eq!(number(ChannelEnd::TooLong), Some(72));
+        assert_eq!(number(ChannelEnd::NotServed), Some(74));
+        assert_eq!(number(ChannelEnd::NotRead), Some(74));
+        assert_eq!(error_of_refusal(Refused::TooMany).code(), 71);
+        assert_eq!(error_of_refusal(Refused::BadLabel).code(), 70);
+    }
+
+    #[test]
     fn a_viewer_without_control_costs_no_more_than_a_few_events() {
         let announcer = Announcer::default();
         for n in 0..100 {

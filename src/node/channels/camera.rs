@@ -283,6 +283,27 @@ mod tests {
     }
 
     #[test]
+    fn what_a_device_says_has_the_number_that_the_protocol_gives_it() {
+        let device = || "/dev/video0".to_owned();
+        let io = |errno| CaptureError::Io {
+            device: device(),
+            operation: "set a control of",
+            source: std::io::Error::from_raw_os_error(errno),
+        };
+        let busy = || CaptureError::Busy { device: device() };
+        for (error, read, set) in [
+            (CaptureError::NotFound { device: device() }, 31, 31),
+            (CaptureError::Gone { device: device() }, 31, 31),
+            (busy(), 32, 62),
+            (io(libc::EACCES), 32, 62),
+            (io(libc::EIO), 32, 32),
+        ] {
+            assert_eq!((away(&error).code(), refused("Zoom", &error).code()), (read, set), "{error}");
+        }
+        assert_eq!((stopping().code(), defect().code()), (32, 59));
+    }
+
+    #[test]
     fn what_is_read_only_or_held_by_another_is_not_set() {
         let held = Control { inactive: true, ..control(ControlKind::Integer) };
         let fixed = Control { read_only: true, ..control(ControlKind::Integer) };

@@ -249,6 +249,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_file_that_becomes_shorter_while_it_is_sent_and_a_folder_that_is_none_have_failed() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let files = Files::default();
+        files.set_folder(Some(folder.path()));
+        let path = folder.path().join("a");
+        std::fs::write(&path, "abcdef").expect("there is room");
+        let (_, file, bytes) = begin(&files, &name("a"), 0).await.expect("it is there");
+        std::fs::write(&path, "ab").expect("there is room");
+        let length = usize::try_from(bytes).expect("six");
+        let why = blocking(move || read(&file, 0, length)).await.expect_err("two bytes are left");
+        assert_eq!((why.code(), why.message.as_str()), (81, "the file has become shorter meanwhile"));
+        files.set_folder(Some(&path));
+        assert_eq!(list(&files, None).await.expect_err("no folder").code(), 81);
+    }
+
+    #[tokio::test]
     async fn no_more_hashes_are_kept_than_there_is_room_for() {
         let folder = tempfile::tempdir().expect("there is room");
         let files = Files::default();

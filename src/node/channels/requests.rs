@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::announcer::error_of;
@@ -55,8 +56,12 @@ pub async fn serve(all: Arc<Services>, viewer: Viewer, mut channel: Channel) -> 
 /// Does what is asked, in a task of its own: a viewer that leaves in the middle leaves nothing half done.
 async fn done(all: Arc<Services>, command: Command) -> Result<Value, ControlError> {
     let tasks = all.tasks.clone();
-    let task = tasks.spawn(async move { perform(&all, command).await });
-    match timeout(DONE_WITHIN, task).await {
+    in_time(tasks.spawn(async move { perform(&all, command).await }), DONE_WITHIN).await
+}
+
+/// The task's result, if it comes so soon. It goes on in any case.
+async fn in_time(task: JoinHandle<Result<Value, ControlError>>, within: Duration) -> Result<Value, ControlError> {
+    match timeout(within, task).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(ControlError::new(ErrorCode::Internal, "this is a defect, please report it with the log")),
         Err(_) => Err(ControlError::new(ErrorCode::TimedOut, "the camera takes more than 10 s")),
@@ -82,4 +87,31 @@ fn describe(all: &Services) -> Value {
     let cameras: Vec<Value> = all.cameras.0.values().map(|camera| camera::describe(camera)).collect();
     let apps: Vec<String> = all.apps().iter().map(|app| format!("app:{}", app.name)).collect();
     json!({"version": env!("CARGO_PKG_VERSION"), "methods": methods, "cameras": cameras, "apps": apps})
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_takes_too_long_is_told_and_goes_on_and_a_panic_is_a_defect_of_ours() {
+        let (begin, begun) = oneshot::channel::<()>();
+        let (finish, finished) = oneshot::channel();
+        let slow = tokio::spawn(async move {
+            let _ = begun.await;
+            let _ = finish.send(());
+            Ok(json!({}))
+        });
+        assert_eq!(in_time(slow, Duration::ZERO).await.expect_err("it waits").code(), 51);
+        begin.send(()).expect("it waits still");
+        finished.await.expect("it is brought to its end");
+        let broken = tokio::spawn(async { std::future::ready(Err(ControlError::new(ErrorCode::Busy, ""))).await });
+        assert_eq!(in_time(broken, DONE_WITHIN).await.expect_err("told").code(), 25);
+        let lost = tokio::spawn(std::future::pending());
+        lost.abort();
+        assert_eq!(in_time(lost, DONE_WITHIN).await.expect_err("gone").code(), 59);
+        assert_eq!(in_time(tokio::spawn(async { Ok(json!(1)) }), DONE_WITHIN).await, Ok(json!(1)));
+    }
 }
