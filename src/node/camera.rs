@@ -367,3 +367,39 @@ impl Follower {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::config::VideoSourceKind;
+    use crate::media::Bounded;
+
+    #[tokio::test]
+    async fn what_a_person_has_shut_no_other_settings_open() {
+        const LIMIT: Duration = Duration::from_secs(30);
+        let mut config = config::Camera::default();
+        config.video.source = VideoSourceKind::TestPattern;
+        (config.video.width, config.video.height) = (const { Bounded::new(64) }, const { Bounded::new(64) });
+        let shutter = Arc::<Shutter>::default();
+        shutter.set_private(true);
+        let metrics = Metrics::default();
+        let camera = Camera::start(&config, shutter, &Arc::default(), &metrics).expect("a pattern is always there");
+        let is_shut = || {
+            let works = camera.works();
+            let shut: Vec<bool> =
+                works.iter().flat_map(|works| works.pipeline.demands()).map(|demand| demand.wish().shut).collect();
+            assert!(!shut.is_empty() && shut.iter().all(|one| *one == shut[0]), "{shut:?}");
+            shut[0]
+        };
+        assert!(is_shut(), "as it was left");
+        config.video.fps = const { Bounded::new(10) };
+        let exchange = |config| camera.exchange(camera.prepare(config).expect("a small picture"), LIMIT);
+        exchange(&config).expect("the system has threads");
+        assert_eq!(camera.config().map(|(config, _)| config.video.fps.value()), Some(10));
+        assert!(is_shut(), "with other settings");
+        camera.set_private(false);
+        exchange(&config).expect("the system has threads");
+        assert!(!is_shut(), "it was opened again");
+        camera.stop(LIMIT).expect("no thread is stuck");
+    }
+}
