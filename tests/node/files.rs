@@ -206,8 +206,10 @@ async fn without_the_right_to_files_nothing_is_done_and_the_viewer_is_told_why()
 async fn a_viewer_gets_still_pictures_at_full_size_one_after_the_other() {
     let folder = tempfile::tempdir().expect("there is room");
     let stage = Stage::with(|config| config.node.state_folder = Some(folder.path().to_owned())).await;
-    let mut hand = Hand::join(&stage.broker_url(), "one", (true, &["control", "snapshot"]), None).await;
+    let mut hand = Hand::join(&stage.broker_url(), "one", (false, &["control", "snapshot"]), None).await;
     let mut control = hand.channel("control").await;
+    // It sees nothing: the camera is opened for each picture.
+    assert_eq!(stage.viewers(), 0);
     let mut snapshot = hand.open("snapshot").await;
     for (asked, size) in [
         (json!({}), (320, 180)),

@@ -9,7 +9,7 @@ use camera_node::peer::{
 };
 use camera_node::session::viewer::{Input, Output, Viewer, ViewerSetup};
 use camera_node::session::{
-    CameraChoice, Outgoing, PeerCommand, PeerId, SessionKey, Text, Token, TopicPrefix, Topics, WantsRequest,
+    CameraChoice, Outgoing, PeerCommand, PeerId, SessionKey, Text, Token, TopicPrefix, Topics, TrackKind, WantsRequest,
 };
 use camera_node::signalling::config::Broker;
 use camera_node::signalling::{Endpoint, Link, LinkEvent, LinkSetup, MqttLink, Publish};
@@ -24,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A viewer of the node `stage`. Dropped, it is silent from then on.
 pub struct Hand {
     channels: mpsc::UnboundedReceiver<Channel>,
+    sound: mpsc::Receiver<ReceivedPacket>,
     orders: mpsc::UnboundedSender<Order>,
     task: JoinHandle<()>,
 }
@@ -51,7 +52,7 @@ impl ChannelServices for Hands {
 }
 
 impl Hand {
-    /// Joins for these channels, and for pictures if `sees`.
+    /// Joins for these channels, and for pictures and sound if `sees`.
     pub async fn join(broker: &str, peer: &str, (sees, labels): (bool, &[&str]), token: Option<&str>) -> Self {
         let topics = Topics::new(&TopicPrefix::default(), &"stage".parse().expect("a node id"));
         let id: PeerId = peer.parse().expect("a peer id");
@@ -65,6 +66,7 @@ impl Hand {
         let link = MqttLink::start(endpoint, setup, 1);
         let wants = WantsRequest {
             video: if sees { CameraChoice::All } else { CameraChoice::default() },
+            audio: if sees { CameraChoice::All } else { CameraChoice::default() },
             channels: labels.iter().map(|label| Text::try_from(*label).expect("a label")).collect(),
             ..WantsRequest::default()
         };
@@ -79,7 +81,8 @@ impl Hand {
         let connector = Arc::new(Connector::new(&ice).expect("cryptography works"));
         let (tell, channels) = mpsc::unbounded_channel();
         let (orders, ordered) = mpsc::unbounded_channel();
-        let (packets, unseen) = mpsc::channel(64);
+        let (packets, received) = mpsc::channel(64);
+        let (hears, sound) = mpsc::channel(64);
         let (reports, reported) = mpsc::unbounded_channel();
         let shell = Shell {
             core,
@@ -88,10 +91,33 @@ impl Hand {
             peer: None,
             reports,
             packets,
+            hears,
             services: Arc::new(Hands(tell)),
             begun: now(),
         };
-        Self { channels, orders, task: tokio::spawn(shell.run(ordered, reported, unseen)) }
+        Self { channels, sound, orders, task: tokio::spawn(shell.run(ordered, reported, received)) }
+    }
+
+    /// Waits until what it hears is loud, or silent, for a fifth of a second.
+    pub async fn hears(&mut self, loud: bool) {
+        let mut decoder = opus::Decoder::new(48_000, opus::Channels::Mono).expect("libopus decodes");
+        let comes = async {
+            let mut on_end = 0;
+            while on_end < 10 {
+                let packet = self.sound.recv().await.expect("it lives");
+                let mut samples = [0; 5_760];
+                let count = decoder.decode(&packet.payload, &mut samples, false).expect("Opus");
+                let peak = samples[..count].iter().map(|sample: &i16| sample.unsigned_abs()).max().unwrap_or_default();
+                // The pattern's hum has 800.
+                let is_so = if loud { peak > 300 } else { peak < 10 };
+                on_end = if is_so { on_end + 1 } else { 0 };
+            }
+        };
+        assert!(
+            timeout(PATIENCE, comes).await.is_ok(),
+            "what it hears does not become {}",
+            if loud { "loud" } else { "silent" }
+        );
     }
 
     /// The next channel, which has this label.
@@ -99,6 +125,15 @@ impl Hand {
         let channel = timeout(PATIENCE, self.channels.recv()).await.expect("a channel in time").expect("it lives");
         assert_eq!(channel.label(), label);
         channel
+    }
+
+    /// The next two, which the node opens in any order.
+    pub async fn both(&mut self, one: &str, other: &str) -> (Channel, Channel) {
+        let mut next = async || timeout(PATIENCE, self.channels.recv()).await.expect("in time").expect("it lives");
+        let (first, second) = (next().await, next().await);
+        let pair = if first.label() == one { (first, second) } else { (second, first) };
+        assert_eq!((pair.0.label(), pair.1.label()), (one, other));
+        pair
     }
 
     /// Opens one of its own; it must be past its first channel of the node's.
@@ -165,6 +200,7 @@ struct Shell {
     peer: Option<(SessionKey, PeerHandle)>,
     reports: Reports,
     packets: mpsc::Sender<ReceivedPacket>,
+    hears: mpsc::Sender<ReceivedPacket>,
     services: Arc<Hands>,
     begun: Instant,
 }
@@ -205,7 +241,13 @@ impl Shell {
                     None => return,
                 },
                 Some((key, event)) = reported.recv() => Input::Peer(key, event),
-                Some(_) = packets.recv() => continue,
+                Some(packet) = packets.recv() => {
+                    if packet.kind == TrackKind::Audio {
+                        // Nobody may listen.
+                        let _ = self.hears.try_send(packet);
+                    }
+                    continue;
+                }
                 () = sleep_until(due) => {
                     self.core.handle_timeout(self.begun.elapsed());
                     continue;

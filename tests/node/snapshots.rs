@@ -99,6 +99,9 @@ async fn a_shut_camera_gives_nobody_a_picture_and_gives_one_when_it_is_opened_ag
     // Its viewers see a card all the while: that is no picture either.
     let answer = asker.ask(json!({})).await;
     assert_eq!((&answer["type"], &answer["code"]), (&json!("error"), &json!(33)), "{answer}");
+    let (status, _, body) = get(&stage, "/snapshot.jpg", HERE).await;
+    assert_eq!(status, 503, "{}", String::from_utf8_lossy(&body));
+    assert!(!body.starts_with(&[0xff, 0xd8]), "no JPEG");
     ask(&mut control, "camera.privacy", json!({"camera": "main", "on": false})).await;
     asker.size(json!({})).await;
     hand.leave().await;
@@ -143,6 +146,10 @@ async fn a_program_of_this_machine_fetches_a_picture_and_a_page_of_another_site_
         let (answered, head, body) = get(&stage, path, more).await;
         assert_eq!(answered, status, "{path}: {}", String::from_utf8_lossy(&body));
         assert!(head.contains("cache-control: no-store"), "{path}: {head}");
+        if status == 200 {
+            let whole = turbojpeg::read_header(&body).expect("a JPEG");
+            assert_eq!((whole.width, whole.height), (320, 180), "{path}");
+        }
     }
     let mut answers = Vec::new();
     for _ in 0..6 {
