@@ -36,6 +36,8 @@ export type { Device, Devices } from "./devices.ts";
 export type { Connect, Endpoint } from "./link.ts";
 export { lacking, SecureContextNeeded, wordsForLack, wordsForLacks } from "./secure.ts";
 export type { Lack, Offered } from "./secure.ts";
+export { sendInTurn } from "./sending.ts";
+export type { SendingChannel } from "./sending.ts";
 export { ageMs, blockSide, readStamp } from "./stamp.ts";
 export type { CameraOptions } from "./options.ts";
 export type { SnapshotOptions } from "./snapshots.ts";
