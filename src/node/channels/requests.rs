@@ -47,7 +47,8 @@ pub async fn serve(all: Arc<Services>, viewer: Viewer, mut channel: Channel) -> 
         }
         if restarts {
             tracing::info!(session = %viewer.key, "a viewer asks for a restart");
-            // Once the answer is on its way.
+            // Once the viewer has the answer: connections end with the process.
+            channel.outgoing().flushed().await;
             all.wishes.restart.notify_one();
         }
     }

@@ -16,7 +16,7 @@ mod switchboard;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::stats::PeerStats;
 
@@ -154,7 +154,15 @@ impl Channel {
 
 /// The way of messages to the viewer. A message over [`MAX_MESSAGE_BYTES`] is a defect of the service, and is not sent.
 #[derive(Debug, Clone)]
-pub struct Outgoing(mpsc::Sender<Message>);
+pub struct Outgoing(mpsc::Sender<Outward>);
+
+/// What lies in that way.
+#[derive(Debug)]
+enum Outward {
+    Say(Message),
+    /// All before it is with the viewer.
+    Tell(oneshot::Sender<()>),
+}
 
 /// The channel is over: nothing can be sent any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -167,7 +175,7 @@ impl Outgoing {
     /// # Errors
     /// The channel is over.
     pub async fn send(&self, message: Message) -> Result<(), Closed> {
-        self.0.send(message).await.map_err(|_| Closed)
+        self.0.send(Outward::Say(message)).await.map_err(|_| Closed)
     }
 
     /// Sends if there is room now; says whether there was.
@@ -175,10 +183,18 @@ impl Outgoing {
     /// # Errors
     /// The channel is over.
     pub fn offer(&self, message: Message) -> Result<bool, Closed> {
-        match self.0.try_send(message) {
+        match self.0.try_send(Outward::Say(message)) {
             Ok(()) => Ok(true),
             Err(mpsc::error::TrySendError::Full(_)) => Ok(false),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(Closed),
+        }
+    }
+
+    /// Waits until the viewer has all that was sent before, for two seconds at most, or until the channel is over.
+    pub async fn flushed(&self) {
+        let (tell, told) = oneshot::channel();
+        if self.0.send(Outward::Tell(tell)).await.is_ok() {
+            let _ = told.await;
         }
     }
 
@@ -191,7 +207,7 @@ impl Outgoing {
 /// The connection's side of a [`Channel`].
 struct Ends {
     to_service: mpsc::Sender<Message>,
-    from_service: mpsc::Receiver<Message>,
+    from_service: mpsc::Receiver<Outward>,
     end: Arc<OnceLock<ChannelEnd>>,
 }
 

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use tokio::time::timeout;
 use webrtc::data_channel::{DataChannel, DataChannelEvent};
 
-use super::{ChannelEnd, Delivery, Ends, MAX_MESSAGE_BYTES, Message};
+use super::{ChannelEnd, Delivery, Ends, MAX_MESSAGE_BYTES, Message, Outward};
 
 /// What may lie in the crate's buffer for a viewer, a channel: a tenth of a second at 20 Mbit/s.
 pub(crate) const SEND_BUFFER: usize = 262_144;
@@ -114,7 +114,16 @@ pub(super) async fn carry(raw: impl Wire, delivery: Delivery, ends: Ends, patien
         ChannelEnd::Closed
     };
     let outward = async {
-        while let Some(message) = from_service.recv().await {
+        while let Some(outward) = from_service.recv().await {
+            let message = match outward {
+                Outward::Say(message) => message,
+                Outward::Tell(tell) => {
+                    flushed(&raw, patience.flushed_within).await;
+                    // Nobody may wait for it any more.
+                    let _ = tell.send(());
+                    continue;
+                }
+            };
             if delivery == Delivery::Fleeting && raw.outstanding().await > FLEETING_BUFFER {
                 continue;
             }
@@ -313,6 +322,23 @@ mod tests {
         let sent = Arc::clone(&viewer.sent);
         viewer.sees_it_close().await;
         assert_eq!(*sent.lock().expect("not poisoned"), FLEETING_BUFFER + 1_024);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_until_the_viewer_has_it_all_waits_for_its_acknowledgement() {
+        let (ours, viewer) = carried(Delivery::Reliable, PATIENT);
+        ours.outgoing().send(word()).await.expect("open");
+        let mut flushed = std::pin::pin!(ours.outgoing().flushed());
+        // Not even with the crate yet, then with the crate, then acknowledged.
+        assert!(timeout(SHORT, &mut flushed).await.is_err());
+        viewer.room.add_permits(1);
+        assert!(timeout(SHORT, &mut flushed).await.is_err());
+        *viewer.sent.lock().expect("not poisoned") = 0;
+        timeout(SOON, flushed).await.expect("it is there");
+        let Viewer { say, closed, .. } = viewer;
+        drop(say);
+        timeout(SOON, ours.outgoing().flushed()).await.expect("nobody is there any more");
+        timeout(SOON, closed).await.expect("it is closed").expect("the pump lives");
     }
 
     #[tokio::test]
