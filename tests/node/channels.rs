@@ -83,7 +83,7 @@ async fn a_viewer_asks_and_the_node_answers() {
 /// Key frames that the encoder has made, as soon as that has changed, or a moment later.
 async fn key_frames(stage: &Stage) -> u64 {
     tokio::time::sleep(Duration::from_millis(20)).await;
-    let text = metrics(stage).await;
+    let text = metrics(stage.node()).await;
     let count = text.lines().find_map(|line| line.strip_prefix("camera_node_key_frames_total{camera=\"main\"} "));
     count.and_then(|count| count.parse().ok()).expect("it is counted")
 }
