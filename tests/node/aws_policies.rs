@@ -7,6 +7,7 @@ use std::path::Path;
 use rumqttc::Packet;
 use serde_json::Value;
 
+use crate::brokers::in_doorbell_md;
 use crate::recorder::Entry;
 
 const ARN: &str = "arn:aws:iot:REGION:ACCOUNT:";
@@ -82,6 +83,19 @@ fn fits(pattern: &str, text: &str) -> bool {
 fn shipped(file: &str) -> Value {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/aws-iot").join(file));
     serde_json::from_str(&text.expect("it is shipped")).expect("JSON")
+}
+
+#[test]
+fn what_the_doorbells_document_adds_lets_a_node_hear_its_topic() {
+    let bell = ["topicfilter/home/door/bell", "topic/home/door/bell"];
+    let before = shipped("node-policy.json");
+    let added = in_doorbell_md("json", "iot:Subscribe");
+    let after: Value = serde_json::from_str(&format!("{{\"Statement\": [{added}]}}")).expect("JSON");
+    for (policy, is_allowed) in [(before, false), (after, true)] {
+        for (action, resource) in ["iot:Subscribe", "iot:Receive"].into_iter().zip(bell) {
+            assert_eq!(allows(&policy, "porch", action, resource), is_allowed, "{action} {resource}");
+        }
+    }
 }
 
 #[test]

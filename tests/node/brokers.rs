@@ -1,6 +1,8 @@
 //! The node and its viewers at brokers of other people's making: Debian's mosquitto as `deploy/` sets it up, and in the
 //! place of AWS IoT Core, whose rules are held against what was really sent.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -53,6 +55,9 @@ async fn watch(options: &[&str]) -> Report {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
+/// `ring.topic` in `deploy/doorbell.md`.
+const BELL: &str = "home/door/bell";
+
 /// The shipped files with the places and ports of a test.
 struct Shipped {
     broker: Mosquitto,
@@ -73,6 +78,8 @@ impl Shipped {
         for acl in ["nodes.acl", "viewers.acl"] {
             std::fs::copy(shipped.join(acl), at(acl)).expect("it is shipped");
         }
+        let mut rules = File::options().append(true).open(at("nodes.acl")).expect("ours");
+        rules.write_all(in_doorbell_md("acl", "topic").as_bytes()).expect("there is room");
         let made = Command::new("mosquitto_passwd").args(["-c", "-b", &at("viewers.passwd"), "ada", "s3cret"]).status();
         assert!(made.await.expect("it comes with mosquitto").success());
         // It is made readable for its maker alone.
@@ -164,6 +171,13 @@ fn key(file: &Path) -> PrivateKeyDer<'static> {
     PrivateKeyDer::from_pem_file(file).expect("PEM")
 }
 
+/// The block of this kind, with these words in it, that `deploy/doorbell.md` tells to add to a file.
+pub fn in_doorbell_md(kind: &str, words: &str) -> String {
+    let blocks = include_str!("../../deploy/doorbell.md").split("```").skip(1).step_by(2);
+    let mut blocks = blocks.filter_map(|block| block.strip_prefix(kind));
+    blocks.find(|block| block.contains(words)).expect("it stands there").to_owned()
+}
+
 pub async fn link(broker: &Broker, id: &str, filters: &[&str]) -> MqttLink {
     let endpoint = Endpoint::from_config(broker).expect("its files are there");
     let subscriptions = filters.iter().map(|filter| (*filter).to_owned()).collect();
@@ -201,7 +215,8 @@ async fn the_shipped_mosquitto_rules_let_nobody_speak_for_another() {
     let shipped = Shipped::start().await;
     let topic = |rest: &str| format!("camera-node/v1/{rest}");
     let all = topic("#");
-    let mut porch = link(&shipped.node("porch"), "porch", &[&topic("porch/in/+"), &topic("porch/status")]).await;
+    let filters = [&topic("porch/in/+"), &topic("porch/status"), BELL];
+    let mut porch = link(&shipped.node("porch"), "porch", &filters).await;
     let yard = link(&shipped.node("yard"), "yard", &[]).await;
     let mut eve = link(&shipped.viewer(), "eve", &[&all]).await;
     // What is not allowed goes first: were it let through, it would be heard first.
@@ -209,12 +224,18 @@ async fn the_shipped_mosquitto_rules_let_nobody_speak_for_another() {
     say(&eve, &topic("porch/status"));
     say(&yard, &topic("porch/status"));
     say(&yard, &topic("porch/out/eve"));
+    say(&yard, BELL);
+    say(&eve, BELL);
     say(&eve, &topic("porch/in/eve"));
     let heard = |event| match event {
         Some(LinkEvent::Message { topic, .. }) => topic,
         other => panic!("not a message but {other:?}"),
     };
     assert_eq!(heard(timeout(SOON, porch.next()).await.expect("in time")), topic("porch/in/eve"));
+    // By what `deploy/doorbell.md` adds.
+    let doorbell = link(&shipped.node("doorbell"), "doorbell", &[]).await;
+    say(&doorbell, BELL);
+    assert_eq!(heard(timeout(SOON, porch.next()).await.expect("in time")), BELL);
     say(&porch, &topic("porch/out/ann"));
     say(&porch, &topic("porch/out/eve"));
     assert_eq!(heard(timeout(SOON, eve.next()).await.expect("in time")), topic("porch/out/eve"));
