@@ -14,6 +14,7 @@ use crate::peer::{Connector, PeerHandle, Reports, Troubles};
 use crate::session::node::{self as core, Input, Output};
 use crate::session::{Event, Outgoing, PeerCommand, PeerEvent, SessionKey};
 use crate::signalling::{LinkEvent, Publish};
+use crate::sys;
 
 use super::access::AccessFiles;
 use super::channels::Services;
@@ -89,6 +90,8 @@ pub(super) struct Running {
     reports: Reports,
     journal: Journal,
     closing: JoinSet<()>,
+    /// Connections have closed since memory was given back.
+    has_closed: bool,
     snapshots: mpsc::UnboundedSender<Taken>,
     begun: Instant,
     pub(super) standing: Standing,
@@ -109,6 +112,7 @@ impl Desk {
             reports,
             journal: Journal::default(),
             closing: JoinSet::new(),
+            has_closed: false,
             snapshots,
             begun,
             standing: Standing::default(),
@@ -166,8 +170,11 @@ impl Running {
                     self.take_bitrates();
                     self.tell_sum();
                 }
-                _ = looks.tick() => self.look_at_access(),
-                Some(_) = self.closing.join_next() => {}
+                _ = looks.tick() => {
+                    self.look_at_access();
+                    self.give_back_memory();
+                }
+                Some(_) = self.closing.join_next() => self.has_closed = true,
                 () = sleep_until(due) => {
                     let at = self.elapsed();
                     self.desk.core.handle_timeout(at);
@@ -309,6 +316,14 @@ impl Running {
     fn tell_sum(&mut self) {
         if let Some(sum) = self.journal.sum() {
             tracing::info!(last = %sum.last, "{}", sum.text);
+        }
+    }
+
+    /// A flood of joins takes tens of connections for a moment, with a tenth of a megabyte each, which the allocator would keep
+    /// for ever.
+    fn give_back_memory(&mut self) {
+        if self.closing.is_empty() && std::mem::take(&mut self.has_closed) {
+            tokio::task::spawn_blocking(sys::give_back_memory);
         }
     }
 

@@ -1,5 +1,5 @@
-//! The only `unsafe`: thin safe wrappers over V4L2 ioctls, memory mapping, netlink, sockets, folders, the system's clocks and
-//! the end of this process; and what ALSA's cards have in common, whichever way the sound goes.
+//! The only `unsafe`: thin safe wrappers over V4L2 ioctls, memory mapping, netlink, sockets, folders, the system's clocks,
+//! the allocator and the end of this process; and what ALSA's cards have in common, whichever way the sound goes.
 //!
 //! Nothing here decides anything, and nothing here knows the rest of the program: times are plain nanoseconds of
 //! `CLOCK_MONOTONIC`, errors are [`std::io::Error`], or [`DeviceError`] where they are told to a person.
@@ -13,6 +13,7 @@ mod device_error;
 mod folder;
 mod h264_bitrate;
 mod mapping;
+mod memory;
 mod network_changes;
 mod packet_socket;
 mod process;
@@ -30,6 +31,7 @@ pub use controls::{controls, set_control};
 pub use device_error::DeviceError;
 pub use folder::{FileStat, Folder};
 pub use h264_bitrate::set_openh264_bitrate;
+pub use memory::give_back_memory;
 pub use network_changes::{NetworkChange, NetworkChanges};
 pub use packet_socket::PacketSocket;
 pub use process::end_process;
