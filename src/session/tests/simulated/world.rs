@@ -237,6 +237,9 @@ impl World {
                     }
                     Some(viewer::Output::Peer(key, command)) => self.command(who, key, command),
                     Some(viewer::Output::Event(event)) => {
+                        if let (0, Some(transcript)) = (n, &mut self.transcript) {
+                            transcript.logs(&event, self.now);
+                        }
                         let (_, connected) = self.times.entry(event.session.clone()).or_insert((self.now, None));
                         if event.step == Step::Connected {
                             connected.get_or_insert(self.now);

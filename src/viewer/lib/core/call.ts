@@ -222,7 +222,7 @@ export class Call {
     if (this.phase === "calling" && slug === "unknownSession") return;
     const aboutOurs = re === this.request && (this.direction === "outgoing" || this.phase === "accepted");
     if (!aboutOurs && slug !== undefined && !ERRORS[slug].ends) return;
-    this.step("refused", "in", slug ?? String(failure.code));
+    this.step(aboutOurs ? "refused" : "failed", "in", slug ?? String(failure.code));
     this.theyEnded(slug ?? "internal", failure.message);
   }
 

@@ -328,7 +328,7 @@ export class Session {
     const slug = slugOf(failure.code);
     // Something later has overtaken the join, which is yet to arrive.
     if (this.phase === "joining" && slug === "unknownSession" && !this.isCall) return;
-    if (this.phase === "joining" || re === this.request) {
+    if (re === this.request) {
       this.step("refused", "in", slug ?? String(failure.code));
       this.end({ how: "refused", failure });
     } else if (slug === undefined || ERRORS[slug].ends) {
