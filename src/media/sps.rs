@@ -89,6 +89,14 @@ impl ProfileLevelId {
         Self([profile, flags, level.max(LEVEL_3_1)])
     }
 
+    /// Whether who was offered this can be sent a stream of `other`: one of the same profile, or of constrained baseline, which is
+    /// part of each profile here; of no higher level.
+    pub fn carries(self, other: Self) -> bool {
+        let ([profile, flags, level], [its_profile, its_flags, its_level]) = (self.0, other.0);
+        let is_part = (its_profile, its_flags) == (profile, flags) || (its_profile, its_flags) == (BASELINE, 0xe0);
+        is_part && matches!(profile, BASELINE | MAIN | HIGH) && its_level <= level
+    }
+
     /// The three bytes.
     pub const fn bytes(self) -> [u8; 3] {
         self.0
@@ -357,6 +365,27 @@ mod tests {
         ];
         for (sps, id) in table {
             assert_eq!(ProfileLevelId::of_sps(sps).to_string(), id, "{sps:02x?}");
+        }
+    }
+
+    #[test]
+    fn whoever_was_offered_a_stream_can_be_sent_a_lesser_one() {
+        let id = |bytes| ProfileLevelId::of_sps(bytes);
+        let (constrained, baseline, high) = ([0x42, 0xc0], [0x42, 0x00], [0x64, 0x00]);
+        let at = |[profile, flags]: [u8; 2], level| id([profile, flags, level]);
+        for (offered, sent, carries) in [
+            (at(constrained, 31), at(constrained, 13), true),
+            (at(constrained, 31), at(constrained, 40), false),
+            (at(constrained, 40), at(constrained, 31), true),
+            (at(high, 40), at(constrained, 40), true),
+            (at(high, 31), at(constrained, 40), false),
+            (at(baseline, 31), at(constrained, 31), true),
+            (at(constrained, 40), at(high, 31), false),
+            (at(constrained, 31), at(baseline, 31), false),
+            (at(high, 40), at(high, 31), true),
+            (at([0, 0], 40), at(constrained, 31), false),
+        ] {
+            assert_eq!(offered.carries(sent), carries, "{sent} for {offered}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::capture;
@@ -62,13 +62,15 @@ pub enum Exchanged {
 }
 
 impl Camera {
-    /// Starts the threads of the camera `config` describes; the devices open when somebody wants them.
+    /// Starts the threads of the camera `config` describes; the devices open when somebody wants them. `stream_changed` is told when
+    /// viewers were offered another stream than the one that comes.
     ///
     /// # Errors
     /// No encoder can be made for the size asked, or the system has no threads to give. A missing camera is no error.
     pub fn start(
         config: &config::Camera,
         shutter: Arc<Shutter>,
+        stream_changed: &Arc<Notify>,
         board: &Arc<Board>,
         metrics: &Metrics,
     ) -> anyhow::Result<Self> {
@@ -78,6 +80,7 @@ impl Camera {
             packets: Arc::new(Fanout::new(VIDEO_ITEMS, VIDEO_LAG)),
             sound: Arc::new(Fanout::new(AUDIO_ITEMS, AUDIO_LAG)),
             profile_level: Arc::new(Mutex::new(prepared.profile_level())),
+            stream_changed: Arc::clone(stream_changed),
             gate: Arc::default(),
             loss: Arc::default(),
             shutter,
@@ -120,7 +123,7 @@ impl Camera {
         let before = self.profile_level();
         let mut after = prepared.profile_level();
         if let Some(works) = self.works().take() {
-            // A camera's own stream goes on as it is; what it is, no encoder of ours can tell.
+            // A camera's own stream goes on as it is, and one of larger pictures too; what it is, no new encoder can tell.
             if works.pipeline.passes_through(before) && prepared.reads_the_same(&works.pipeline) {
                 after = before;
             }

@@ -4,9 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::encode::{self, EncodeError, Turn, VideoEncoder, config::H264};
 use crate::fanout::{Fanout, Latest};
-use crate::media::{CameraName, EncodedVideo, Feedback, Frame, FrameFormat, PixelFormat, VideoPackets};
+use crate::media::{CameraName, EncodedVideo, Feedback, Frame, FrameFormat, PixelFormat, ProfileLevelId, VideoPackets};
 use crate::rate::KeyFrameGate;
 
 use super::clock::{media_now, now};
@@ -42,6 +44,8 @@ pub struct Encoding {
     pub warm: Option<Box<dyn VideoEncoder>>,
     /// Where the stream's profile and level stand for offers.
     pub profile_level: Arc<Mutex<[u8; 3]>>,
+    /// Told when viewers were offered another stream than the one that comes now.
+    pub stream_changed: Arc<Notify>,
     /// Where the newest frame comes from.
     pub frames: Arc<Latest<Frame>>,
     /// Where packets go.
@@ -85,7 +89,7 @@ impl Encoding {
         let mut output = OutputWatch::new(false, self.patience);
         let mut last_frame = now();
         // Said once it has given something: one that only opens, each second anew, is none that works.
-        let mut is_said = false;
+        let mut said = None;
         while !self.frames.is_closed() {
             pulse.beat();
             self.show(notice);
@@ -110,7 +114,7 @@ impl Encoding {
                         Some(warm) if !passes => warm,
                         _ => encode::open_video(&self.config, frame.format, self.fps, self.turn)?,
                     };
-                    is_said = false;
+                    said = None;
                     output = OutputWatch::new(passes, self.patience);
                     // Decoders of the previous stream can only go on from a key frame.
                     self.want_key_frame();
@@ -124,7 +128,7 @@ impl Encoding {
                 Ok(Some(encoded)) => {
                     output.gave();
                     *notice = None;
-                    if !std::mem::replace(&mut is_said, true) {
+                    if said.replace(frame.format) != Some(frame.format) {
                         self.board.note(part, State::Live, describe(frame.format));
                     }
                     let seconds = encoded.encoded.since(begun).as_secs_f64();
@@ -136,7 +140,8 @@ impl Encoding {
                     if encoded.key {
                         self.metrics.key_frames.with_label_values(&camera).inc();
                     }
-                    *self.profile_level.lock().unwrap_or_else(PoisonError::into_inner) = encoder.profile_level();
+                    let profile_level = encoder.profile_level();
+                    self.is_as_offered(profile_level);
                     self.publish(&encoded);
                 }
                 Ok(None) => {
@@ -185,6 +190,17 @@ impl Encoding {
             pulse.beat();
             self.show(notice);
             self.frames.take(end.saturating_duration_since(now()).min(CARD_INTERVAL));
+        }
+    }
+
+    /// Raises what viewers are offered to what comes, where that is more: a camera may come back with larger pictures. It is never
+    /// lowered, as the card of a camera that is away is small, and whoever comes meanwhile sees the camera later.
+    fn is_as_offered(&self, profile_level: [u8; 3]) {
+        let mut offered = self.profile_level.lock().unwrap_or_else(PoisonError::into_inner);
+        if !ProfileLevelId::of_sps(*offered).carries(ProfileLevelId::of_sps(profile_level)) {
+            *offered = profile_level;
+            drop(offered);
+            self.stream_changed.notify_one();
         }
     }
 
@@ -278,6 +294,8 @@ mod tests {
     struct Bench {
         frames: Arc<Latest<Frame>>,
         useless: Arc<AtomicBool>,
+        offered: Arc<Mutex<[u8; 3]>>,
+        stream_changed: Arc<Notify>,
         board: Arc<Board>,
         viewer: Subscription<Arc<VideoPackets>>,
         thread: Option<JoinHandle<()>>,
@@ -290,6 +308,7 @@ mod tests {
             let (board, frames) = (Arc::<Board>::default(), Arc::<Latest<Frame>>::default());
             let packets = Arc::new(Fanout::new(1_000, LIMIT));
             let useless = Arc::<AtomicBool>::default();
+            let (offered, stream_changed) = (Arc::new(Mutex::new([0x42, 0xc0, 0x0d])), Arc::<Notify>::default());
             let encoding = Encoding {
                 camera: CameraName::try_from("main".to_owned()).expect("letters"),
                 config: H264::default(),
@@ -297,7 +316,8 @@ mod tests {
                 turn: Turn::default(),
                 fps: 30,
                 warm,
-                profile_level: Arc::default(),
+                profile_level: Arc::clone(&offered),
+                stream_changed: Arc::clone(&stream_changed),
                 frames: Arc::clone(&frames),
                 packets: Arc::clone(&packets),
                 useless: Arc::clone(&useless),
@@ -309,7 +329,7 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
             let viewer = packets.subscribe();
             let thread = Some(thread::spawn(move || encoding.run()));
-            Self { frames, useless, board, viewer, thread, runtime, end: now() + LIMIT }
+            Self { frames, useless, offered, stream_changed, board, viewer, thread, runtime, end: now() + LIMIT }
         }
 
         /// Gives it this picture again and again; what viewers are sent meanwhile, until `is_so` of that and of its state.
@@ -336,6 +356,28 @@ mod tests {
             let ended = self.thread.take().map(JoinHandle::join);
             assert!(thread::panicking() || ended.is_some_and(|ended| ended.is_ok()));
         }
+    }
+
+    /// A grey picture of this size.
+    fn grey_of(width: u32, height: u32) -> Frame {
+        let format = FrameFormat { pixel: PixelFormat::I420, width, height, stride: width, full_range: false };
+        Frame { format, data: Bytes::from(vec![0x80; (width * height * 3 / 2) as usize]), ..grey() }
+    }
+
+    #[test]
+    fn a_camera_that_comes_back_with_larger_pictures_is_offered_anew_once() {
+        let mut bench = Bench::with(None);
+        let mut is_said_after = |what: &str, frame: &Frame| {
+            bench.feed(what, frame, |sent, _| sent.len() >= 2);
+            let said =
+                bench.runtime.block_on(async { timeout(INTERVAL, bench.stream_changed.notified()).await.is_ok() });
+            (said, bench.offered.lock().unwrap_or_else(PoisonError::into_inner)[2])
+        };
+        assert_eq!(is_said_after("as asked", &grey()), (false, 0x0d), "every offer says level 3.1 at least");
+        let (is_said, level) = is_said_after("larger", &grey_of(1_344, 768));
+        assert!(is_said && level > 31, "{is_said}, {level}");
+        assert_eq!(is_said_after("a card", &grey()), (false, level), "whoever comes now sees it later");
+        assert_eq!(is_said_after("larger again", &grey_of(1_344, 768)), (false, level));
     }
 
     #[test]

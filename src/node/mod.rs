@@ -142,10 +142,11 @@ impl Node {
         let board = Arc::new(Board::default());
         let metrics = Metrics::default();
 
+        let wishes = Wishes::default();
         let shutters = Arc::new(Shutters::open(&folder, config.camera.iter().map(|camera| camera.name.clone())));
         let mut cameras = BTreeMap::new();
         for camera in &config.camera {
-            let running = Camera::start(camera, shutters.of(&camera.name), &board, &metrics)
+            let running = Camera::start(camera, shutters.of(&camera.name), &wishes.stream_changed, &board, &metrics)
                 .with_context(|| format!("camera {} cannot be started", camera.name))?;
             cameras.insert(camera.name.clone(), Arc::new(running));
         }
@@ -171,7 +172,6 @@ impl Node {
         let caller = Caller { topics, will: core.will(), changes: network_changes };
         let line = caller.call(endpoint, bells.topic.clone(), 0);
 
-        let wishes = Wishes::default();
         let services = Services::new(&cameras, shutters, &board, &folder, wishes.clone());
         services.set_apps(&config.app);
         services.set_files(&config.files);

@@ -4,6 +4,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::capture::{Chosen, config::Audio, config::AudioSourceKind, config::Video};
 use crate::config;
 use crate::encode::{self, Turn, VideoEncoder};
@@ -36,6 +38,8 @@ pub struct Outlets {
     pub sound: Arc<Fanout<EncodedAudio>>,
     /// `profile_idc`, constraint flags and `level_idc` of the stream.
     pub profile_level: Arc<Mutex<[u8; 3]>>,
+    /// Told when viewers were offered another stream than the one that comes now.
+    pub stream_changed: Arc<Notify>,
     /// When a key frame is due.
     pub gate: Arc<Mutex<KeyFrameGate>>,
     /// The loss that viewers report.
@@ -170,6 +174,7 @@ impl Prepared {
             packets,
             sound,
             profile_level,
+            stream_changed,
             gate,
             loss,
             shutter,
@@ -188,6 +193,7 @@ impl Prepared {
             fps: config.video.fps.value(),
             warm: Some(warm),
             profile_level,
+            stream_changed,
             frames: Arc::clone(&pipeline.frames),
             packets,
             useless: Arc::clone(&useless),
@@ -276,7 +282,8 @@ impl Pipeline {
         self.video.now()
     }
 
-    /// Whether a stream of this profile and level is not its encoder's, but the camera's own.
+    /// Whether a stream of this profile and level is not what its encoder began with: the camera's own, or one of larger pictures than
+    /// were asked for.
     pub fn passes_through(&self, profile_level: [u8; 3]) -> bool {
         profile_level != self.profile_level
     }
