@@ -7,7 +7,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::ConfigFile;
 use super::logging::Logging;
-use crate::node::service::Service;
+use crate::config::Config;
+use crate::node::service::{Service, Starts};
 use crate::node::{Node, Reloaded, whole_story};
 
 /// Options of `run`.
@@ -19,9 +20,29 @@ pub struct Args {
 
 /// Runs the node until a signal stops it.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let config = args.file.load()?;
+    let mut config = args.file.load()?;
     let logging = super::logging::start(&config.log)?;
     let mut signals = Signals::new()?;
+    let starts = Starts::of_service();
+    if !starts.pause().is_zero() {
+        starts.tell_pause();
+        tokio::select! {
+            () = tokio::time::sleep(starts.pause()) => {}
+            () = signals.until_stop() => {
+                starts.ended_well();
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
+        // Somebody may have mended it meanwhile.
+        config = args.file.load()?;
+    }
+    starts.begin();
+    let code = serve(config, &args, &logging, signals).await?;
+    starts.ended_well();
+    Ok(code)
+}
+
+async fn serve(config: Config, args: &Args, logging: &Logging, mut signals: Signals) -> anyhow::Result<ExitCode> {
     let mut node = Node::start(config).await?;
     for url in node.pages() {
         tracing::info!(url, "page");
@@ -33,7 +54,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 Told::Stop => return signals.stop(node, Some(service)).await,
                 Told::HangUp => {
                     service.reloading();
-                    reload(&args.file, &mut node, &logging).await;
+                    reload(&args.file, &mut node, logging).await;
                     service.ready();
                 }
             },
@@ -137,12 +158,12 @@ impl Signals {
         }
         tokio::select! {
             stopped = node.stop() => stopped.map(|()| ExitCode::SUCCESS),
-            () = self.stop_again() => Ok(at_once()),
+            () = self.until_stop() => Ok(at_once()),
         }
     }
 
-    /// A reload that comes too late is none.
-    async fn stop_again(&mut self) {
+    /// Until it is told to stop; a reload that comes too late, or too early, is none.
+    async fn until_stop(&mut self) {
         while self.next().await != Told::Stop {}
     }
 }

@@ -74,7 +74,8 @@ test('a config that is wrong is refused on reload; on a start it is not tried ag
   await isNow('active');
 });
 
-test('killed, it comes back by itself', async () => {
+/** Kills it; how long the next one has waited before it began, by what it says, and until it was ready, in seconds. */
+async function killed() {
   const before = await property('MainPID');
   await board.run('systemctl', 'kill', '--signal=SIGKILL', 'camera-node');
   await until('another process', async () => !['0', before].includes(await property('MainPID')) && (await property('ActiveState')) === 'active', 60_000);
@@ -82,6 +83,19 @@ test('killed, it comes back by itself', async () => {
 
 test('one whose thread hangs ends itself, and another is started', async (t) => {
   const before = await property('MainPID');
+  const log = await board.run('journalctl', '--no-pager', '-o', 'cat', `_PID=${await property('MainPID')}`);
+  const [started, ready] = [await property('ExecMainStartTimestampMonotonic'), await property('ActiveEnterTimestampMonotonic')];
+  return { said: Number(/waits for (\d+) s: \d+ starts in a row have ended badly/.exec(log)?.[1] ?? 0), took: (ready - started) / 1e6 };
+}
+
+test('killed, it comes back by itself, and each time later; started by hand, at once', async (t) => {
+  const waits = [await killed(), await killed(), await killed()];
+  t.diagnostic(JSON.stringify(waits));
+  assert.deepEqual(waits.map(({ said }) => said), [0, 2, 4]);
+  for (const { said, took } of waits) assert.ok(took >= said, `${took} s for ${said} s`);
+  await board.run('systemctl', 'restart', 'camera-node');
+  await isNow('active');
+  assert.equal((await killed()).said, 0, 'a restart by hand ends the row');
   const [node] = board.processes('camera-node');
   const program = path.join(root, 'tests/stop-thread.py');
   const [command, ...args] = [...asRoot, 'python3', program, String(node), 'capture-main'];

@@ -3,6 +3,7 @@
 //! A thread of its own, so that nothing else can hold it up. Without `NOTIFY_SOCKET` nobody is told; a stuck part ends the
 //! process all the same.
 
+mod starts;
 mod vigil;
 mod words;
 
@@ -15,6 +16,7 @@ use super::Node;
 use super::clock::media_now;
 use super::thread::{self, Priority, Thread};
 use crate::sys;
+pub use starts::Starts;
 use vigil::{Stuck, Vigil};
 use words::{Facts, Words};
 
