@@ -143,7 +143,8 @@ impl Hand {
     }
 
     /// Opens one in place of one that the node has just closed. The crate answers the answer to a stream's reset by one more
-    /// reset, and that takes with it what has the stream by then: such a channel never comes, and is opened again.
+    /// reset, and that takes with it what has the stream by then: such a channel never comes, and is opened again. Browsers keep a
+    /// stream's number until both sides have reset it (`tests/browser/apps.test.mjs` opens one twenty times).
     pub async fn reopen(&mut self, label: &str) -> Channel {
         let mut again = interval(Duration::from_secs(1));
         let comes = async {
