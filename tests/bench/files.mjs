@@ -6,7 +6,8 @@ import path from 'node:path';
 
 import { launchBrowser } from '../browser/browser.mjs';
 import { openLibrary, watch } from '../browser/library.mjs';
-import { STAND_INS, startDemo, temporaryFile, temporaryFolder } from '../browser/processes.mjs';
+import { startDemo, temporaryFile, temporaryFolder } from '../browser/processes.mjs';
+import { writeTexture } from './texture.mjs';
 
 const BYTES = 10_000_000;
 
@@ -16,7 +17,11 @@ const folder = temporaryFolder(scope);
 const media = path.join(folder, 'media');
 mkdirSync(media);
 writeFileSync(path.join(media, 'clip.mp4'), randomBytes(BYTES));
-const config = temporaryFile(scope, 'camera.toml', `[node]\nstate_folder = "${folder}"\n[files]\nfolder = "${media}"\n${STAND_INS}`);
+// What takes the whole bit rate: a file that takes what the test pattern leaves proves little of the picture beside it.
+const texture = path.join(folder, 'texture.y4m');
+writeTexture(texture);
+const camera = `[[camera]]\n[camera.video]\nsource = "file"\nfile = "${texture}"\n[camera.audio]\nsource = "tone"\n`;
+const config = temporaryFile(scope, 'camera.toml', `[node]\nstate_folder = "${folder}"\n[files]\nfolder = "${media}"\n${camera}`);
 const demo = await startDemo(scope, 'bench-files', ['--config', config]);
 const page = await openLibrary(await launchBrowser(scope), demo.page);
 await watch(page, demo, ['control', 'files', 'snapshot']);
