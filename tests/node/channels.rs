@@ -61,21 +61,15 @@ async fn a_viewer_asks_and_the_node_answers() {
     assert_eq!(muted["result"]["muted"], false);
     hand.hears(true).await;
 
-    // What the node opens, no viewer does.
-    let mut own = hand.open("control").await;
-    assert_eq!(timeout(SOON, own.next()).await.expect("it ends"), Err(ChannelEnd::Closed));
+    // With this one they are sixteen, whatever their labels are.
+    let mut many = Vec::new();
+    for _ in 0..15 {
+        many.push(hand.open("snapshot").await);
+    }
+    let mut further = hand.open("snapshot").await;
+    assert_eq!(timeout(SOON, further.next()).await.expect("it ends"), Err(ChannelEnd::Closed));
     let event = told(&mut control).await;
-    let params = &event["params"];
-    assert_eq!((&params["label"], &params["error"]["code"]), (&json!("control"), &json!(70)), "{event}");
-    assert!(
-        params["error"]["message"].as_str().is_some_and(|words| words.contains("opens this one itself")),
-        "{event}"
-    );
-    assert_eq!(
-        ask(&mut control, "describe", json!({})).await["result"]["cameras"][0]["name"],
-        "main",
-        "it has the other"
-    );
+    assert_eq!((&event["event"], &event["params"]["error"]["code"]), (&json!("channelClosed"), &json!(71)), "{event}");
     hand.leave().await;
     stage.stop().await;
 }
@@ -93,18 +87,36 @@ async fn settings_change_under_viewers_who_stay() {
     let stage = Stage::with(|config| config.camera[0].audio.source = AudioSourceKind::None).await;
     let mut steps = stage.node().events();
     let viewer = Watch::start(&stage, &["--seconds", "8"]);
-    let mut hand = Hand::join(&stage.broker_url(), "hand", (false, &["control"]), None).await;
+    let mut hand = Hand::join(&stage.broker_url(), "hand", (true, &["control"]), None).await;
     let mut control = hand.channel("control").await;
-    eventually("somebody watches", SOON, || stage.viewers() == 1).await;
-    let change = json!({"camera": "main", "width": 640, "height": 360, "fps": 10, "bitrateKbps": 300});
+    eventually("both watch", SOON, || stage.viewers() == 2).await;
+    // The pattern takes 250 kbit/s of this size and rate where it may.
+    let change = json!({"camera": "main", "width": 640, "height": 360, "fps": 24, "bitrateKbps": 100});
     let answer = ask(&mut control, "camera.setSettings", change).await;
-    assert_eq!((&answer["result"]["width"], &answer["result"]["bitrateKbps"]), (&json!(640), &json!(300)), "{answer}");
+    assert_eq!((&answer["result"]["width"], &answer["result"]["bitrateKbps"]), (&json!(640), &json!(100)), "{answer}");
+    let kbps = hand.picture_kbps().await;
+    assert!((20..180).contains(&kbps), "{kbps} kbit/s under a ceiling of 100");
     let now = ask(&mut control, "camera.settings", json!({"camera": "main"})).await;
-    assert_eq!((&now["result"]["height"], &now["result"]["fps"]), (&json!(360), &json!(10)), "{now}");
+    assert_eq!((&now["result"]["height"], &now["result"]["fps"]), (&json!(360), &json!(24)), "{now}");
     let none = ask(&mut control, "camera.mute", json!({"camera": "main", "muted": true})).await;
     assert_eq!(none["error"]["code"], 12, "it has no microphone: {none}");
+    // What the node opens, no viewer does.
+    let mut own = hand.open("control").await;
+    assert_eq!(timeout(SOON, own.next()).await.expect("it ends"), Err(ChannelEnd::Closed));
+    let event = told(&mut control).await;
+    let params = &event["params"];
+    assert_eq!((&params["label"], &params["error"]["code"]), (&json!("control"), &json!(70)), "{event}");
+    assert!(
+        params["error"]["message"].as_str().is_some_and(|words| words.contains("opens this one itself")),
+        "{event}"
+    );
+    assert_eq!(
+        ask(&mut control, "describe", json!({})).await["result"]["cameras"][0]["name"],
+        "main",
+        "it has the other"
+    );
     let seen = viewer.report().await;
-    assert!(seen.cameras.iter().any(|told| (told.width, told.height, told.fps) == (640, 360, 10)), "{seen:?}");
+    assert!(seen.cameras.iter().any(|told| (told.width, told.height, told.fps) == (640, 360, 24)), "{seen:?}");
     assert!(seen.frames >= 20, "pictures before and after: {seen:?}");
     let joins = std::iter::from_fn(|| steps.try_recv().ok()).filter(|event| event.step.name() == "join").count();
     assert_eq!(joins, 2, "the viewer and the hand, once each");

@@ -1,6 +1,7 @@
 //! A viewer that uses its data channels: the program's own core and connection, with hands.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use camera_node::peer::config::Ice;
@@ -24,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A viewer of the node `stage`. Dropped, it is silent from then on.
 pub struct Hand {
     channels: mpsc::UnboundedReceiver<Channel>,
-    sound: mpsc::Receiver<ReceivedPacket>,
+    received: mpsc::Receiver<ReceivedPacket>,
     orders: mpsc::UnboundedSender<Order>,
     task: JoinHandle<()>,
 }
@@ -70,7 +71,10 @@ impl Hand {
             channels: labels.iter().map(|label| Text::try_from(*label).expect("a label")).collect(),
             ..WantsRequest::default()
         };
-        let mut bits = peer.bytes().fold(u64::from(std::process::id()), |bits, byte| bits * 31 + u64::from(byte));
+        // Who comes again needs another session: the node remembers those that have ended.
+        static HANDS: AtomicU32 = AtomicU32::new(0);
+        let seed = u64::from(std::process::id()) << 32 | u64::from(HANDS.fetch_add(1, Ordering::Relaxed));
+        let mut bits = peer.bytes().fold(seed, |bits, byte| bits.wrapping_mul(31).wrapping_add(u64::from(byte)));
         let entropy = Box::new(move || {
             bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             bits ^ (bits >> 29)
@@ -81,8 +85,8 @@ impl Hand {
         let connector = Arc::new(Connector::new(&ice).expect("cryptography works"));
         let (tell, channels) = mpsc::unbounded_channel();
         let (orders, ordered) = mpsc::unbounded_channel();
-        let (packets, received) = mpsc::channel(64);
-        let (hears, sound) = mpsc::channel(64);
+        let (packets, arriving) = mpsc::channel(64);
+        let (taps, received) = mpsc::channel(64);
         let (reports, reported) = mpsc::unbounded_channel();
         let shell = Shell {
             core,
@@ -91,11 +95,11 @@ impl Hand {
             peer: None,
             reports,
             packets,
-            hears,
+            taps,
             services: Arc::new(Hands(tell)),
             begun: now(),
         };
-        Self { channels, sound, orders, task: tokio::spawn(shell.run(ordered, reported, received)) }
+        Self { channels, received, orders, task: tokio::spawn(shell.run(ordered, reported, arriving)) }
     }
 
     /// Waits until what it hears is loud, or silent, for a fifth of a second.
@@ -104,7 +108,10 @@ impl Hand {
         let comes = async {
             let mut on_end = 0;
             while on_end < 10 {
-                let packet = self.sound.recv().await.expect("it lives");
+                let packet = self.received.recv().await.expect("it lives");
+                if packet.kind != TrackKind::Audio {
+                    continue;
+                }
                 let mut samples = [0; 5_760];
                 let count = decoder.decode(&packet.payload, &mut samples, false).expect("Opus");
                 let peak = samples[..count].iter().map(|sample: &i16| sample.unsigned_abs()).max().unwrap_or_default();
@@ -118,6 +125,27 @@ impl Hand {
             "what it hears does not become {}",
             if loud { "loud" } else { "silent" }
         );
+    }
+
+    /// Kilobits a second of its pictures, by their own clock: over two seconds that begin two seconds from now.
+    pub async fn picture_kbps(&mut self) -> usize {
+        while self.received.try_recv().is_ok() {}
+        let measured = async {
+            let (mut begun, mut bytes) = (None, 0);
+            loop {
+                let packet = self.received.recv().await.expect("it lives");
+                if packet.kind != TrackKind::Video {
+                    continue;
+                }
+                match packet.rtp_time.wrapping_sub(*begun.get_or_insert(packet.rtp_time)) / 90_000 {
+                    2 | 3 => bytes += packet.payload.len(),
+                    4..60 => return bytes,
+                    // The first, and one that comes later than it should.
+                    _ => {}
+                }
+            }
+        };
+        timeout(PATIENCE, measured).await.expect("pictures come") * 8 / 2 / 1_000
     }
 
     /// The next channel, which has this label.
@@ -201,7 +229,7 @@ struct Shell {
     peer: Option<(SessionKey, PeerHandle)>,
     reports: Reports,
     packets: mpsc::Sender<ReceivedPacket>,
-    hears: mpsc::Sender<ReceivedPacket>,
+    taps: mpsc::Sender<ReceivedPacket>,
     services: Arc<Hands>,
     begun: Instant,
 }
@@ -243,10 +271,8 @@ impl Shell {
                 },
                 Some((key, event)) = reported.recv() => Input::Peer(key, event),
                 Some(packet) = packets.recv() => {
-                    if packet.kind == TrackKind::Audio {
-                        // Nobody may listen.
-                        let _ = self.hears.try_send(packet);
-                    }
+                    // Nobody may look or listen.
+                    let _ = self.taps.try_send(packet);
                     continue;
                 }
                 () = sleep_until(due) => {
