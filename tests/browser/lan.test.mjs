@@ -7,10 +7,12 @@ import test from 'node:test';
 import { keepScreenshot, launchBrowser, openPage } from './browser.mjs';
 import { layCable, noNamespaces } from './network.mjs';
 import { cardText, waitForPicture } from './page.mjs';
+import { keepConnections, pairInUse } from './pair.mjs';
 import { SMALL, binary, root, temporaryFile, temporaryFolder, until } from './processes.mjs';
 
 const PAGE = 'http://10.78.0.1:8080/';
 const SECURE_PAGE = 'https://10.78.0.1:8443/';
+const PAGE_V6 = 'https://[fd78::1]:8443/';
 
 /** A program that prints the fingerprint of the certificate that the page shows. */
 const PRINT_SHOWN = `
@@ -20,7 +22,7 @@ const socket = require('node:tls').connect({ host: '10.78.0.1', port: 8443, reje
 });`;
 
 /** A node that listens to the LAN; `link()` is what `camera-node link --json` prints. */
-async function startNode(t, name, cable, more = '') {
+async function startNode(t, name, cable, more = '', bind = '0.0.0.0') {
   const state = temporaryFolder(t);
   const config = temporaryFile(t, 'node.toml', `
 [node]
@@ -30,7 +32,7 @@ ${SMALL}
 [broker]
 embedded = true
 [http]
-bind = "0.0.0.0:8080"
+bind = "${bind}:8080"
 [http.tls]
 self_signed = true
 ${more}`);
@@ -94,22 +96,27 @@ test('http and https on a LAN: the picture comes by the link alone, and the noti
   assert.deepEqual(page.complaints.filter((said) => !said.includes('WebSocket')), []);
 });
 
-test('on a LAN with tokens a link carries both, and either alone is not enough', { timeout: 120_000, skip: noNamespaces }, async (t) => {
-  const cable = layCable(t);
+test('a link to a node with IPv6 alone carries password and token, and either alone is not enough', { timeout: 120_000, skip: noNamespaces }, async (t) => {
+  const cable = layCable(t, { v6: true });
   const keys = temporaryFolder(t);
   cable.camera.run(binary, ['keys', 'make', '--kid', 'test', '--dir', keys]);
   const more = `[access]\nmode = "token"\n[[access.keys]]\nkid = "test"\nfile = "${keys}/test.public.pem"\n`;
-  const node = await startNode(t, 'node-lan-tokens', cable, more);
-  const { password, token } = node.link(['--for', '5m', '--scope', 'view']);
+  const node = await startNode(t, 'node-lan-tokens', cable, more, '[::]');
+  const { links, password, token } = node.link(['--for', '5m', '--scope', 'view']);
+  const secrets = `#password=${password}&token=${token}`;
+  assert.ok(links.includes(`${PAGE_V6}${secrets}`), String(links));
   const page = await openPage(await launch(t, cable), { ignoreHTTPSErrors: true });
-  await page.goto(`${SECURE_PAGE}#token=${token}`);
+  await page.goto(`${PAGE_V6}#token=${token}`);
   await page.locator('[data-reason="unauthorized"]').waitFor();
   const other = await openPage(page.context().browser(), { ignoreHTTPSErrors: true });
-  await other.goto(`${SECURE_PAGE}#password=${password}`);
+  await other.goto(`${PAGE_V6}#password=${password}`);
   await other.locator('[data-reason="tokenMissing"]').waitFor();
   await other.goto('about:blank');
-  await other.goto(`${SECURE_PAGE}#password=${password}&token=${token}`);
+  await keepConnections(other);
+  await other.goto(`${PAGE_V6}${secrets}`);
   await waitForPicture(other);
+  const { theirs } = await pairInUse(other);
+  assert.equal(theirs.address, 'fd78::1');
 });
 
 test('the node answers for its name on the LAN, also at a new address, and says goodbye', { timeout: 120_000, skip: noNamespaces }, async (t) => {
