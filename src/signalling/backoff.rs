@@ -9,6 +9,8 @@ pub(super) struct Backoff {
     /// Failures in a row; a connection that did not last counts as one.
     failures: u32,
     last_connect: Option<Instant>,
+    /// CONNECT was sent, and nothing shows yet that it has arrived.
+    is_on_its_way: bool,
     up_since: Option<Instant>,
 }
 
@@ -28,22 +30,37 @@ pub(super) enum Retry {
 impl Backoff {
     /// The jitter is drawn from `seed`, so that a fleet of nodes does not come back in step.
     pub(super) fn new(seed: u64) -> Self {
-        Self { rng: fastrand::Rng::with_seed(seed), failures: 0, last_connect: None, up_since: None }
+        Self {
+            rng: fastrand::Rng::with_seed(seed),
+            failures: 0,
+            last_connect: None,
+            is_on_its_way: false,
+            up_since: None,
+        }
     }
 
-    /// A connection is being made; called again when CONNECT is sent, which is what is not to be repeated too soon.
+    /// A connection is being made.
     pub(super) fn connecting(&mut self, now: Instant) {
         self.last_connect = Some(now);
+        self.is_on_its_way = false;
         self.up_since = None;
+    }
+
+    /// CONNECT is sent, which is what is not to be repeated too soon.
+    pub(super) fn introduced(&mut self, now: Instant) {
+        self.last_connect = Some(now);
+        self.is_on_its_way = true;
     }
 
     /// It is usable.
     pub(super) fn up(&mut self, now: Instant) {
+        self.arrived(now);
         self.up_since = Some(now);
     }
 
     /// It failed or was lost; the next one may begin at the returned moment.
     pub(super) fn lost(&mut self, now: Instant, retry: Retry) -> Instant {
+        self.arrived(now);
         let lasted = self.up_since.take().map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         if lasted >= STABLE_AFTER {
             self.failures = 0;
@@ -62,9 +79,17 @@ impl Backoff {
 
     /// The machine's network is another now: there is nothing to wait for.
     pub(super) fn network_changed(&mut self, now: Instant) -> Instant {
+        self.arrived(now);
         self.failures = 0;
         self.up_since = None;
         self.earliest(now)
+    }
+
+    /// The broker counts from when CONNECT came, which may have been only now: the next one may be quicker.
+    fn arrived(&mut self, now: Instant) {
+        if std::mem::take(&mut self.is_on_its_way) {
+            self.last_connect = Some(now);
+        }
     }
 
     fn earliest(&self, now: Instant) -> Instant {
@@ -84,7 +109,7 @@ const CLOCK_WAIT: Duration = Duration::from_secs(5);
 /// How long a connection must have lasted for the next wait to be the shortest again. Shorter, and two clients with one
 /// id would throw each other off the broker as fast as it lets them.
 const STABLE_AFTER: Duration = Duration::from_secs(20);
-/// AWS IoT Core takes one CONNECT a second from a client id; the second may have the quicker way there.
+/// AWS IoT Core takes one CONNECT a second from a client id.
 const BETWEEN_CONNECTS: Duration = Duration::from_millis(1_100);
 
 #[cfg(test)]
@@ -140,6 +165,20 @@ mod tests {
         backoff.connecting(start);
         backoff.up(start + seconds(0.01));
         assert_eq!(backoff.lost(start + seconds(0.02), Retry::Soon), start + BETWEEN_CONNECTS);
+    }
+
+    #[test]
+    fn a_connect_counts_from_when_it_has_come_at_the_latest() {
+        let mut backoff = Backoff::new(1);
+        let start = epoch();
+        backoff.connecting(start);
+        backoff.introduced(start + seconds(0.2));
+        backoff.up(start + seconds(0.7));
+        let next = backoff.lost(start + seconds(0.8), Retry::Soon);
+        assert_eq!(next, start + seconds(0.7) + BETWEEN_CONNECTS, "it was on its way for half a second");
+        backoff.connecting(next);
+        backoff.introduced(next);
+        assert_eq!(backoff.network_changed(next + seconds(0.4)), next + seconds(0.4) + BETWEEN_CONNECTS);
     }
 
     #[test]

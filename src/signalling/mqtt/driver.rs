@@ -107,7 +107,7 @@ impl Driver {
         loop {
             tokio::select! {
                 occurrence = connection.next() => match occurrence {
-                    Occurrence::Introduced => self.backoff.connecting(now().into_std()),
+                    Occurrence::Introduced => self.backoff.introduced(now().into_std()),
                     Occurrence::Accepted => {
                         self.conn = number;
                         if connection.is_subscribed() {
