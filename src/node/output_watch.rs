@@ -78,7 +78,10 @@ mod tests {
         (0..1_800).find_map(|picture| {
             let at = begun + Duration::from_millis(picture * 33);
             let result = match came_out(picture) {
-                Ok(true) => return Some(watch.gave()).and(None),
+                Ok(true) => {
+                    watch.gave();
+                    Ok(())
+                }
                 Ok(false) => watch.gave_nothing(None, at),
                 Err(damaged) => watch.gave_nothing(Some(damaged.to_owned()), at),
             };
