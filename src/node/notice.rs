@@ -11,6 +11,9 @@ use super::clock::media_now;
 /// How often a card is sent.
 pub const CARD_INTERVAL: Duration = Duration::from_millis(200);
 
+/// What it says in large letters.
+pub const HEADLINE: &str = "not encodable";
+
 /// A card that is being shown.
 pub struct Notice {
     card: Frame,
@@ -48,5 +51,5 @@ impl Notice {
 }
 
 fn card((width, height): (u32, u32), words: &str) -> Frame {
-    Card::new(width, height, "not encodable", words).frame(media_now(), 0)
+    Card::new(width, height, HEADLINE, words).frame(media_now(), 0)
 }

@@ -32,6 +32,9 @@ const READ_LIMIT: Duration = Duration::from_millis(500);
 /// The card is repeated this often: often enough for a viewer who joins, cheap for the encoder.
 const CARD_INTERVAL: Duration = Duration::from_millis(200);
 
+/// The headline of the card of a camera that a person has shut.
+const SHUT: &str = "privacy";
+
 /// What is said of the test pattern that `auto` has come to.
 const MISSING: &str = "none was found: the test pattern is shown until one is plugged in";
 
@@ -224,7 +227,7 @@ impl Picture {
     /// Delivers the card of a camera that a person has shut, for as long as it is. The device is closed.
     fn show_shutter(&self, part: &str, pulse: &Pulse) {
         let (width, height) = self.size();
-        let card = Card::new(width, height, "privacy", "somebody has switched this camera off");
+        let card = Card::new(width, height, SHUT, "somebody has switched this camera off");
         let mut sequence = 0;
         loop {
             // First the card, so that no picture of before waits anywhere when it is said that there is none.
@@ -242,15 +245,7 @@ impl Picture {
     /// Delivers the card that tells viewers what is wrong, for as long as `pause`.
     fn show_card(&self, state: State, error: &CaptureError, pause: Duration, pulse: &Pulse) {
         let (width, height) = self.size();
-        let headline = match state {
-            State::Away => "camera away",
-            State::Busy => "camera in use",
-            State::Denied => "no right to the camera",
-            State::Stalled => "camera silent",
-            State::Unsupported => "camera not usable",
-            _ => "camera failed",
-        };
-        let card = Card::new(width, height, headline, &error.to_string());
+        let card = Card::new(width, height, headline(state), &error.to_string());
         let mut sequence = 0;
         let mut left = pause;
         while !left.is_zero() && self.wanted() {
@@ -261,6 +256,18 @@ impl Picture {
             self.demand.pause(step);
             left -= step;
         }
+    }
+}
+
+/// What the card says in large letters.
+const fn headline(state: State) -> &'static str {
+    match state {
+        State::Away => "camera away",
+        State::Busy => "camera in use",
+        State::Denied => "no right to the camera",
+        State::Stalled => "camera silent",
+        State::Unsupported => "camera not usable",
+        _ => "camera failed",
     }
 }
 
@@ -297,6 +304,20 @@ mod tests {
         let camera = Video { source: VideoSourceKind::File, file: film.to_owned(), ..pattern.clone() };
         let find = move || camera.file.exists().then(|| camera.clone());
         Chosen::new(pattern, true, (film.parent().expect("a folder"), "camera"), find)
+    }
+
+    #[test]
+    fn each_card_stands_in_the_table_of_faults_beside_its_state() {
+        let table = include_str!("../../deploy/faults.md");
+        for state in [State::Away, State::Busy, State::Denied, State::Stalled, State::Unsupported, State::Failed] {
+            let (part, card) =
+                (format!("`camera:NAME` `{}`", state.word()), format!("the card \"{}\"", headline(state)));
+            let is_there = table.lines().any(|line| line.contains(&part) && line.contains(&card));
+            assert!(is_there, "{part} with {card}");
+        }
+        let encoder = table.lines().find(|line| line.contains("`encoder:NAME` `failed`")).expect("a row");
+        assert!(encoder.contains(&format!("the card \"{}\"", crate::node::notice::HEADLINE)), "{encoder}");
+        assert!(table.contains(&format!("the card \"{SHUT}\"")));
     }
 
     #[test]
