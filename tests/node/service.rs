@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::timeout;
 
+use crate::ports::free_ports;
 use crate::stage::place;
 use crate::stopped_thread;
 use crate::systemd::{Systemd, by_itself, signal};
@@ -59,9 +60,13 @@ async fn a_wedged_thread_ends_its_process_and_one_that_waits_for_its_camera_does
     // Three nodes at once, as it takes its time.
     let mut patient = Systemd::new();
     let away = by_itself("").replace("\"test-pattern\"", "\"v4l2\"\ndevice = \"usb-no-such-camera\"");
+    let [nobody] = free_ports();
+    let away = away.replace("loopback:", &format!("mqtt://127.0.0.1:{nobody}"));
     patient.write("node.toml", &away);
     let mut waiting = patient.start().stderr(Stdio::null()).spawn().expect("it can be run");
-    let status = patient.hears("away", SOON, |line| line.contains("camera away")).await;
+    patient.hears("ready all the same", SOON, |line| line == "READY=1").await;
+    let both = |line: &str| line.contains("camera away") && line.contains("broker away");
+    let status = patient.hears("away", SOON, both).await;
     assert!(status.contains("usb-no-such-camera"), "{status}");
 
     let mut systemd = Systemd::new();

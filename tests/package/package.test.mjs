@@ -38,6 +38,29 @@ test('the same inputs make the same bytes', () => {
   assert.ok(readFileSync(packages.newer).equals(readFileSync(packages.again)));
 });
 
+test('cross/check refuses a binary for another machine, one with symbols, and one that is too large', async () => {
+  const here = /^host: (.*)$/m.exec((await run('rustc', ['-vV'])).stdout)[1];
+  /** What it says of this. */
+  const check = async (target, file, ...megabytes) => {
+    const { code = 0, stdout } = await run(path.join(root, 'cross/check'), [target, file, ...megabytes]).catch((failed) => failed);
+    const of = (what) => stdout.split('\n').find((line) => line.startsWith(`${what} `)) ?? stdout;
+    return { code, of };
+  };
+  const stripped = path.join(packages.folder, 'camera-node');
+  const good = await check(here, stripped, '900');
+  for (const what of ['machine', 'libraries', 'glibc', 'symbols', 'size']) assert.doesNotMatch(good.of(what), /WRONG/);
+  const other = here.startsWith('x86_64') ? 'aarch64-unknown-linux-gnu' : 'x86_64-unknown-linux-gnu';
+  for (const [what, words, ...args] of [
+    ['machine', 'is wanted', other, stripped],
+    ['symbols', 'it should be stripped', here, binary],
+    ['size', 'too large', here, stripped, '1'],
+  ]) {
+    const bad = await check(...args);
+    assert.match(bad.of(what), new RegExp(`WRONG: .*${words}`));
+    assert.equal(bad.code, 1, what);
+  }
+});
+
 test('the guides name the config where the package has it', () => {
   const guides = readdirSync(path.join(root, 'deploy')).filter((name) => name.endsWith('.md'));
   const named = guides.flatMap((name) => {
@@ -82,6 +105,15 @@ test('installing asks nothing and puts everything where Debian has it', async ()
   assert.equal((await board.run('dpkg', '--verify', 'camera-node')).trim(), '');
   const man = await board.run('sh', '-c', 'zcat /usr/share/man/man1/camera-node-run.1.gz');
   assert.match(man, /\\-\\-config/);
+  const help = await board.run('camera-node', '--help');
+  const commands = [...help.split('Commands:')[1].split('Options:')[0].matchAll(/^ {2}(\w+)/gm)].map(([, name]) => name).filter((name) => name !== 'help');
+  assert.ok(commands.includes('run') && commands.includes('provision'), help);
+  const completions = ['/usr/share/bash-completion/completions/camera-node', '/usr/share/zsh/vendor-completions/_camera-node', '/usr/share/fish/vendor_completions.d/camera-node.fish'];
+  await board.run('bash', '-n', completions[0]);
+  for (const command of commands) {
+    assert.match(await board.run('sh', '-c', `zcat /usr/share/man/man1/camera-node-${command}.1.gz`), new RegExp(`^camera\\\\-node\\\\-${command} \\\\- .+`, 'm'));
+    for (const file of completions) assert.match(board.text(file), new RegExp(`\\b${command}\\b`), `${command} in ${file}`);
+  }
   const owners = (await board.run('dpkg', '-L', 'camera-node')).trim().split('\n');
   for (const file of owners.filter((name) => name !== '/.')) assert.match(await board.about(file), / root:root$/, file);
 });
