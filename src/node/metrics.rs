@@ -36,6 +36,9 @@ pub struct Metrics {
     pub stage_seconds: HistogramVec,
     /// Seconds from a packet of a talker's to its first sample at the speaker.
     pub talk_seconds: HistogramVec,
+    /// Packets of talkers by what became of them, their `fate`: `played`, `repaired` (lost, and heard from the next one),
+    /// `concealed` (made up, in stretches of up to 20 ms), `discarded` (too late, or twice), `restarted` (another stream).
+    pub talk_packets: IntCounterVec,
     /// Viewers that receive this camera.
     pub viewers: IntGaugeVec,
     /// Bits a second sent to one viewer.
@@ -84,6 +87,11 @@ impl Default for Metrics {
                 "talk_seconds",
                 "Time from a packet of a viewer's sound to its first sample at the speaker",
                 &["camera"],
+            ),
+            talk_packets: counters(
+                "talk_packets_total",
+                "Packets of viewers' sound, by what became of them",
+                &["camera", "fate"],
             ),
             viewers: gauges("viewers", "Viewers that receive this camera", &["camera"]),
             viewer_bitrate: register(

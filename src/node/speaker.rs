@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::media::CameraName;
-use crate::playback::{self, Echoes, Mixer, PlaybackError, SPEAKER_PERIOD, Talkers, config::Speaker};
+use crate::playback::{self, Echoes, Mixer, PlaybackError, SPEAKER_PERIOD, TalkCounts, Talkers, config::Speaker};
 
 use super::demand::Demand;
 use super::metrics::Metrics;
@@ -80,6 +80,7 @@ impl Playing {
         let delays = self.metrics.talk_seconds.with_label_values(&[self.camera.as_str()]);
         let latency = sink.latency();
         let mut period = [0; SPEAKER_PERIOD];
+        let mut counted = TalkCounts::default();
         while self.wanted() {
             pulse.beat();
             let heard_at = sink.room(SILENCE_LIMIT)?;
@@ -89,10 +90,21 @@ impl Playing {
             }
             let took = |waited: Duration| delays.observe((waited + latency).as_secs_f64());
             let audible = mixer.mix(&mut period, heard_at.minus(latency), took)?;
+            counted = self.count(mixer.counts(), counted);
             self.echoes.played(&period, heard_at, audible);
             sink.play(&period)?;
         }
         Ok(())
+    }
+
+    /// Counts what has come since; gives `now` back.
+    fn count(&self, now: TalkCounts, before: TalkCounts) -> TalkCounts {
+        for ((fate, now), (_, before)) in now.by_name().into_iter().zip(before.by_name()) {
+            if now > before {
+                self.metrics.talk_packets.with_label_values(&[self.camera.as_str(), fate]).inc_by(now - before);
+            }
+        }
+        now
     }
 
     fn wanted(&self) -> bool {

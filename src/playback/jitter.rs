@@ -48,9 +48,9 @@ pub(super) enum Play {
     Silence { samples: Ticks },
 }
 
-/// What became of packets. Counts only rise.
+/// What became of talkers' packets. Counts only rise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Counts {
+pub struct Counts {
     /// Played.
     pub played: u64,
     /// Came after their turn, or twice, or could not be kept.
@@ -61,6 +61,32 @@ pub(super) struct Counts {
     pub concealed: u64,
     /// Times that the stream was begun anew.
     pub restarts: u64,
+}
+
+impl Counts {
+    /// These and `others`.
+    #[must_use]
+    pub(super) fn plus(self, others: Self) -> Self {
+        Self {
+            played: self.played + others.played,
+            discarded: self.discarded + others.discarded,
+            repaired: self.repaired + others.repaired,
+            concealed: self.concealed + others.concealed,
+            restarts: self.restarts + others.restarts,
+        }
+    }
+
+    /// Each by its name.
+    pub fn by_name(self) -> [(&'static str, u64); 5] {
+        let Self { played, discarded, repaired, concealed, restarts } = self;
+        [
+            ("played", played),
+            ("discarded", discarded),
+            ("repaired", repaired),
+            ("concealed", concealed),
+            ("restarted", restarts),
+        ]
+    }
 }
 
 /// One talker's packets.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::PlaybackError;
+use super::jitter::Counts;
 use super::mix::Limiter;
 use super::resample::Weights;
 use super::talker::Talker;
@@ -22,6 +23,8 @@ pub struct Mixer {
     talkers: Arc<Talkers>,
     /// Those who talk now: whose inbox, and what becomes of it.
     lines: Vec<(Arc<Inbox>, Talker)>,
+    /// Of those who talk no more.
+    gone: Counts,
     limit: usize,
     weights: Weights,
     limiter: Limiter,
@@ -30,7 +33,8 @@ pub struct Mixer {
 impl Mixer {
     /// Of at most `limit` that are heard at a time; a further one is when one of them pauses.
     pub fn new(talkers: Arc<Talkers>, limit: usize) -> Self {
-        Self { talkers, lines: Vec::new(), limit, weights: Weights::default(), limiter: Limiter::default() }
+        let (weights, limiter) = (Weights::default(), Limiter::default());
+        Self { talkers, lines: Vec::new(), gone: Counts::default(), limit, weights, limiter }
     }
 
     /// Fills `period` with what is due at `now`; tells `took` of each packet how long it has been here. Whether somebody is
@@ -53,10 +57,22 @@ impl Mixer {
         Ok(period.iter().any(|sample| sample.unsigned_abs() > AUDIBLE.unsigned_abs()))
     }
 
+    /// What became of all packets that it was left.
+    pub fn counts(&self) -> Counts {
+        self.lines.iter().fold(self.gone, |sum, (_, talker)| sum.plus(talker.counts()))
+    }
+
     fn take_what_was_left(&mut self) -> Result<(), PlaybackError> {
         let inboxes = self.talkers.inboxes();
         let is_there = |inbox: &Arc<Inbox>| inboxes.iter().any(|there| Arc::ptr_eq(there, inbox));
-        self.lines.retain(|(inbox, talker)| is_there(inbox) && !talker.is_gone());
+        let gone = &mut self.gone;
+        self.lines.retain(|(inbox, talker)| {
+            let stays = is_there(inbox) && !talker.is_gone();
+            if !stays {
+                *gone = gone.plus(talker.counts());
+            }
+            stays
+        });
         for inbox in &inboxes {
             let left = inbox.take();
             if left.is_empty() {

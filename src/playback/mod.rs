@@ -45,6 +45,7 @@ use crate::sys;
 pub use crate::sys::DeviceError as PlaybackError;
 
 pub use echo::{EchoGuard, Echoes};
+pub use jitter::Counts as TalkCounts;
 pub use mixer::{Mixer, SPEAKER_PERIOD};
 pub use talkers::{Talkers, Voice};
 

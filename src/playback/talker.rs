@@ -6,7 +6,7 @@ use ::opus::{Channels, Decoder};
 
 use super::PlaybackError;
 use super::drift::Drift;
-use super::jitter::{Jitter, Play};
+use super::jitter::{Counts, Jitter, Play};
 use super::resample::{Resampler, Weights};
 use super::ticks::{self, Ticks, millis};
 use crate::media::{SAMPLE_RATE_HZ, SpokenPacket};
@@ -70,6 +70,11 @@ impl Talker {
     #[cfg(test)]
     pub(super) fn lag(&self, now: Ticks) -> Option<Ticks> {
         self.jitter.lag(now + self.ready.len() as Ticks)
+    }
+
+    /// What became of its packets.
+    pub(super) fn counts(&self) -> Counts {
+        self.jitter.counts
     }
 
     /// Its packets.

@@ -357,6 +357,29 @@ fn a_tone_is_heard_without_gaps_soon_and_at_its_pitch() {
 }
 
 #[test]
+fn what_became_of_packets_is_counted_of_those_who_have_gone_too() {
+    let talkers = Arc::new(Talkers::default());
+    let mut mixer = Mixer::new(Arc::clone(&talkers), 4);
+    let mut counted = |seconds: Ticks, seed| {
+        let voice = talkers.join();
+        let mut sender = Sender::new(0.0, Network { loses: stands_alone, ..Network::clean(seed) }, long_tone());
+        for n in 0..seconds * 100 {
+            let now = START + n * millis(10);
+            sender.arrived(now).into_iter().for_each(|packet| voice.say(packet));
+            mixer.mix(&mut [0; SPEAKER_PERIOD], moment(now), |_| {}).expect("a decoder");
+        }
+        mixer.counts()
+    };
+    let (one, two) = (counted(8, 1), counted(8, 2));
+    let lost = 400 / 25;
+    for counts in [one, Counts { played: two.played - one.played, repaired: two.repaired - one.repaired, ..two }] {
+        assert!(counts.played > 360 && counts.played <= 400 - lost, "{one:?} {two:?}");
+        assert!((lost / 2..=lost).contains(&counts.repaired), "{one:?} {two:?}");
+    }
+    assert_eq!(two.by_name()[2], ("repaired", two.repaired));
+}
+
+#[test]
 fn several_are_heard_at_once_and_no_more_than_there_is_room_for() {
     let level = |count: u64| {
         let (samples, _) = heard(3, (0..count).map(|n| (500.0 + 170.0 * n as f64, 0.0, Network::clean(n))).collect());
