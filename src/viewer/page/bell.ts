@@ -64,7 +64,8 @@ function showBell({ state, reason, said }: RegistrationState): void {
   shown = state;
   if (state === "on" && isNews) notify("This browser rings when somebody calls, as long as this page is open.");
   isNews = isNews && state === "pending";
-  if (state === "refused") notify(reason === "unsupported" ? "This camera does not call anybody." : `This browser cannot be called: ${said ?? "the camera does not allow it"}`);
+  // That nobody is let in stands on the card already.
+  if (state === "refused" && reason !== "unauthorized") notify(reason === "unsupported" ? "This camera does not call anybody." : `This browser cannot be called: ${said ?? "the camera does not allow it"}`);
 }
 
 /** Enough to tell the browsers of a household. */

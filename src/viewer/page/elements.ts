@@ -20,6 +20,8 @@ export const card = {
 };
 export const plate = { name: byTestId("name", HTMLElement), state: byTestId("state", HTMLElement) };
 export const setup = byTestId("setup", HTMLFormElement);
+/** Of the same form, for a broker that wants them. */
+export const loginFields = byTestId("login", HTMLFieldSetElement);
 export const numbers = byTestId("numbers", HTMLElement);
 export const toast = byTestId("toast", HTMLElement);
 export const notice = byTestId("insecure", HTMLElement);

@@ -1,6 +1,6 @@
 /** The page: finds out which camera to show, and joins the library to the elements. */
 
-import { Camera, type CameraEvent, type CameraState, scopesOfToken, type Stats, type Status, withPassword } from "../lib/index.ts";
+import { Camera, type CameraEvent, type CameraState, scopesOfToken, type Stats, type Status } from "../lib/index.ts";
 import { drawAmbience, followAmbience } from "./ambience.ts";
 import { followBell } from "./bell.ts";
 import { keptName } from "./bellname.ts";
@@ -11,14 +11,16 @@ import { buttons, root } from "./elements.ts";
 import { kept, type Kept } from "./kept.ts";
 import { LastName } from "./lastname.ts";
 import { measureLatency } from "./latency.ts";
+import { Door, isOwnBroker } from "./login.ts";
 import { hasSound, onFirstPicture, show } from "./player.ts";
 import { showName, showNumbers, showState } from "./screen.ts";
 import { showLacks } from "./insecure.ts";
 import { followFiles } from "./files.ts";
 import { followPanel } from "./panel.ts";
-import { type Secrets, secretsFor, takeSecrets } from "./secrets.ts";
+import { secretsFor, takeSecrets } from "./secrets.ts";
 import { brokerAddress, findSettings, isComplete, type Settings } from "./settings.ts";
-import { askForSettings } from "./setup.ts";
+import { askForSettings, isAsking } from "./setup.ts";
+import { followSignIn } from "./signin.ts";
 import { isTabletByAddress, onFirstTouch, Tablet } from "./tablet.ts";
 import { followTalk } from "./talk.ts";
 import { followChoices } from "./thisbrowser.ts";
@@ -59,18 +61,30 @@ async function main(): Promise<void> {
   if (isComplete(settings)) {
     const secrets = secretsFor(settings, given, () => sessionStorage);
     showLacks(https, secrets);
-    watch(settings, secrets, https, { mayChange: from === "fragment", byAddress: isTabletByAddress(location.hash) });
+    const password = { value: secrets.password, isNew: given.password !== undefined };
+    const door = new Door(settings, brokerAddress(settings.broker, location.href), password, () => sessionStorage);
+    const takesLogins = !isOwnBroker(settings, from);
+    watch(settings, secrets.token, door, https, { mayChange: from === "fragment", byAddress: isTabletByAddress(location.hash), takesLogins });
   } else askForSettings(settings);
 }
 
-function watch(settings: Settings, { token, password }: Secrets, https: string | undefined, { mayChange, byAddress }: { mayChange: boolean; byAddress: boolean }): void {
+/** What of the page depends on where the camera was found. */
+interface Place {
+  /** Another camera may be chosen. */
+  readonly mayChange: boolean;
+  /** The address makes a wall tablet of this browser. */
+  readonly byAddress: boolean;
+  /** The broker may want a user name and a password. */
+  readonly takesLogins: boolean;
+}
+
+function watch(settings: Settings, token: string | undefined, door: Door, https: string | undefined, { mayChange, byAddress, takesLogins }: Place): void {
   const { node, prefix } = settings;
-  const broker = brokerAddress(settings.broker, location.href);
   const allows = allowed(token);
   const mayTalk = allows("talk");
   const camera = new Camera({
     wants: { video: true, audio: true, ...(mayTalk && { talk: true }), channels: ["telemetry", "snapshot", ...["control", "files"].filter(allows)] },
-    ...(password === undefined ? { broker } : { connect: withPassword({ url: broker, password }) }),
+    connect: door.connect,
     node,
     ...(prefix !== undefined && { prefix }),
     ...(token !== undefined && { token }),
@@ -85,11 +99,14 @@ function watch(settings: Settings, { token, password }: Secrets, https: string |
   const called = new LastName(node, keep("name"));
 
   const state = (): void => {
+    if (isAsking()) return;
     const details = camera.status?.state_detail;
     const detail = shown === undefined ? undefined : details?.cameras[shown];
     showState(camera.state, { detail, warnings: details?.warnings ?? [], isStill: stillFor >= 3, mayChange, mayCall: mayTalk, idle: tablet.isOn ? waits(isTouched) : undefined });
   };
 
+  // Before all others: while somebody has to type, nothing else is said.
+  if (takesLogins) followSignIn(camera, door, settings, state);
   camera.on("state", ({ state: name }) => {
     if (name !== "live") stillFor = 0;
     keepAwake(name === "live" || tablet.isOn);
