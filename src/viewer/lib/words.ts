@@ -33,6 +33,7 @@ const WORDS: { readonly [R in Reason]: Words } = {
     "Check the broker's address and this device's network.",
   ),
   nodeOffline: words("Camera offline", "The camera is not connected to its broker.", "Check its power and network. The picture comes when it is back."),
+  nodeAway: words("Camera offline", "Nothing comes from the camera any more, and its broker says that it is offline.", "Check its power and network. The picture comes when it is back."),
   nodeRestarted: words("Camera restarted", "The camera has just started again.", WAIT),
   live: words("Live", "You see the camera as it is now."),
   silent: words("Reconnecting", "Nothing has come from the camera for a few seconds. A new way to it is being looked for.", WAIT),

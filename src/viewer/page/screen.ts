@@ -46,7 +46,7 @@ export function showState(told: CameraState, more: More): void {
   const isTrying = state.state === "connecting" || (state.state === "live" && !needsTap);
   buttons.connect.hidden = isTrying;
   buttons.connect.textContent = needsTap ? "Play" : state.state === "idle" || state.retryAt === undefined ? "Connect" : "Try now";
-  const isOfNoUse = ["nodeOffline", "silent", "closed", "noWebRtc"].includes(state.reason);
+  const isOfNoUse = ["nodeOffline", "nodeAway", "silent", "closed", "noWebRtc"].includes(state.reason);
   if (isOfNoUse) buttons.connect.hidden = true;
   buttons.call.hidden = !more.mayCall || state.state !== "idle";
   buttons.change.hidden = !more.mayChange || state.state === "live" || state.state === "connecting";

@@ -127,6 +127,14 @@ export class Bench {
     }
   }
 
+  /** Nothing has come for so many seconds. */
+  stall(seconds: number): void {
+    for (let second = 1; second <= seconds; second += 1) {
+      this.advance(1_000);
+      this.handle({ type: "media", session: this.session, bytes: this.bytes - 1 });
+    }
+  }
+
   bytes = 1;
 
   /** The latest session the viewer has joined with. */

@@ -532,3 +532,34 @@ test("a connection to the broker that neither comes nor fails is given up after 
   bench.advance(25_000);
   assert.equal(bench.connects, 2, "one that has come is left alone");
 });
+
+test("a node whose will has come while pictures flow is watched on, and offline once they have stopped", () => {
+  const bench = new Bench();
+  bench.goLive();
+  bench.watch(5);
+  bench.status("offline");
+  bench.watch(60);
+  assert.equal(bench.state.reason, "live", "a session outlives its node's broker connection");
+  bench.stall(2);
+  assert.deepEqual([bench.state.state, bench.state.reason], ["lost", "nodeAway"]);
+  bench.watch(1);
+  assert.equal(bench.state.reason, "live");
+  bench.stall(2);
+  bench.advance(20_000);
+  assert.deepEqual([bench.state.state, bench.state.reason], ["waiting", "nodeOffline"]);
+  bench.status("online", { boot: "fedcba9876543210" });
+  bench.advance(5_000);
+  assert.deepEqual([bench.state.state, bench.state.reason], ["connecting", "join"]);
+});
+
+test("a path that falls silent while the node is at its broker is looked for, and the will that comes later is told", () => {
+  const bench = new Bench();
+  bench.goLive();
+  bench.watch(5);
+  bench.stall(2);
+  assert.equal(bench.state.reason, "live");
+  bench.peer({ type: "silent" });
+  assert.deepEqual([bench.state.state, bench.state.reason], ["lost", "silent"]);
+  bench.status("offline");
+  assert.deepEqual([bench.state.state, bench.state.reason], ["lost", "nodeAway"]);
+});

@@ -60,7 +60,8 @@ export function describe({ started, link, known, online, phase, calls, asking, r
         return { state: "connecting", reason: "broker" };
     }
   }
-  if (phase === "silent") return { state: "lost", reason: "silent" };
+  // A session outlives its node's broker connection; both gone, the node is.
+  if (phase === "silent") return { state: "lost", reason: known && !online ? "nodeAway" : "silent" };
   if (phase === "closing") return { state: "lost", reason: "closed" };
   if (phase !== undefined && phase !== "ended") return { state: "connecting", reason: "join" };
   if (calls) return { state: "connecting", reason: "call" };

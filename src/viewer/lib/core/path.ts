@@ -4,7 +4,7 @@ import type { Input } from "./io.ts";
 import type { Pulse } from "./pulse.ts";
 import type { Session } from "./session.ts";
 
-export function followPath(session: Session, pulse: Pulse, input: Extract<Input, { type: "media" | "networkChanged" | "restart" }>, now: number): void {
+export function followPath(session: Session, pulse: Pulse, input: Extract<Input, { type: "media" | "networkChanged" | "restart" }>, online: boolean, now: number): void {
   switch (input.type) {
     case "networkChanged":
       session.networkChanged(now);
@@ -14,9 +14,9 @@ export function followPath(session: Session, pulse: Pulse, input: Extract<Input,
       break;
     case "media": {
       if (session.id !== input.session || (session.phase !== "connected" && session.phase !== "silent")) break;
-      const isDead = pulse.isDead(input.bytes);
+      const isDead = pulse.isDead(input.bytes, online);
       if (pulse.isBeating) session.mediaFlow(now);
-      else if (isDead && session.phase === "connected") session.lost(now, true);
+      else if (isDead && session.phase === "connected") session.lost(now, online);
       break;
     }
   }

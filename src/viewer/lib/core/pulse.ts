@@ -6,8 +6,8 @@
  * by other means; this is for one that stands and carries nothing.
  */
 const DEAD_REPORTS = 8;
-/** Just woken up, the doubt is greater. */
-const DEAD_REPORTS_AWAKE = 2;
+/** Just woken up, or while the broker says that the node is offline, the doubt is greater. */
+const DEAD_REPORTS_IN_DOUBT = 2;
 
 export class Pulse {
   /** Whether anything has come at all. */
@@ -27,8 +27,8 @@ export class Pulse {
     this.missed = 0;
   }
 
-  /** Takes a report in; whether the connection is now dead. */
-  isDead(bytes: number): boolean {
+  /** Takes a report in; whether the connection is now dead. `online`: whether the node is there as far as the broker knows. */
+  isDead(bytes: number, online: boolean): boolean {
     if (bytes > this.bytes) {
       this.bytes = bytes;
       this.missed = 0;
@@ -37,6 +37,6 @@ export class Pulse {
       return false;
     }
     this.missed += 1;
-    return this.missed >= (this.awake ? DEAD_REPORTS_AWAKE : DEAD_REPORTS);
+    return this.missed >= (this.awake || !online ? DEAD_REPORTS_IN_DOUBT : DEAD_REPORTS);
   }
 }

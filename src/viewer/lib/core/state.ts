@@ -37,6 +37,8 @@ export type Reason =
   | "noToken"
   | "brokerAway"
   | "nodeOffline"
+  /** Pictures have stopped, and the broker says that the node is offline; the session may still come back. */
+  | "nodeAway"
   | "nodeRestarted"
   | "live"
   | "silent"

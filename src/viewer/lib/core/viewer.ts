@@ -90,7 +90,7 @@ export class Viewer {
       case "media":
       case "networkChanged":
       case "restart":
-        if (this.session !== undefined) followPath(this.session, this.pulse, input, now);
+        if (this.session !== undefined) followPath(this.session, this.pulse, input, this.presence.online, now);
         break;
       case "token":
       case "noToken":
