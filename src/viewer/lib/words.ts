@@ -73,7 +73,7 @@ const WORDS: { readonly [R in Reason]: Words } = {
   localDescriptionFailed: words("Could not answer", "This browser could not use its own answer.", "Try another browser, or update this one."),
   remoteDescriptionFailed: words("Not understood", "This browser could not use what the camera offers.", "Try another browser, or update this one."),
   noCommonCodec: words("Picture format not supported", "This browser cannot show H.264 video.", "Try another browser, or update this one."),
-  iceFailed: words("No way through", "No network path between this device and the camera was found, or it was lost.", "It tries again. If it keeps failing, the networks need a TURN server."),
+  iceFailed: words("No way through", "No network path between this device and the camera was found, or it was lost.", "If it keeps failing, the networks need a TURN server."),
   signallingLost: words("No answer", "The camera does not answer over the broker.", WAIT),
   timedOut: words("Too slow", "The camera took too long to answer.", WAIT),
   internal: words("Something went wrong", "An unexpected error ended the connection.", WAIT),
@@ -81,7 +81,11 @@ const WORDS: { readonly [R in Reason]: Words } = {
 
 /** The words for a state. */
 export function wordsFor(state: ViewerState): Words {
-  const found = WORDS[state.reason];
+  const found = WORDS[state.tried ?? state.reason];
+  if (state.tried !== undefined) {
+    const isDone = found.hint === WAIT || found.hint.startsWith("Press Connect");
+    return { ...found, text: `${found.text} Trying again now.`, hint: isDone ? "" : found.hint };
+  }
   // What goes on by itself only does so while another try is to come.
   if (found.hint === WAIT && state.state === "refused" && state.retryAt === undefined) return { ...found, hint: "Press Connect to try again." };
   if (state.retryAt !== undefined && found.hint.startsWith("Press Connect")) return { ...found, hint: "" };

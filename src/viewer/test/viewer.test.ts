@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import type { Message } from "../lib/core/envelope.ts";
+import { wordsFor } from "../lib/words.ts";
 import { Bench, BOOT } from "./node.ts";
 
 test("from start to moving pictures, in the protocol's order and nothing more", () => {
@@ -562,4 +563,24 @@ test("a path that falls silent while the node is at its broker is looked for, an
   assert.deepEqual([bench.state.state, bench.state.reason], ["lost", "silent"]);
   bench.status("offline");
   assert.deepEqual([bench.state.state, bench.state.reason], ["lost", "nodeAway"]);
+});
+
+test("what the last try has come to is said while the next is under way, and forgotten when a person begins anew", () => {
+  const bench = new Bench();
+  bench.connect();
+  bench.status("online");
+  assert.deepEqual([bench.state.reason, bench.state.tried], ["join", undefined]);
+  const states: string[] = [];
+  for (let tries = 0; tries < 3; tries += 1) {
+    bench.peer({ type: "failed", step: "iceFailed", message: "no network path" });
+    const joins = bench.joins().length;
+    while (bench.joins().length === joins) bench.advance(10);
+    states.push(`${bench.state.state} ${bench.state.reason} ${String(bench.state.tried)}`);
+  }
+  assert.deepEqual(states, Array(3).fill("connecting join iceFailed"));
+  const { title, text } = wordsFor(bench.state);
+  assert.deepEqual([title, text], ["No way through", "No network path between this device and the camera was found, or it was lost. Trying again now."]);
+  bench.handle({ type: "stop" });
+  bench.handle({ type: "start" });
+  assert.deepEqual([bench.state.reason, bench.state.tried], ["join", undefined]);
 });

@@ -63,10 +63,12 @@ export function describe({ started, link, known, online, phase, calls, asking, r
   // A session outlives its node's broker connection; both gone, the node is.
   if (phase === "silent") return { state: "lost", reason: known && !online ? "nodeAway" : "silent" };
   if (phase === "closing") return { state: "lost", reason: "closed" };
-  if (phase !== undefined && phase !== "ended") return { state: "connecting", reason: "join" };
+  const { cause, at } = retry;
+  // What the last try has come to is true until the next one has come to something.
+  const tried = cause?.kind === "ended" && cause.state !== "idle" ? { tried: cause.reason } : {};
+  if (phase !== undefined && phase !== "ended") return { state: "connecting", reason: "join", ...tried };
   if (calls) return { state: "connecting", reason: "call" };
   if (asking) return { state: "connecting", reason: "token" };
-  const { cause, at } = retry;
   const retryAt = at === undefined ? {} : { retryAt: at };
   if (cause?.kind === "ended" && (online || at === undefined)) {
     return { state: cause.state, reason: cause.reason, ...retryAt, ...(cause.said !== undefined && { said: cause.said }) };

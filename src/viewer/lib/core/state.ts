@@ -60,6 +60,8 @@ export interface ViewerState {
   readonly reason: Reason;
   /** When the next try begins, in the clock of the core; absent when there is none, or it is under way. */
   readonly retryAt?: number;
+  /** Why the last session ended, while the next one of a row of tries is under way. */
+  readonly tried?: Reason;
   /** What the node said itself, for details. */
   readonly said?: string;
   /** Live, while the broker is away: pictures go on, nothing else can be changed. */
