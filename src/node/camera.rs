@@ -386,7 +386,8 @@ mod tests {
         let shutter = Arc::<Shutter>::default();
         shutter.set_private(true);
         let metrics = Metrics::default();
-        let camera = Camera::start(&config, shutter, &Arc::default(), &metrics).expect("a pattern is always there");
+        let camera = Camera::start(&config, shutter, &Arc::default(), &Arc::default(), &metrics)
+            .expect("a pattern is always there");
         let is_shut = || {
             let works = camera.works();
             let shut: Vec<bool> =
