@@ -337,7 +337,7 @@ mod tests {
             board: Arc::clone(&board),
             metrics: Metrics::default(),
         };
-        let settled = Arc::clone(&picture.settled);
+        let (settled, useless) = (Arc::clone(&picture.settled), Arc::clone(&picture.useless));
         let thread = thread::spawn(move || picture.run());
         let end = now() + LIMIT;
         let until_frame = |width: u32, state: State| loop {
@@ -353,11 +353,27 @@ mod tests {
         assert_eq!(until_frame(0, State::Missing), MISSING);
         demand.want(true);
         assert_eq!(until_frame(320, State::Missing), MISSING);
-        std::fs::write(&film, [b"YUV4MPEG2 W64 H48 F15:1\nFRAME\n", &[0x80; 64 * 48 * 3 / 2][..]].concat())
-            .expect("there is room");
+        let plug = |width: usize, height: usize| {
+            let header = format!("YUV4MPEG2 W{width} H{height} F15:1\nFRAME\n");
+            let beside = folder.path().join("new.y4m");
+            std::fs::write(&beside, [header.as_bytes(), &vec![0x80; width * height * 3 / 2]].concat())
+                .expect("there is room");
+            std::fs::rename(&beside, &film).expect("the same folder");
+        };
+        plug(64, 48);
         assert_eq!(until_frame(64, State::Live), "64x48 I420 at 15.0 fps");
         let told = settled.lock().unwrap_or_else(PoisonError::into_inner).map(|settled| settled.width);
         assert_eq!(told, Some(64), "and status tells its size");
+
+        // What is open is what was there before.
+        plug(96, 64);
+        assert_eq!(until_frame(64, State::Live), "64x48 I420 at 15.0 fps");
+        useless.store(true, Ordering::Relaxed);
+        assert_eq!(
+            until_frame(96, State::Live),
+            "96x64 I420 at 15.0 fps",
+            "opened anew, as nothing of it can be shown"
+        );
         demand.stop();
         thread.join().expect("it ends");
     }
