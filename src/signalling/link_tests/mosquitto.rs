@@ -2,6 +2,10 @@
 
 use tokio::process::{Child, Command};
 
+use futures_util::{SinkExt, StreamExt};
+use rumqttc::{Codec, Connect, Packet, QoS};
+use tokio_util::codec::Framed;
+
 use super::ports::free_ports;
 use super::*;
 
@@ -90,4 +94,29 @@ async fn a_link_notices_a_changed_network_at_once() {
     if let Some(mut broker) = mosquitto().await {
         a_changed_network_is_noticed_at_once(&mut broker).await;
     }
+}
+
+#[tokio::test]
+async fn a_message_of_any_size_that_the_broker_keeps_costs_no_connection() {
+    let Some(broker) = mosquitto().await else { return };
+    let stream = tokio::net::TcpStream::connect(broker.address).await.expect("it listens");
+    let mut stranger = Framed::new(stream, Codec { max_incoming_size: 1_000, max_outgoing_size: usize::MAX });
+    stranger.send(Packet::Connect(Connect::new("stranger"))).await.expect("sent");
+    assert!(matches!(stranger.next().await, Some(Ok(Packet::ConnAck(_)))));
+    let mut large = rumqttc::Publish::new("camera-node/v1/cam/out/ann", QoS::AtLeastOnce, vec![7; 1_000_000]);
+    (large.pkid, large.retain) = (1, true);
+    stranger.send(Packet::Publish(large.clone())).await.expect("sent");
+    assert!(matches!(stranger.next().await, Some(Ok(Packet::PubAck(_)))), "the broker keeps it");
+
+    let mut ann = peer(broker.address, "ann");
+    assert_eq!(up(&mut ann).await, 1);
+    // One that is not kept, and another of each in a row.
+    for number in 0..4 {
+        (large.pkid, large.retain) = (2 + number, number % 2 == 1);
+        stranger.send(Packet::Publish(large.clone())).await.expect("sent");
+        assert!(matches!(stranger.next().await, Some(Ok(Packet::PubAck(_)))));
+    }
+    ann.publish(message("out/ann", "hello", false)).expect("up");
+    assert_eq!(said(&mut ann).await, "out/ann: hello", "on the same connection");
+    ann.close(Vec::new()).await;
 }

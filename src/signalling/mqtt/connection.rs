@@ -17,7 +17,7 @@ use super::driver::now;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::subscriptions::{Answer, Subscriptions};
-use super::wire::{Wire, turn, wire_on};
+use super::wire::{Incoming, Wire, turn, wire_on};
 use crate::signalling::backoff::Retry;
 use crate::signalling::{LinkEvent, LinkSetup, NetworkChange, Publish};
 
@@ -60,6 +60,15 @@ pub(super) enum Occurrence {
     Ready,
     /// A PUBLISH.
     Message(LinkEvent),
+    /// A PUBLISH over the limit, which is passed over.
+    TooLarge {
+        /// Whom it was for.
+        topic: String,
+        /// The broker keeps it, and sends it at each connection.
+        retained: bool,
+        /// Of the whole packet.
+        bytes: usize,
+    },
     /// A PUBACK.
     Acknowledged,
     /// The end; do not ask again.
@@ -217,8 +226,12 @@ impl Connection {
                 self.subscribe()?;
                 Ok(None)
             }
-            Step::Packet(Ok(Some(packet))) if self.is_accepted() => self.packet(packet),
-            Step::Packet(Ok(Some(Packet::ConnAck(ack)))) => self.accepted(ack.code),
+            Step::Packet(Ok(Some(Incoming::Packet(packet)))) if self.is_accepted() => self.packet(packet),
+            Step::Packet(Ok(Some(Incoming::TooLarge(publish, bytes)))) if self.is_accepted() => {
+                self.acknowledge(&publish);
+                Ok(Some(Occurrence::TooLarge { topic: publish.topic, retained: publish.retain, bytes }))
+            }
+            Step::Packet(Ok(Some(Incoming::Packet(Packet::ConnAck(ack))))) => self.accepted(ack.code),
             Step::Packet(Ok(Some(_))) => Err(Failure::NotConnAck),
             Step::Packet(Ok(None)) if !self.is_accepted() && self.has_certificate => Err(Failure::ClosedOnCertificate),
             Step::Packet(Ok(None)) => Err(Failure::Closed),
@@ -272,9 +285,7 @@ impl Connection {
                 }
             }
             Packet::Publish(publish) => {
-                if publish.qos == QoS::AtLeastOnce {
-                    self.send(Packet::PubAck(PubAck::new(publish.pkid)));
-                }
+                self.acknowledge(&publish);
                 Some(Occurrence::Message(LinkEvent::Message {
                     topic: publish.topic,
                     payload: publish.payload,
@@ -293,6 +304,12 @@ impl Connection {
             Packet::Disconnect => return Err(Failure::Closed),
             other => return Err(Failure::Said(format!("{} broke the protocol with {other:?}", self.address))),
         })
+    }
+
+    fn acknowledge(&mut self, publish: &rumqttc::Publish) {
+        if publish.qos == QoS::AtLeastOnce {
+            self.send(Packet::PubAck(PubAck::new(publish.pkid)));
+        }
     }
 
     /// Into the buffer; written by [`Self::next`]. False for what the codec refuses.
@@ -335,7 +352,7 @@ impl Connection {
 /// What `next` has waited for.
 enum Step {
     Dialled(Result<Dialled, Failure>),
-    Packet(Result<Option<Packet>, rumqttc::Error>),
+    Packet(Result<Option<Incoming>, rumqttc::Error>),
     Silence,
     Ping,
     AskAgain,

@@ -37,6 +37,8 @@ pub(super) struct Driver {
     pub(super) told: Option<String>,
     /// The refused wishes last reported.
     pub(super) refused: Vec<String>,
+    /// When it was last said that a message was too large.
+    pub(super) passed_over: Option<Instant>,
 }
 
 /// How a broker connection ended.
@@ -121,6 +123,7 @@ impl Driver {
                             early.push(message);
                         }
                     }
+                    Occurrence::TooLarge { topic, retained, bytes } => self.pass_over(&topic, retained, bytes),
                     Occurrence::Acknowledged => {}
                     Occurrence::Lost { reason, retry, maybe_accepted, closed } => {
                         if maybe_accepted {
@@ -158,6 +161,7 @@ impl Driver {
                         self.report(message).await;
                     }
                     Occurrence::Lost { reason, retry, closed, .. } => return Ended::Lost { reason, retry, closed },
+                    Occurrence::TooLarge { topic, retained, bytes } => self.pass_over(&topic, retained, bytes),
                     Occurrence::Ready => self.tell_refused(connection.refused().to_vec()).await,
                     Occurrence::Introduced | Occurrence::Accepted | Occurrence::Acknowledged => {}
                 },
@@ -181,6 +185,22 @@ impl Driver {
                     return Ended::Closed;
                 }
             }
+        }
+    }
+
+    /// A message that nobody here sends: who did is no reason to leave the broker. Said now and then.
+    fn pass_over(&mut self, topic: &str, retained: bool, bytes: usize) {
+        if self.passed_over.is_some_and(|at| now() - at < PASSED_OVER_EVERY) {
+            return;
+        }
+        self.passed_over = Some(now());
+        if retained {
+            warn!(
+                "the broker keeps a message of {bytes} bytes on {topic}, more than is read here; `mosquitto_pub -r -n -t '{topic}'` \
+                 takes it away"
+            );
+        } else {
+            warn!("a message of {bytes} bytes on {topic} is not read: that is more than any of this protocol");
         }
     }
 
@@ -255,6 +275,9 @@ pub(super) fn now() -> Instant {
 
 /// Retained messages between SUBSCRIBE and SUBACK; a node asks for one.
 const EARLY_MESSAGES: usize = 64;
+
+/// Between two words about messages that are too large.
+const PASSED_OVER_EVERY: Duration = Duration::from_secs(60);
 /// [`Link::close`](crate::signalling::Link::close) as a whole.
 pub(super) const CLOSE_WITHIN: Duration = Duration::from_millis(1000);
 /// The part of [`CLOSE_WITHIN`] in which the last messages must be acknowledged; the rest is for DISCONNECT.

@@ -84,6 +84,7 @@ impl MqttLink {
             conn: 0,
             told: None,
             refused: Vec::new(),
+            passed_over: None,
         };
         let driver = tokio::spawn(driver.run().instrument(span));
         Self { outbox, events, up, close: Some(close), network: NetworkReports(network), driver }

@@ -16,15 +16,18 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::dial::Stream;
 use super::failure::Failure;
-use super::wire::MAX_PACKET_BYTES;
+
+/// The library puts a WebSocket's message together before it is read.
+const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Asks for the upgrade to `mqtt` at `url`.
 pub(super) async fn upgrade<S: Stream>(url: &str, stream: S) -> Result<WebSocketBytes<S>, Failure> {
     let mut request = url.into_client_request().map_err(|error| Failure::WebSocket(error.to_string()))?;
     request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("mqtt"));
     let limits = WebSocketConfig::default()
-        .max_message_size(Some(MAX_PACKET_BYTES))
-        .max_frame_size(Some(MAX_PACKET_BYTES))
+        // A broker's own message size: what is in it may be more than is kept (`wire`).
+        .max_message_size(Some(MAX_MESSAGE_BYTES))
+        .max_frame_size(Some(MAX_MESSAGE_BYTES))
         .write_buffer_size(0);
     match client_async_with_config(request, stream, Some(limits)).await {
         Ok((socket, _)) => Ok(WebSocketBytes { socket, rest: Bytes::new() }),
