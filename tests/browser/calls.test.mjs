@@ -8,7 +8,7 @@ import test from 'node:test';
 
 import { keepScreenshot, openPage } from './browser.mjs';
 import { listen } from './observe.mjs';
-import { waitForPicture, waitForState } from './page.mjs';
+import { crowded, waitForPicture, waitForState } from './page.mjs';
 import { startPorch } from './porch.mjs';
 import { binary, Child, temporaryFolder, until } from './processes.mjs';
 import { prominenceDb } from './sound.mjs';
@@ -18,7 +18,7 @@ import { heardIn } from './wav.mjs';
 const HERTZ = 1_000;
 /** What the camera's microphone hears. */
 const HUM_HERTZ = 440;
-const SIZES = [[360, 640], [820, 1180], [1440, 900]];
+const SIZES = [[360, 640], [844, 390], [820, 1180], [1440, 900]];
 /** For a picture where two pages decode at once, on a machine that has more to do. */
 const PATIENCE = 60_000;
 
@@ -98,8 +98,8 @@ const hangUp = (page) => page.getByRole('button', { name: 'Hang up', exact: true
 const openMicrophones = (page) => page.evaluate(() => window.microphones.filter(({ readyState }) => readyState === 'live').length);
 const isHeard = (node, ms = 1_000) => until('the voice is heard at the camera', () => existsSync(node.heard) && heardIn(node.heard).loudMs >= ms, 30_000);
 
-/** Pictures of all sizes, dark and light; what `looked` is given has to stand within each of them. */
-async function keepAll(page, name, looked = []) {
+/** Pictures of all sizes, dark and light; what `looked` is given has to stand within each of them, and `more` has to hold. */
+async function keepAll(page, name, looked = [], more = async () => {}) {
   for (const colorScheme of ['dark', 'light']) {
     await page.emulateMedia({ colorScheme });
     for (const [width, height] of SIZES) {
@@ -110,9 +110,28 @@ async function keepAll(page, name, looked = []) {
         const fits = box !== null && box.x >= 0 && box.y >= 0 && box.x + box.width <= width && box.y + box.height <= height;
         assert.ok(fits, `${testId} at ${width}: ${JSON.stringify(box)}`);
       }
+      await more(`${name} at ${width} x ${height}`);
       await keepScreenshot(page, `${name}-${width}-${colorScheme}`);
     }
   }
+}
+
+/** These stand beside and below each other. */
+const apart = (page, testIds) => async (where) => assert.deepEqual(await crowded(page, testIds), [], where);
+
+/** Words that come and go leave the card alone too. */
+async function toastLeavesTheCard(page, where) {
+  const covered = await page.evaluate(() => {
+    const box = (testId) => document.querySelector(`[data-testid="${testId}"]`).getBoundingClientRect();
+    const toast = document.querySelector('.toast');
+    toast.textContent = 'This browser rings when somebody calls, as long as this page is open.';
+    const words = box('toast');
+    return ['card-title', 'card-text', 'connect', 'call'].filter((testId) => {
+      const { left, right, top, bottom } = box(testId);
+      return left < words.right && right > words.left && top < words.bottom && bottom > words.top;
+    });
+  });
+  assert.deepEqual(covered, [], where);
 }
 
 test('the camera rings: who stands there is seen, the answer brings picture and sound both ways, hanging up ends it all', { timeout: 300_000 }, async (t) => {
@@ -123,7 +142,11 @@ test('the camera rings: who stands there is seen, the answer brings picture and 
   await sheet(page).waitFor();
   await page.waitForFunction(() => document.querySelector('[data-testid="sheet-picture"]').naturalWidth > 0);
   assert.equal(await page.evaluate(() => window.microphones.length), 0, 'nothing is asked for before the answer');
-  await keepAll(page, 'call-rings', ['sheet-picture', 'sheet-title', 'accept', 'decline']);
+  await keepAll(page, 'call-rings', ['sheet-picture', 'sheet-title', 'accept', 'decline'], async (where) => {
+    await apart(page, ['sheet-picture', 'sheet-eyebrow', 'sheet-title', 'sheet-text', 'accept', 'decline'])(where);
+    const [eyebrow, title] = await Promise.all(['sheet-eyebrow', 'sheet-title'].map((testId) => page.getByTestId(testId).boundingBox()));
+    assert.ok(title.y > eyebrow.y && title.y - eyebrow.y - eyebrow.height < 20, `${where}: who rings stands below that somebody rings`);
+  });
 
   await page.getByTestId('accept').click();
   assert.equal((await call.ended).code, 0);
@@ -148,7 +171,10 @@ test('the camera rings: who stands there is seen, the answer brings picture and 
   await waitForState(page, 'idle');
   await page.locator('html[data-call="none"]').waitFor();
   assert.equal(await openMicrophones(page), 0, 'the microphone is let go');
-  await keepAll(page, 'call-ended', ['note', 'card-title', 'connect', 'call']);
+  await keepAll(page, 'call-ended', ['note', 'card-title', 'connect', 'call'], async (where) => {
+    await apart(page, ['plate', 'card-title', 'card-text', 'connect', 'call', 'note'])(where);
+    await toastLeavesTheCard(page, where);
+  });
   assert.deepEqual(page.complaints, []);
 });
 
@@ -305,7 +331,12 @@ test('the settings of this browser: devices by their names once they may be know
   assert.equal((await names('microphones'))[0], "The system's choice");
   assert.ok((await names('speakers')).some((name) => /^Fake Audio Output/.test(name)), String(await names('speakers')));
   assert.equal(await openMicrophones(page), 0);
-  await keepAll(page, 'this-browser', ['this-browser', 'microphones', 'speakers', 'wall-tablet', 'this-browser-done']);
+  // As where the browser has yet to be asked: that is the most there is room needed for.
+  await page.evaluate(() => {
+    document.querySelector('[data-testid="devices-allow"]').hidden = false;
+    document.querySelector('[data-testid="devices-hint"]').textContent = 'Their names are known once you have allowed the microphone.';
+  });
+  await keepAll(page, 'this-browser', ['devices-allow', 'this-browser', 'microphones', 'speakers', 'wall-tablet', 'this-browser-done']);
 
   const chosen = (testId) => page.getByTestId(testId).evaluate((menu) => menu.selectedOptions[0]?.text);
   const pick = async (testId, pattern) => {

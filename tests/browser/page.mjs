@@ -18,6 +18,16 @@ export async function waitForPicture(page, timeout = 15_000) {
   );
 }
 
+/** Pairs of these elements that stand above each other, and those that are not wholly on the screen. */
+export async function crowded(page, testIds) {
+  const { width, height } = page.viewportSize();
+  const boxes = await Promise.all(testIds.map(async (testId) => ({ testId, ...(await page.getByTestId(testId).boundingBox()) })));
+  const cut = boxes.filter(({ x, y, width: w, height: h }) => !(x >= 0 && y >= 0 && x + w <= width && y + h <= height));
+  const above = (one, two) => one.x < two.x + two.width && two.x < one.x + one.width && one.y < two.y + two.height && two.y < one.y + one.height;
+  const pairs = boxes.flatMap((one, i) => boxes.slice(i + 1).filter((two) => above(one, two)).map((two) => [one, two]));
+  return [...cut, ...pairs].map((each) => JSON.stringify(each));
+}
+
 /** The button that brings the sound. */
 export function soundButton(page) {
   return page.getByTestId('sound');

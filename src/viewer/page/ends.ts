@@ -64,7 +64,7 @@ function ofOutgoing(end: CallEnd | undefined, said: string | undefined): EndWord
 export function wordsForHangUp(lastedMs: number, by: "us" | "camera"): EndWords {
   const seconds = Math.floor(lastedMs / 1_000);
   const [minutes, rest] = [Math.floor(seconds / 60), seconds % 60];
-  const lasted = minutes === 0 ? `It lasted ${rest} s` : `It lasted ${minutes} min ${rest} s`;
+  const lasted = minutes === 0 ? `It lasted ${rest}\u00a0s` : `It lasted ${minutes}\u00a0min ${rest}\u00a0s`;
   return words("Call ended", by === "us" ? lasted : `${HUNG_UP.text}. ${lasted}`);
 }
 

@@ -21,9 +21,9 @@ test("what nobody took is missed, and what the node says of it is told", () => {
 });
 
 test("who hangs up is told how long it lasted, and a call that broke off says why", () => {
-  assert.equal(wordsForHangUp(7_900, "us").text, "It lasted 7 s");
-  assert.equal(wordsForHangUp(125_000, "us").text, "It lasted 2 min 5 s");
-  assert.equal(wordsForHangUp(125_000, "camera").text, "The camera has hung up. It lasted 2 min 5 s");
+  assert.equal(wordsForHangUp(7_900, "us").text, "It lasted 7\u00a0s");
+  assert.equal(wordsForHangUp(125_000, "us").text, "It lasted 2\u00a0min 5\u00a0s");
+  assert.equal(wordsForHangUp(125_000, "camera").text, "The camera has hung up. It lasted 2\u00a0min 5\u00a0s");
   const early = { title: "Call ended", text: "The camera has hung up", isMissed: false };
   for (const direction of ["incoming", "outgoing"] as const) assert.deepEqual(wordsForEnd({ direction, end: "hungUp" }), early);
   assert.deepEqual(wordsForLoss("The camera is off."), { title: "Call ended", text: "The camera is off", isMissed: false });
