@@ -58,7 +58,7 @@ test('what the page says without a token, with one, with a wrong one, and at its
   await page.reload();
   await waitForPicture(page);
   await page.locator('[data-reason="expired"]').waitFor({ timeout: 20_000 });
-  assert.match(await cardText(page), /Permission expired\s+.*come to its end\.\s+Ask for a new link\./);
+  assert.match(await cardText(page), /Permission ended\s+.*run out, or was taken back\.\s+Ask for a new link\./);
   await page.getByTestId('connect').click();
   await page.locator('[data-reason="tokenExpired"]').waitFor();
   assert.match(await cardText(page), /Invitation expired/);

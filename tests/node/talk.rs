@@ -213,7 +213,7 @@ async fn whoever_calls_and_talks_is_heard_until_a_new_token_takes_that_right() {
     let refused = guarded.talker(&[]).wait_with_output().await.expect("it ran");
     let why = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(1), "{why}");
-    assert!(why.contains("The token does not allow this: talk."), "{why}");
+    assert!(why.contains("The token lacks the scope: talk."), "{why}");
 
     for ways in [&["--call"][..], &[]] {
         guarded.allow("view,talk").await;
@@ -224,7 +224,7 @@ async fn whoever_calls_and_talks_is_heard_until_a_new_token_takes_that_right() {
             tokio::time::timeout(SOON, talker.wait_with_output()).await.expect("it is shown out").expect("it ran");
         let why = String::from_utf8_lossy(&ended.stderr).into_owned();
         assert_eq!(ended.status.code(), Some(1), "{why}");
-        assert!(why.contains("The token does not allow this: talk."), "{why}");
+        assert!(why.contains("The token lacks the scope: talk."), "{why}");
         eventually("nobody is heard", SOON, || guarded.speaker() == Some(State::Idle)).await;
         eventually("nobody is sent anything", SOON, || guarded.stage.viewers() == 0).await;
     }

@@ -68,7 +68,7 @@ impl Doorkeeper {
         if lacking.is_empty() {
             return Ok(grant);
         }
-        Err(Failure::with_message(ErrorCode::NotAllowed, &format!("The token does not allow this: {lacking}.")))
+        Err(Failure::with_message(ErrorCode::NotAllowed, &format!("The token lacks the scope: {lacking}.")))
     }
 
     /// Whether what was granted has not been taken back.

@@ -41,7 +41,7 @@ const WORDS: { readonly [R in Reason]: Words } = {
   replaced: words("Opened elsewhere", "This camera is now being watched in another window under the same name.", "Press Connect to watch it here."),
   hungUp: words("Call ended", "The camera has hung up.", "Press Connect to see it."),
   closed: words("Connection closed", "The camera has closed the connection.", WAIT),
-  expired: words("Permission expired", "The permission to watch this camera has come to its end.", "Ask for a new link."),
+  expired: words("Permission ended", "The permission to watch this camera has run out, or was taken back.", "Ask for a new link."),
   limit: words("Place given up", "The camera has ended this session to keep within its limits.", "Press Connect to watch again."),
   unauthorized: words("Invitation needed", "The message broker lets in only who knows its password.", "Open the link you were given; on the camera, `camera-node link` shows it."),
   topicsRefused: words("Broker refused", "The message broker does not let this viewer talk to this camera.", ASK),

@@ -153,7 +153,7 @@ fn a_refusal_tells_a_person_why_and_a_program_when_to_come_again() {
     };
     let aud = token_of(json!({"aud": "x", "peer": "tab", "exp": NOON + 60, "jti": "t", "scope": "view"}));
     assert_eq!(said(&mut bench, &aud), ("The token is refused: it is for another camera.".to_owned(), Value::Null));
-    let scope = ("The token does not allow this: talk control.".to_owned(), Value::Null);
+    let scope = ("The token lacks the scope: talk control.".to_owned(), Value::Null);
     assert_eq!(said(&mut bench, &token(60, "view")), scope);
     let early =
         token_of(json!({"aud": "node", "peer": "tab", "exp": NOON + 60, "nbf": NOON + 40, "jti": "t", "scope": ""}));
