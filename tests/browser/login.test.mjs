@@ -70,7 +70,7 @@ async function looksRight(page) {
   }
 }
 
-test('a broker that wants a user name and a password is given them on the page', { timeout: 120_000 }, async (t) => {
+test('a broker that wants a user name and a password is given them on the page, and tells when the node is gone', { timeout: 120_000 }, async (t) => {
   const folder = temporaryFolder(t);
   const broker = await startBroker(t, folder);
   const host = await servePage(t, folder);
@@ -93,7 +93,7 @@ mode = "token"
 kid = "test"
 file = "${folder}/test.public.pem"
 `);
-  new Child(t, 'node-login', binary, ['run', '--config', config]);
+  const node = new Child(t, 'node-login', binary, ['run', '--config', config]);
   const made = execFileSync(binary, ['token', '--config', config, '--key', path.join(folder, 'test.private.pem'), '--peer', 'v-*', '--for', '1h', '--link', host], { encoding: 'utf8' });
   const [link] = /http:\S+/.exec(made);
 
@@ -127,5 +127,14 @@ file = "${folder}/test.public.pem"
   await page.reload();
   await waitForPicture(page);
   assert.equal(connections, 4, 'at once with what was typed');
+
+  // Killed, the node says no farewell: its broker does. Which is not told as a path that is lost.
+  await page.evaluate(() => {
+    window.reasons = [];
+    window.cameraNode.camera.on('state', ({ reason }) => window.reasons.push(reason));
+  });
+  node.signal('SIGKILL');
+  await page.getByTestId('state').filter({ hasText: 'Camera offline' }).waitFor({ timeout: 20_000 });
+  assert.deepEqual(await page.evaluate(() => window.reasons.slice(0, 1)), ['nodeAway']);
   assert.deepEqual(page.complaints, []);
 });
