@@ -2,6 +2,7 @@
 //! anew before it ends and when the machine's names or addresses change.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -150,12 +151,19 @@ impl Origin {
 /// By which names and addresses browsers may come.
 fn names(host: &str) -> Vec<String> {
     let machine = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let machine = machine.trim().to_ascii_lowercase();
+    names_of(host, machine.trim(), &own_addresses())
+}
+
+/// Addresses of IPv6 where there are no others: most hosts give themselves new ones each day (RFC 8981), and each would make
+/// another certificate, which browsers warn of anew.
+fn names_of(host: &str, machine: &str, addresses: &[IpAddr]) -> Vec<String> {
+    let machine = machine.to_ascii_lowercase();
     let is_name = !machine.is_empty() && machine.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.');
     let machine = is_name.then_some(machine).filter(|machine| machine != "localhost");
     let fixed = [host, "localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let mut names: Vec<String> = fixed.into_iter().chain(machine).collect();
-    for address in own_addresses().iter().map(ToString::to_string) {
+    let has_ipv4 = addresses.iter().any(|address| address.is_ipv4() && !address.is_loopback());
+    for address in addresses.iter().filter(|address| address.is_ipv4() || !has_ipv4).map(ToString::to_string) {
         if !names.contains(&address) {
             names.push(address);
         }
@@ -173,6 +181,17 @@ mod tests {
 
     fn config(text: &str) -> Config {
         Config::from_text("tls", text, []).expect("right")
+    }
+
+    #[test]
+    fn a_certificate_is_for_ipv6_addresses_only_where_there_are_no_others() {
+        let address = |text: &str| text.parse::<IpAddr>().expect("one");
+        let (four, six) = (address("192.0.2.7"), address("2001:db8::7"));
+        let fixed = ["camera-x.local", "localhost", "127.0.0.1", "::1", "shed"];
+        let names = |addresses: &[IpAddr]| names_of("camera-x.local", "Shed", addresses);
+        assert_eq!(names(&[]), fixed);
+        assert_eq!(names(&[four, six]), [&fixed[..], &["192.0.2.7"]].concat());
+        assert_eq!(names(&[address("127.0.0.1"), six]), [&fixed[..], &["2001:db8::7"]].concat());
     }
 
     #[test]
