@@ -116,6 +116,13 @@ pub struct CertificateEnd {
     pub date: String,
 }
 
+/// Whom the first certificate in a PEM file is made out to (its common name). `None` if there is none that can be read.
+pub fn common_name_of(pem: &[u8]) -> Option<String> {
+    let der = CertificateDer::pem_slice_iter(pem).next()?.ok()?;
+    let (_, certificate) = x509_parser::parse_x509_certificate(&der).ok()?;
+    certificate.subject().iter_common_name().next()?.as_str().ok().map(str::to_owned)
+}
+
 /// When the first of the certificates in a PEM file ends. `None` if there is none that can be read.
 pub fn first_end(pem: &[u8]) -> Option<CertificateEnd> {
     let ends = CertificateDer::pem_slice_iter(pem).filter_map(|der| {
@@ -140,6 +147,7 @@ mod tests {
         let first = certificate.fingerprint();
         assert_eq!(first.len(), 32 * 3 - 1, "{first}");
         assert_eq!(Some(&first), fingerprint_of(one.cert_pem.as_bytes()).as_ref());
+        assert_eq!(common_name_of(one.cert_pem.as_bytes()).as_deref(), Some("cam"));
         let mixed = certificate.exchange(two.cert_pem.as_bytes(), one.key_pem.as_bytes()).expect_err("another's key");
         assert!(mixed.to_string().starts_with("cert_file and key_file do not go together"), "{mixed}");
         assert!(matches!(certificate.exchange(b"", b""), Err(CertificateError::NoCertificate)));

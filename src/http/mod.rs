@@ -25,7 +25,7 @@ mod websocket;
 
 pub use addresses::{Bound, page_urls};
 pub use bell::Bell;
-pub use certificate::{Certificate, CertificateEnd, CertificateError, fingerprint_of, first_end};
+pub use certificate::{Certificate, CertificateEnd, CertificateError, common_name_of, fingerprint_of, first_end};
 pub use health::{Health, Part, PartState};
 pub use mdns::{Announcement, AnnouncementError, host_name};
 pub use page::{PageBroker, PageConfig, page_files, page_is_built};

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use super::http::check_listener;
 use super::report::Finding;
 use super::running::Running;
+use crate::http::common_name_of;
 use crate::session::{NodeId, TopicPrefix, Topics};
 use crate::signalling::config::Broker;
 use crate::signalling::{
@@ -63,10 +64,26 @@ pub async fn check(broker: &Broker, node: &NodeId, ring_topic: Option<&str>, run
     let (id, topic) = own(&broker.prefix, node);
     let mut link = MqttLink::start(endpoint, LinkSetup { wishes, ..setup(&id, &topic) }, fastrand::u64(..));
     let (mut finding, deaf) = echo(&mut link, &address, &id, &topic).await;
+    let holder = broker.client_cert_file.as_ref().and_then(|file| common_name_of(&std::fs::read(file).ok()?));
+    if let Some(advice) = holder.filter(|_| finding.ok).and_then(|holder| other_holder(&holder, node)) {
+        finding = finding.with_advice(advice);
+    }
     if finding.ok && !scheme.is_tls() && !is_near(&broker.url) {
         finding = finding.with_advice("nothing on the way there is encrypted: use mqtts:// or wss:// outside of a LAN");
     }
     with_ring_topic(finding, ring_topic, deaf, &id)
+}
+
+/// What is to be said of a certificate that is made out to `holder`, if that may be another node's name: a broker that goes by
+/// it (`deploy/mosquitto`) takes what a node of another id says without a word, and throws it away.
+fn other_holder(holder: &str, node: &NodeId) -> Option<String> {
+    let other: NodeId = holder.parse().ok()?;
+    (other != *node).then(|| {
+        format!(
+            "but its certificate is made out to {holder}, and this node's id is {node}: rules that go by the certificate's name \
+             give it {holder}'s topics; set `node.id` to that name, or have the certificate made out to {node}"
+        )
+    })
 }
 
 /// What was found of the broker, and of `ring.topic` if it got so far.
@@ -296,6 +313,15 @@ fn advise(reason: &str, id: &str) -> String {
 mod tests {
     use super::*;
     use crate::signalling::LoopbackBroker;
+
+    #[test]
+    fn a_certificate_of_another_node_is_named() {
+        let node = "other".parse().expect("an id");
+        let said = other_holder("porch", &node).expect("another");
+        assert!(said.contains("made out to porch, and this node's id is other"), "{said}");
+        assert_eq!(other_holder("other", &node), None);
+        assert_eq!(other_holder("AWS IoT Certificate", &node), None, "nobody's id");
+    }
 
     #[tokio::test]
     async fn a_broker_that_carries_our_message_is_good() {
