@@ -12,7 +12,7 @@ use crate::access::Scopes;
 use crate::config::Config;
 use crate::peer::{Connector, PeerHandle, Reports, Troubles};
 use crate::session::node::{self as core, Input, Output};
-use crate::session::{Event, Outgoing, PeerCommand, PeerEvent, SessionKey};
+use crate::session::{Event, Outgoing, PeerCommand, PeerEvent, SessionKey, Step};
 use crate::signalling::{LinkEvent, Publish};
 use crate::sys;
 
@@ -281,9 +281,13 @@ impl Running {
                 Output::Allowed(key, scopes) => _ = self.viewer(key).scopes.send_replace(scopes),
                 Output::Event(event) => {
                     let (session, step) = (&event.session, event.step.name());
+                    let end = match event.step {
+                        Step::Ended(end) => Some(tracing::field::debug(end)),
+                        _ => None,
+                    };
                     match self.journal.step(&event) {
-                        true => tracing::info!(%session, step, "session"),
-                        false => tracing::debug!(%session, step, "session"),
+                        true => tracing::info!(%session, step, end, "session"),
+                        false => tracing::debug!(%session, step, end, "session"),
                     }
                     tracing::debug!(%session, full = ?event.step, "session in full");
                     // Nobody need follow.
