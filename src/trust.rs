@@ -95,6 +95,12 @@ fn of_system(certificates: Vec<CertificateDer<'static>>) -> RootCertStore {
     roots
 }
 
+/// A name as the library presents it (`DnsName("broker.lan")`), without what that puts around it.
+fn plain(presented: &str) -> &str {
+    let inner = presented.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.map_or(presented, |name| name.trim_matches('"'))
+}
+
 /// What is wrong with the certificate of `address`; `name_cure` says how to get around a wrong name.
 pub fn certificate_in_words(address: &str, problem: &CertificateError, name_cure: &str) -> String {
     match problem {
@@ -107,7 +113,8 @@ pub fn certificate_in_words(address: &str, problem: &CertificateError, name_cure
             format!("the certificate of {address} is for another name: {name_cure}")
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
-            let names = if presented.is_empty() { "no name at all".to_owned() } else { presented.join(", ") };
+            let names: Vec<&str> = presented.iter().map(|name| plain(name)).collect();
+            let names = if names.is_empty() { "no name at all".to_owned() } else { names.join(", ") };
             format!("the certificate of {address} is not for {} but for {names}: {name_cure}", expected.to_str())
         }
         CertificateError::Expired => {

@@ -27,7 +27,7 @@ use crate::signalling::Door;
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     /// The address is taken, or not ours.
-    #[error("{key}: cannot listen on {address}: {source} (`camera-node check` says who does)")]
+    #[error("{key}: cannot listen on {address} (`camera-node check` says who does): {source}")]
     Listen {
         /// The config's key.
         key: &'static str,
@@ -353,6 +353,6 @@ mod tests {
             .err()
             .expect("in use")
             .to_string();
-        assert!(refused.starts_with(&format!("http.bind: cannot listen on {}: ", first.addr())), "{refused}");
+        assert!(refused.starts_with(&format!("http.bind: cannot listen on {} (", first.addr())), "{refused}");
     }
 }

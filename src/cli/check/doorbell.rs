@@ -87,7 +87,8 @@ async fn check_socket(path: &Path) -> Finding {
                  /run/camera-node); the whole path has 107 characters at most",
                 user()
             );
-            Finding::bad(PART, error.to_string(), advice)
+            let said = error.to_string();
+            Finding::bad(PART, said.strip_prefix("ring.webhook: ").unwrap_or(&said), advice)
         }
     }
 }

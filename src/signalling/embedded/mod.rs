@@ -61,7 +61,7 @@ impl EmbeddedConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
     /// A listener's address is taken or not ours.
-    #[error("{key}: cannot listen on {address}: {source} (`camera-node check` says who does)")]
+    #[error("{key}: cannot listen on {address} (`camera-node check` says who does): {source}")]
     Listen {
         /// The config's key.
         key: &'static str,

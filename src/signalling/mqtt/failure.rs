@@ -236,9 +236,9 @@ mod tests {
         let table = [
             (certificate(CertificateError::UnknownIssuer), Retry::Rarely, "the certificate of h:1 comes from an authority that is not known here: set ca_file to its CA"),
             (
-                certificate(CertificateError::NotValidForNameContext { expected: "h".try_into().expect("a name"), presented: vec!["x".to_owned(), "y".to_owned()] }),
+                certificate(CertificateError::NotValidForNameContext { expected: "h".try_into().expect("a name"), presented: vec!["DnsName(\"x\")".to_owned(), "IpAddress(192.0.2.1)".to_owned()] }),
                 Retry::Rarely,
-                "the certificate of h:1 is not for h but for x, y: use that name in the URL, or set server_name",
+                "the certificate of h:1 is not for h but for x, 192.0.2.1: use that name in the URL, or set server_name",
             ),
             (
                 certificate(CertificateError::ExpiredContext { time: day(20_000), not_after: day(19_782) }),
